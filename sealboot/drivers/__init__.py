@@ -1,0 +1,1 @@
+"""What each distribution needs, as readable steps. A driver never sees a session."""

@@ -1,0 +1,102 @@
+"""What a driver is: one class that knows a distribution and writes its steps down.
+
+A driver is found by its entry point (`sealboot.drivers`) and by nothing else.
+All of its methods are pure: they get values and return values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import ClassVar, Protocol
+
+from pydantic import BaseModel
+
+from sealboot.model.artifact import Artifact, Kind
+from sealboot.model.diagnostic import Diagnostic
+from sealboot.model.facts import Facts
+from sealboot.model.host import Host, Inventory
+from sealboot.model.plan import Wave
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A place that a file fills on every host of some roles: `sealctl`, `k3s`, `images`.
+
+    `roles` empty means every role. `patterns` are used where the inventory
+    names none for this slot. An `executable` slot is matched by `fit`: the
+    file must run on the host.
+    """
+
+    name: str
+    roles: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+    kinds: tuple[Kind, ...] = (Kind.ELF,)
+    executable: bool = True
+    required: bool = True
+
+    def wanted_by(self, host: Host) -> bool:
+        """Whether this host needs the slot filled."""
+        return not self.roles or host.role in self.roles
+
+
+@dataclass(frozen=True, slots=True)
+class Wants:
+    """What the probe should look at on one host for this driver.
+
+    `directories` will be written to (space and mount options are probed);
+    `space` says how many bytes each needs beyond the artifacts; `tools` are
+    looked up in PATH; `questions` maps a key to a read-only POSIX snippet
+    whose first 4 KiB of output become `facts.observed[key]`.
+    """
+
+    directories: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    questions: Mapping[str, str] = field(default=MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """All that a driver may know when it writes its steps.
+
+    `facts` has every selected host; `chosen` maps (host name, slot name) to
+    the file that fits that host; `options` is the driver's validated model.
+    `selected` are the hosts this run may change (`--limit`): waves for others
+    are left out, but they still count (an agent needs its server's address).
+    """
+
+    inventory: Inventory
+    options: BaseModel
+    selected: tuple[Host, ...]
+    facts: Mapping[str, Facts]
+    chosen: Mapping[tuple[str, str], Artifact]
+
+    def artifact(self, host: Host, slot: str) -> Artifact:
+        """The file chosen for this host and slot; raises `KeyError` when there is none."""
+        return self.chosen[host.name, slot]
+
+
+class Driver(Protocol):
+    """One distribution. Stateless: constructed without arguments."""
+
+    name: ClassVar[str]
+    roles: ClassVar[tuple[str, ...]]  # in the order in which hosts are brought up; empty: any name
+    default_role: ClassVar[str]
+    Options: ClassVar[type[BaseModel]]
+
+    def slots(self, inventory: Inventory, options: BaseModel) -> tuple[Slot, ...]:
+        """The files this cluster needs."""
+        ...
+
+    def wants(self, host: Host, options: BaseModel) -> Wants:
+        """What to probe on this host."""
+        ...
+
+    def checks(self, ctx: Context) -> tuple[Diagnostic, ...]:
+        """Findings that only this distribution knows about."""
+        ...
+
+    def waves(self, ctx: Context) -> tuple[Wave, ...]:
+        """The desired state of the cluster as steps in waves, for the selected hosts."""
+        ...

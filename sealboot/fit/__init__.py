@@ -1,0 +1,1 @@
+"""What will this kernel do with this file? A pure function of an artifact and a host's facts."""

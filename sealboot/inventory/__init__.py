@@ -1,0 +1,1 @@
+"""Text becomes frozen, validated hosts that know where every value was written."""

@@ -1,0 +1,1 @@
+"""Nodes to try sealboot on without any machine at hand."""

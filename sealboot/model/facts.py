@@ -1,0 +1,141 @@
+"""What one host said about itself, once parsed and checked: never defaulted, `None` where unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+from sealboot.model.arch import Arch, Endian
+
+LibcKind: TypeAlias = Literal["glibc", "musl", "none", "unknown"]
+#: root: already root. nopasswd/password: may become root. denied: asked, not allowed. missing: no such tool.
+Become: TypeAlias = Literal["root", "nopasswd", "password", "denied", "missing", "unknown"]
+
+_EMPTY: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Libc:
+    """The C library of the userland and the program interpreters that exist on the host."""
+
+    kind: LibcKind = "unknown"
+    version: tuple[int, ...] | None = None
+    loaders: frozenset[str] = frozenset()  # absolute paths that exist, e.g. /lib64/ld-linux-x86-64.so.2
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """What the processor can do, as the kernel reports it."""
+
+    model: str = ""
+    flags: frozenset[str] = frozenset()
+    x86_level: int | None = None  # 1 to 4, the x86-64 psABI micro-architecture level
+    arm_level: int | None = None  # 5, 6, 7 or 8
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BinfmtHandler:
+    """One enabled binfmt_misc rule (Linux Documentation/admin-guide/binfmt-misc.rst)."""
+
+    name: str
+    interpreter: str
+    flags: str
+    arch: Arch | None  # what it emulates, read from its magic; None when it is no ELF rule we know
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """One directory the bootstrap wants to write to: the file system that would hold it.
+
+    `path` is what was asked for, `existing` its nearest existing ancestor;
+    sizes in bytes.
+    """
+
+    path: str
+    existing: str
+    exists: bool
+    fstype: str
+    mount: str
+    options: frozenset[str]
+    free: int | None
+    total: int | None
+    writable: bool | None
+
+    @property
+    def executable(self) -> bool:
+        """Whether programs may run from there."""
+        return "noexec" not in self.options
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything one probe round trip learned about a host.
+
+    `kernel_machine` is `uname -m` verbatim; `kernel_arch` is what the kernel
+    really is, also under a `linux32` personality; `userland_*` come from the
+    ELF header of the shell that ran the probe. `native` are the architectures
+    that this kernel executes without help (an amd64 kernel with IA-32 support
+    has both amd64 and 386); `emulates` are those with an enabled binfmt
+    handler. `clock_offset` is host minus controller, in seconds, taken at the
+    middle of the round trip; `clock_error` is half of that round trip.
+    """
+
+    host: str
+    kernel_machine: str
+    kernel_arch: Arch | None
+    userland_arch: Arch | None
+    userland_bits: int | None
+    endian: Endian | None
+    native: frozenset[Arch] = frozenset()
+    binfmt: tuple[BinfmtHandler, ...] = ()
+    page_size: int | None = None
+    kernel_release: str = ""
+    libc: Libc = Libc()
+    cpu: Cpu = Cpu()
+    hard_float: bool | None = None  # 32-bit ARM userland ABI, by the loader that exists
+    os_id: str = ""
+    os_version: str = ""
+    os_name: str = ""
+    init: str = ""  # systemd, openrc, busybox, other
+    virtualization: str = ""
+    boot_id: str = ""
+    machine_id: str = ""
+    hostname: str = ""
+    uid: int | None = None
+    user: str = ""
+    home: str = ""
+    become: Become = "unknown"
+    memory: int | None = None  # bytes
+    spaces: tuple[Space, ...] = ()
+    tools: frozenset[str] = frozenset()
+    clock_offset: float | None = None
+    clock_error: float | None = None
+    personality_32: bool = False  # a 32-bit personality hides a 64-bit kernel from uname
+    observed: Mapping[str, str] = field(default=_EMPTY)  # the driver's own questions and their answers
+    conflicts: tuple[str, ...] = ()  # sources that contradict each other, in words
+
+    @property
+    def emulates(self) -> frozenset[Arch]:
+        """The architectures that a binfmt handler runs here and the kernel itself does not."""
+        return frozenset(h.arch for h in self.binfmt if h.arch is not None) - self.native
+
+    def space(self, path: str) -> Space | None:
+        """What is known about the file system that would hold `path`."""
+        return next((s for s in self.spaces if s.path == path), None)
+
+    @property
+    def fingerprint_fields(self) -> tuple[str, ...]:
+        """What must not change between a plan and its apply, as text; volatile facts are left out."""
+        return (
+            self.host,
+            self.kernel_machine,
+            str(self.kernel_arch),
+            str(self.userland_arch),
+            str(self.page_size),
+            self.machine_id,
+            ",".join(sorted(self.native)),
+            ",".join(sorted(self.emulates)),
+        )

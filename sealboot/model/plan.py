@@ -1,0 +1,296 @@
+"""A plan: typed steps in waves, and how each step knows that it is already done.
+
+A driver writes the desired state as steps; each step carries a read-only
+`check`. Observing all checks on the hosts turns desired steps into actions:
+`=` already so, `+` to be made, `~` to be changed, `-` to be removed. The same
+check is asked again by the engine right before and right after a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+_EMPTY: Mapping[str, str] = MappingProxyType({})
+
+
+# -- checks: read-only questions to a host ------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FileIs:
+    """`path` is a regular file with this content (SHA-256, hex) and mode."""
+
+    path: str
+    sha256: str
+    mode: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PathExists:
+    """`path` exists (`present`), or does not."""
+
+    path: str
+    present: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeds:
+    """A POSIX shell script exits 0; it must change nothing."""
+
+    script: str
+    become: bool = True
+    timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceIs:
+    """A service is active and enabled, and was last (re)started by us for `stamp`.
+
+    `stamp` digests everything the service was started from, so that a run
+    killed between an upload and its restart still restarts. Empty: not asked.
+    """
+
+    name: str
+    active: bool = True
+    enabled: bool | None = None
+    stamp: str = ""
+
+
+Check: TypeAlias = FileIs | PathExists | Succeeds | ServiceIs
+
+
+# -- steps: the only things that change a host --------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepBase:
+    """What every step has. `id` is unique in the plan and stable from run to run.
+
+    `timeout` is in seconds. `title` is shown to people and holds no secret.
+    `become` runs the step as root. `check` is `None` for steps that must run
+    each time that anything they wait for changes (`only_after`) or always.
+    `only_after` names steps of the same host: this one is wanted only if one
+    of them acts in this run or its own check fails.
+    """
+
+    id: str
+    host: str
+    title: str
+    timeout: float = 300.0
+    become: bool = True
+    check: Check | None = None
+    only_after: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload(StepBase):
+    """Ship one file: temporary name beside the target, hash on the host, smoke test, fsync, rename.
+
+    `smoke` is run with the staged file's absolute path as `$1` before it goes
+    live (a POSIX script; `"$1" version`); its output must contain every text
+    of `smoke_expects`. With `keep_previous` the file replaced is kept for
+    `rollback`.
+    """
+
+    source: str
+    sha256: str
+    size: int
+    dest: str
+    mode: int = 0o755
+    smoke: str = ""
+    smoke_expects: tuple[str, ...] = ()
+    keep_previous: bool = True
+    slot: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteFile(StepBase):
+    """Write a small file atomically.
+
+    `secrets` names captured or inventory secrets whose values replace
+    `{{ secret.NAME }}` in `content` at the last moment, on the controller;
+    a file with secrets is never printed and is at most 0600.
+    """
+
+    dest: str
+    content: str
+    mode: int = 0o644
+    secrets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run(StepBase):
+    """Run a POSIX shell script (`set -eu` is not implied).
+
+    `detached` steps survive the loss of the connection: they run under setsid
+    with log and exit-code files on the host, hold the host's lock, and are
+    adopted by the next run. `env_secrets` maps a variable to a secret's name;
+    the value reaches the script through stdin, never through argv.
+    """
+
+    script: str
+    env: Mapping[str, str] = field(default=_EMPTY)
+    env_secrets: Mapping[str, str] = field(default=_EMPTY)
+    detached: bool = False
+    ok_codes: tuple[int, ...] = (0,)
+    expects: tuple[str, ...] = ()  # texts that the output must contain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service(StepBase):
+    """Bring a service into a state through the host's own init system (systemd or OpenRC)."""
+
+    name: str
+    state: Literal["started", "restarted", "stopped"] = "started"
+    enabled: bool | None = True
+    stamp: str = ""
+    daemon_reload: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitFor(StepBase):
+    """Wait on the host until something answers.
+
+    tcp: `target` is `host:port`. http: a URL, any status below 400 (or
+    exactly `status`). file: a path. script: exits 0. service: is active.
+    `interval` seconds lie between two tries, `timeout` bounds the whole.
+    """
+
+    kind: Literal["tcp", "http", "file", "script", "service"]
+    target: str
+    interval: float = 1.0
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadSecret(StepBase):
+    """Run a script on the host and keep its trimmed output as the secret `into`, in memory only."""
+
+    script: str
+    into: str
+    pattern: str = ""  # the value must match this regular expression as a whole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remove(StepBase):
+    """Remove a file, or a directory tree with `recursive`."""
+
+    path: str
+    recursive: bool = False
+
+
+Step: TypeAlias = Upload | WriteFile | Run | Service | WaitFor | ReadSecret | Remove
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """Steps between two barriers.
+
+    The steps of one host run in order. `parallel` is how many hosts work at
+    once (`None`: all; 1: one after the other, in the order of `steps`).
+    """
+
+    id: str
+    title: str
+    steps: tuple[Step, ...]
+    parallel: int | None = None
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts of this wave in first-seen order."""
+        return tuple(dict.fromkeys(step.host for step in self.steps))
+
+    def of(self, host: str) -> tuple[Step, ...]:
+        """The steps of one host, in order."""
+        return tuple(step for step in self.steps if step.host == host)
+
+
+class Action(StrEnum):
+    """What applying a step will do, in the marks of the plan's text."""
+
+    CREATE = "+"
+    CHANGE = "~"
+    REMOVE = "-"
+    NONE = "="
+    DEPENDS = "?"  # done only if another step of this run changes something
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """The answer of a host to one step's check, before anything was changed.
+
+    same: the check holds. absent: nothing is there. differs: something else
+    is. unknown: could not be asked (text in `detail`).
+    """
+
+    state: Literal["same", "absent", "differs", "unknown"]
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """A step and what applying it will do."""
+
+    step: Step
+    action: Action
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedWave:
+    """A wave of planned steps."""
+
+    id: str
+    title: str
+    steps: tuple[PlannedStep, ...]
+    parallel: int | None = None
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts of this wave in first-seen order."""
+        return tuple(dict.fromkeys(planned.step.host for planned in self.steps))
+
+    def of(self, host: str) -> tuple[PlannedStep, ...]:
+        """The steps of one host, in order."""
+        return tuple(planned for planned in self.steps if planned.step.host == host)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything `apply` will do, and what it was decided from.
+
+    `fingerprints` digest each host's facts, `artifacts` map each file that is
+    shipped to its SHA-256, `inventory_sha256` digests the resolved inventory:
+    a plan whose world moved is refused (SB504).
+    """
+
+    cluster: str
+    driver: str
+    waves: tuple[PlannedWave, ...]
+    hosts: tuple[str, ...]
+    fingerprints: Mapping[str, str] = field(default=_EMPTY)
+    artifacts: Mapping[str, str] = field(default=_EMPTY)
+    inventory_sha256: str = ""
+    format: int = 1
+
+    @property
+    def changes(self) -> int:
+        """How many steps will act for certain."""
+        return sum(p.action in _ACTING for w in self.waves for p in w.steps)
+
+    @property
+    def upload_bytes(self) -> int:
+        """How many bytes of artifacts will be sent, before compression."""
+        return sum(
+            p.step.size
+            for w in self.waves
+            for p in w.steps
+            if isinstance(p.step, Upload) and p.action in _ACTING
+        )
+
+
+_ACTING = frozenset({Action.CREATE, Action.CHANGE, Action.REMOVE})

@@ -1,0 +1,97 @@
+"""What a command has to say at its end; `render` turns it into any of the formats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+from sealboot.model.artifact import Artifact
+from sealboot.model.diagnostic import Diagnostic
+from sealboot.model.outcome import HostOutcome
+from sealboot.model.plan import Plan
+from sealboot.model.verdict import Verdict
+
+_EMPTY: Mapping[str, str] = MappingProxyType({})
+
+CheckStatus: TypeAlias = Literal["ok", "failed", "not-reached"]
+
+
+@dataclass(frozen=True, slots=True)
+class HostRow:
+    """One host in the report of `check`: `artifacts` maps each slot to the chosen file."""
+
+    host: str
+    role: str
+    status: CheckStatus
+    arch: str | None = None
+    userland: str | None = None
+    artifacts: Mapping[str, str] = field(default=_EMPTY)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """Everything that `check` found. `pairs` holds the chosen pairs, or all of them for `--matrix`."""
+
+    source: str
+    cluster: str
+    driver: str
+    release: str | None
+    hosts: tuple[HostRow, ...]
+    artifacts: tuple[Artifact, ...]
+    pairs: tuple[Verdict, ...]
+    diagnostics: tuple[Diagnostic, ...]
+    matrix: bool = False
+    seconds: float = 0.0
+    command: str = "check"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanReport:
+    """A plan that was made, with the findings that came with it."""
+
+    plan: Plan
+    diagnostics: tuple[Diagnostic, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedHost:
+    """How one host ended an apply."""
+
+    host: str
+    role: str
+    outcome: HostOutcome
+    changed: int = 0  # steps that changed something
+    sent: int = 0  # artifact bytes sent
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyReport:
+    """How an apply ended."""
+
+    cluster: str
+    hosts: tuple[AppliedHost, ...]
+    diagnostics: tuple[Diagnostic, ...]
+    seconds: float = 0.0
+    run_id: str = ""
+    interrupted: str = ""  # the signal's name
+
+    @property
+    def changed(self) -> int:
+        """Steps that changed something, over all hosts."""
+        return sum(h.changed for h in self.hosts)
+
+    @property
+    def sent(self) -> int:
+        """Artifact bytes sent, over all hosts."""
+        return sum(h.sent for h in self.hosts)
+
+
+@dataclass(frozen=True, slots=True)
+class InspectReport:
+    """What `inspect` read in the files it was given."""
+
+    artifacts: tuple[Artifact, ...]

@@ -1,0 +1,1 @@
+"""Which file for which host, and desired minus observed: the plan."""

@@ -1,0 +1,1 @@
+"""The only room that talks SSH: a session is two methods wide, `run` and `put`."""

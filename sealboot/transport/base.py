@@ -1,0 +1,162 @@
+"""The narrow protocol between those who change hosts and those who reach them.
+
+Nothing here imports asyncssh, so that a fake stays small and commands that do
+not connect stay quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias
+
+from sealboot.model.diagnostic import Diagnostic
+from sealboot.model.secret import Secret
+
+#: Output that is kept of each stream of one command, in bytes; the rest stops the command.
+OUTPUT_LIMIT = 1 << 20
+
+#: Called with the bytes of a file that the host has been sent so far.
+Progress: TypeAlias = Callable[[int], None]
+
+Ending: TypeAlias = Literal["exited", "lost", "timeout", "overflow", "no-shell"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How one remote script ended.
+
+    exited: it ran to its end and `exit_status` is its own, proven by the nonce
+    sentinel. lost: the connection broke, so nobody knows how it ended. timeout:
+    the deadline passed; the script was told to stop. overflow: it wrote more
+    than the limit and was stopped. no-shell: what answered was no POSIX shell
+    (a nologin account, a forced command); `stdout` holds what it said.
+    Output is bytes that a host chose: decode with `text`, print through `render`.
+    """
+
+    ending: Ending
+    exit_status: int | None
+    stdout: bytes = b""
+    stderr: bytes = b""
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Exit status 0 *and* the sentinel (promise P8)."""
+        return self.ending == "exited" and self.exit_status == 0
+
+    @property
+    def text(self) -> str:
+        """Standard output, decoded without ever failing."""
+        return self.stdout.decode("utf-8", "backslashreplace")
+
+    @property
+    def error_text(self) -> str:
+        """Standard error, decoded without ever failing."""
+        return self.stderr.decode("utf-8", "backslashreplace")
+
+
+@dataclass(frozen=True, slots=True)
+class PutResult:
+    """How one file transfer ended: `result` as for a script, `sha256` as the host computed it."""
+
+    result: Result
+    sha256: str
+    sent: int
+
+
+class Session(Protocol):
+    """One verified, logged-in connection to one host, reused for everything.
+
+    Both methods may be called concurrently; a session bounds its channels.
+    Neither raises for what a host does: the result says it. After the
+    connection is lost every further call ends as `lost` at once, and `lost`
+    holds the reason.
+    """
+
+    @property
+    def host(self) -> str:
+        """The inventory name."""
+        ...
+
+    @property
+    def lost(self) -> Diagnostic | None:
+        """Why the connection is gone; `None` while it lives."""
+        ...
+
+    async def run(
+        self,
+        script: str,
+        *,
+        args: Sequence[str] = (),
+        env: Mapping[str, str | Secret] | None = None,
+        stdin: bytes = b"",
+        become: bool = False,
+        timeout: float,  # noqa: ASYNC109 (the deadline travels to the host as well)
+        limit: int = OUTPUT_LIMIT,
+    ) -> Result:
+        """Run a POSIX script in `/bin/sh`, whatever the login shell.
+
+        `args` become `$1`…; `env` is set inside the script's shell. All of
+        them, secrets included, travel on stdin: nothing of it is in any argv
+        or SSH environment. `stdin` is what the script itself may read.
+        `become` runs it as the become user (root) by the host's settings.
+        """
+        ...
+
+    async def put(
+        self,
+        source: Path | bytes,
+        dest: str,
+        *,
+        mode: int = 0o600,
+        become: bool = False,
+        stall: float = 60.0,
+        progress: Progress | None = None,
+    ) -> PutResult:
+        """Write `source` to the new file `dest` (created exclusively) and hash it there.
+
+        The transfer fails when no byte moves for `stall` seconds. Nothing is
+        renamed and nothing cleaned up: staging and going live are the engine's.
+        """
+        ...
+
+    def hold(
+        self, script: str, *, args: Sequence[str] = (), become: bool = False, ready: str, timeout: float
+    ) -> Awaitable[Hold | Result]:
+        """Start a script that must live as long as the connection (a lock).
+
+        Resolves to a `Hold` once the script printed the line `ready`, or to
+        its `Result` when it ended before that.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End the connection; never raises, never waits for a hung host."""
+        ...
+
+
+class Hold(Protocol):
+    """A script that is held open on the host; it ends when its stdin does."""
+
+    async def release(self) -> None:
+        """Let it end, and wait briefly for that."""
+        ...
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs, as far as is known."""
+        ...
+
+
+class Connector(Protocol):
+    """Opens sessions. A failure is a diagnostic, never an exception."""
+
+    async def connect(self, name: str) -> Session | Diagnostic:
+        """Log in to the inventory host `name`."""
+        ...
+
+    async def close(self) -> None:
+        """End every connection, those to jump hosts included."""
+        ...

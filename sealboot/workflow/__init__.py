@@ -1,0 +1,1 @@
+"""The story as functions: survey, match, check, plan, apply. What the commands call."""
