@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import ClassVar, Protocol
 
 from pydantic import BaseModel
@@ -53,7 +52,7 @@ class Wants:
 
     directories: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
-    questions: Mapping[str, str] = field(default=MappingProxyType({}))
+    questions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import TypeAlias
 
 from sealboot.model.arch import Arch, Endian
 from sealboot.model.diagnostic import Diagnostic
-
-_EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
 class Kind(StrEnum):
@@ -91,7 +88,7 @@ class Other:
     """A layer that is not ELF: a name for it and facts as text (a script's interpreter, say)."""
 
     name: str
-    facts: Mapping[str, str] = field(default=_EMPTY)
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 Layer: TypeAlias = Elf | Other

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from sealboot.model.arch import Arch, Endian
@@ -12,8 +11,6 @@ from sealboot.model.arch import Arch, Endian
 LibcKind: TypeAlias = Literal["glibc", "musl", "none", "unknown"]
 #: root: already root. nopasswd/password: may become root. denied: asked, not allowed. missing: no such tool.
 Become: TypeAlias = Literal["root", "nopasswd", "password", "denied", "missing", "unknown"]
-
-_EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +111,7 @@ class Facts:
     clock_offset: float | None = None
     clock_error: float | None = None
     personality_32: bool = False  # a 32-bit personality hides a 64-bit kernel from uname
-    observed: Mapping[str, str] = field(default=_EMPTY)  # the driver's own questions and their answers
+    observed: Mapping[str, str] = field(default_factory=dict)  # the driver's own questions and their answers
     conflicts: tuple[str, ...] = ()  # sources that contradict each other, in words
 
     @property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 from sealboot.model.arch import Arch
@@ -12,8 +11,6 @@ from sealboot.model.diagnostic import Location
 from sealboot.model.secret import SecretRef
 
 BecomeMethod: TypeAlias = Literal["sudo", "doas", "none"]
-
-_EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +65,11 @@ class Host:
     arch: Arch | None = None  # an expectation to verify, never a fact
     arm_level: int | None = None  # with arch arm: 5, 6 or 7
     emulation: Literal["refuse", "allow"] = "refuse"
-    artifacts: Mapping[str, tuple[str, ...]] = field(default=_EMPTY)
-    paths: Mapping[str, str] = field(default=_EMPTY)
-    vars: Mapping[str, str] = field(default=_EMPTY)
+    artifacts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    paths: Mapping[str, str] = field(default_factory=dict)
+    vars: Mapping[str, str] = field(default_factory=dict)
     ignore: tuple[Ignore, ...] = ()
-    origins: Mapping[str, Location] = field(default=_EMPTY)
+    origins: Mapping[str, Location] = field(default_factory=dict)
 
     def origin(self, setting: str = "") -> Location | None:
         """Where `setting` was written, or the nearest enclosing thing that was."""
@@ -99,9 +96,9 @@ class Inventory:
     driver: str
     release: str | None
     hosts: tuple[Host, ...]
-    artifacts: Mapping[str, tuple[str, ...]] = field(default=_EMPTY)
-    options: Mapping[str, Any] = field(default=_EMPTY)
-    origins: Mapping[str, Location] = field(default=_EMPTY)
+    artifacts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    origins: Mapping[str, Location] = field(default_factory=dict)
 
     def host(self, name: str) -> Host:
         """The host of that name; raises `KeyError`."""

@@ -11,11 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Literal, TypeAlias
-
-_EMPTY: Mapping[str, str] = MappingProxyType({})
-
 
 # -- checks: read-only questions to a host ------------------------------------------------------------
 
@@ -27,6 +23,7 @@ class FileIs:
     path: str
     sha256: str
     mode: int | None = None
+    type: Literal["file-is"] = "file-is"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +32,7 @@ class PathExists:
 
     path: str
     present: bool = True
+    type: Literal["path-exists"] = "path-exists"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +42,7 @@ class Succeeds:
     script: str
     become: bool = True
     timeout: float = 30.0
+    type: Literal["succeeds"] = "succeeds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +57,7 @@ class ServiceIs:
     active: bool = True
     enabled: bool | None = None
     stamp: str = ""
+    type: Literal["service-is"] = "service-is"
 
 
 Check: TypeAlias = FileIs | PathExists | Succeeds | ServiceIs
@@ -105,6 +105,7 @@ class Upload(StepBase):
     smoke_expects: tuple[str, ...] = ()
     keep_previous: bool = True
     slot: str = ""
+    type: Literal["upload"] = "upload"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +121,7 @@ class WriteFile(StepBase):
     content: str
     mode: int = 0o644
     secrets: tuple[str, ...] = ()
+    type: Literal["write-file"] = "write-file"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,11 +135,12 @@ class Run(StepBase):
     """
 
     script: str
-    env: Mapping[str, str] = field(default=_EMPTY)
-    env_secrets: Mapping[str, str] = field(default=_EMPTY)
+    env: Mapping[str, str] = field(default_factory=dict)
+    env_secrets: Mapping[str, str] = field(default_factory=dict)
     detached: bool = False
     ok_codes: tuple[int, ...] = (0,)
     expects: tuple[str, ...] = ()  # texts that the output must contain
+    type: Literal["run"] = "run"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +152,7 @@ class Service(StepBase):
     enabled: bool | None = True
     stamp: str = ""
     daemon_reload: bool = True
+    type: Literal["service"] = "service"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +168,7 @@ class WaitFor(StepBase):
     target: str
     interval: float = 1.0
     status: int | None = None
+    type: Literal["wait-for"] = "wait-for"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +178,7 @@ class ReadSecret(StepBase):
     script: str
     into: str
     pattern: str = ""  # the value must match this regular expression as a whole
+    type: Literal["read-secret"] = "read-secret"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +187,7 @@ class Remove(StepBase):
 
     path: str
     recursive: bool = False
+    type: Literal["remove"] = "remove"
 
 
 Step: TypeAlias = Upload | WriteFile | Run | Service | WaitFor | ReadSecret | Remove
@@ -272,8 +279,8 @@ class Plan:
     driver: str
     waves: tuple[PlannedWave, ...]
     hosts: tuple[str, ...]
-    fingerprints: Mapping[str, str] = field(default=_EMPTY)
-    artifacts: Mapping[str, str] = field(default=_EMPTY)
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    artifacts: Mapping[str, str] = field(default_factory=dict)
     inventory_sha256: str = ""
     format: int = 1
 

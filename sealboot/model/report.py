@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from sealboot.model.artifact import Artifact
@@ -12,8 +11,6 @@ from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.outcome import HostOutcome
 from sealboot.model.plan import Plan
 from sealboot.model.verdict import Verdict
-
-_EMPTY: Mapping[str, str] = MappingProxyType({})
 
 CheckStatus: TypeAlias = Literal["ok", "failed", "not-reached"]
 
@@ -27,7 +24,7 @@ class HostRow:
     status: CheckStatus
     arch: str | None = None
     userland: str | None = None
-    artifacts: Mapping[str, str] = field(default=_EMPTY)
+    artifacts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
