@@ -1,0 +1,5 @@
+"""`python -m sealboot`."""
+
+from sealboot.cli import main
+
+main()

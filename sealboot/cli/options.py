@@ -1,0 +1,152 @@
+"""The options that many commands share, said once, and the settings file that holds taste."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+#: What `~/.config/sealboot/config.toml` may hold: taste. Hosts and trust are never read from there.
+TASTE = ("format", "color", "jobs", "uploads", "timeout")
+
+
+class Format(StrEnum):
+    """Output formats; `auto` is rich on a terminal and plain elsewhere."""
+
+    AUTO = "auto"
+    RICH = "rich"
+    PLAIN = "plain"
+    JSON = "json"
+    JSONL = "jsonl"
+
+
+class Color(StrEnum):
+    """When to colour."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """How a command shows what it has to say."""
+
+    format: Annotated[
+        Format, typer.Option("--format", envvar="SEALBOOT_FORMAT", help="rich, plain, json, jsonl")
+    ] = Format.AUTO
+    color: Annotated[
+        Color, typer.Option("--color", envvar="SEALBOOT_COLOR", help="auto, always, never")
+    ] = Color.AUTO
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="results only, no progress")] = False
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="every event, and steps already done")] = False
+
+    @property
+    def verbosity(self) -> int:
+        """-1, 0 or 1."""
+        return -1 if self.quiet else int(self.verbose)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Common(Output):
+    """What every command that reads the inventory takes."""
+
+    inventory: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-i",
+            "--inventory",
+            envvar="SEALBOOT_INVENTORY",
+            help="inventory file, - for stdin; repeatable [default: inventory.yaml]",
+        ),
+    ] = None
+    limit: Annotated[
+        str | None,
+        typer.Option("-l", "--limit", envvar="SEALBOOT_LIMIT", help="hosts: 'pi[01-04],!pi03,@agents'"),
+    ] = None
+    no_input: Annotated[
+        bool, typer.Option("--no-input", envvar="SEALBOOT_NO_INPUT", help="never ask anything")
+    ] = False
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The inventory files to read."""
+        return tuple(self.inventory or ("inventory.yaml",))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remote(Common):
+    """What every command that connects takes."""
+
+    jobs: Annotated[
+        int, typer.Option("-j", "--jobs", envvar="SEALBOOT_JOBS", min=1, max=1024, help="hosts at once")
+    ] = 128
+    timeout: Annotated[
+        float, typer.Option("--timeout", envvar="SEALBOOT_TIMEOUT", min=1, help="seconds for each host's probe")
+    ] = 60.0
+    known_hosts: Annotated[
+        str,
+        typer.Option("--known-hosts", envvar="SEALBOOT_KNOWN_HOSTS", help="the project's own trust file"),
+    ] = "known_hosts"
+
+
+def takes(kind: type[Output]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command one option for each field of `kind`; it gets them as one value, `options`.
+
+    The command's own parameters come first in its help.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True).parameters
+        hints = get_type_hints(kind, include_extras=True)
+        shared = {f.name: f for f in fields(kind)}
+
+        @functools.wraps(command)
+        def run(**given: Any) -> None:
+            options = kind(**{name: given.pop(name) for name in shared})
+            command(options=options, **given)
+
+        parameters = [p for name, p in own.items() if name != "options"]
+        parameters += [
+            inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])
+            for f in shared.values()
+        ]
+        keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
+        run.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in keyword}
+        return run
+
+    return decorate
+
+
+def config_file(env: Mapping[str, str] | None = None) -> Path:
+    """The settings file by the XDG base directory specification."""
+    env = os.environ if env is None else env
+    base = env.get("XDG_CONFIG_HOME") or str(Path(env.get("HOME", "~")).expanduser() / ".config")
+    return Path(base) / "sealboot" / "config.toml"
+
+
+def taste(path: Path) -> dict[str, Any]:
+    """The settings in that file; a missing file is empty. Raises `ValueError` that says what is wrong."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    try:
+        settings = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path}: {error}") from error
+    unknown = sorted(set(settings) - set(TASTE))
+    if unknown:
+        raise ValueError(f"{path}: unknown setting {unknown[0]!r}; this file may hold {', '.join(TASTE)}")
+    return settings

@@ -1,0 +1,74 @@
+"""How an apply ended: one row for each host, the findings, the totals, and how to go on."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from sealboot.model.names import fold
+from sealboot.model.outcome import HostOutcome
+from sealboot.model.report import AppliedHost, ApplyReport
+from sealboot.render.check import FOLD_ABOVE
+from sealboot.render.findings import block
+from sealboot.render.table import table
+from sealboot.render.text import human_bytes, human_seconds, plural, safe
+
+_STYLE = {
+    HostOutcome.OK: "sb.ok",
+    HostOutcome.CHANGED: "sb.change",
+    HostOutcome.SKIPPED: "sb.dim",
+}
+
+
+def _cells(host: AppliedHost) -> tuple[str, str, Text, str, str]:
+    outcome = Text(host.outcome.value, style=_STYLE.get(host.outcome, "sb.error"))
+    steps = plural(host.changed, "step") if host.changed else "-"
+    return safe(host.role), steps, outcome, human_bytes(host.sent) if host.sent else "-", ""
+
+
+def _table(report: ApplyReport) -> RenderableType:
+    rows: list[tuple[str, str, Text, str, str, str]] = []
+    if len(report.hosts) > FOLD_ABOVE:
+        groups: defaultdict[tuple[str, HostOutcome, int, int], list[AppliedHost]] = defaultdict(list)
+        for host in report.hosts:
+            groups[host.role, host.outcome, host.changed, host.sent].append(host)
+        members = [(fold([h.host for h in hosts]), hosts) for hosts in groups.values()]
+    else:
+        members = [(host.host, [host]) for host in report.hosts]
+    for name, hosts in members:
+        role, steps, outcome, sent, _ = _cells(hosts[0])
+        longest = max(h.seconds for h in hosts)
+        rows.append((safe(name), role, outcome, steps, sent, human_seconds(longest) if longest else "-"))
+    return table(("HOST", "ROLE", "OUTCOME", "CHANGED", "SENT", "TIME"), rows)
+
+
+def totals(report: ApplyReport) -> Text:
+    """`4 changed, 1 failed. 12 steps changed something, 48 MiB sent. (41.0s)`."""
+    count = Counter(h.outcome for h in report.hosts)
+    words = ", ".join(f"{count[o]} {o.value}" for o in HostOutcome if count[o]) or "no hosts"
+    good = set(count) <= {HostOutcome.OK, HostOutcome.CHANGED}
+    if report.changed == 0 and good:
+        text = f"{words}. Nothing to do: 0 changes, 0 bytes sent. ({human_seconds(report.seconds)})"
+    else:
+        text = (
+            f"{words}. {plural(report.changed, 'step')} changed something, "
+            f"{human_bytes(report.sent)} sent. ({human_seconds(report.seconds)})"
+        )
+    return Text(text, style="sb.ok" if good else "sb.error")
+
+
+def document(report: ApplyReport, width: int) -> Iterator[RenderableType]:
+    """The whole report, top to bottom."""
+    yield _table(report)
+    if report.diagnostics:
+        yield Text()
+        yield block(report.diagnostics, width)
+    yield Text()
+    if report.interrupted:
+        yield Text(f"Stopped by {safe(report.interrupted)}.", style="sb.warning")
+    yield totals(report)
+    if any(h.outcome not in {HostOutcome.OK, HostOutcome.CHANGED} for h in report.hosts):
+        yield Text("Run the same command again: it goes on where this one stopped.", style="sb.hint")

@@ -1,0 +1,207 @@
+"""What a command shows, behind one protocol: the human views and the machine ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, Protocol, TypeAlias
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from sealboot.model.diagnostic import Diagnostic
+from sealboot.model.events import Event
+from sealboot.model.facts import Facts
+from sealboot.model.report import ApplyReport, CheckReport, InspectReport, PlanReport
+from sealboot.render import apply as apply_text
+from sealboot.render import check as check_text
+from sealboot.render import inspect as inspect_text
+from sealboot.render import jsondoc
+from sealboot.render import plan as plan_text
+from sealboot.render.console import ColorChoice, Consoles, make_consoles
+from sealboot.render.findings import block
+from sealboot.render.lines import LineProgress
+from sealboot.render.live import LiveProgress
+from sealboot.render.table import table
+from sealboot.render.text import safe
+
+Format: TypeAlias = Literal["auto", "rich", "plain", "json", "jsonl"]
+
+
+class View(Protocol):
+    """Everything a command can show. `event` is the sink of a run."""
+
+    def event(self, event: Event) -> None:
+        """Something happened."""
+
+    def check(self, report: CheckReport) -> None:
+        """The end of `check`, or the findings that stopped `plan` and `apply`."""
+
+    def plan(self, report: PlanReport, *, full: bool = False, final: bool = True) -> None:
+        """A plan; `final` is false where `apply` shows it before it asks."""
+
+    def applied(self, report: ApplyReport) -> None:
+        """The end of `apply`."""
+
+    def inspected(self, report: InspectReport) -> None:
+        """The end of `inspect`."""
+
+    def facts(self, facts: Sequence[Facts], diagnostics: Sequence[Diagnostic], *, details: bool) -> None:
+        """The end of `facts`."""
+
+    def diagnostics(self, command: str, diagnostics: Sequence[Diagnostic]) -> None:
+        """Findings and nothing else: an invalid inventory, a refusal."""
+
+    def rows(self, command: str, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """A plain table."""
+
+    def message(self, text: str) -> None:
+        """One sentence for a person; machine formats leave it out."""
+
+    def close(self) -> None:
+        """Take down whatever is on the screen."""
+
+
+class HumanView:
+    """Text for people: results on stdout, progress on stderr."""
+
+    def __init__(self, consoles: Consoles, *, verbosity: int = 0) -> None:
+        self._out = consoles.out
+        self._err = consoles.err
+        self._verbosity = verbosity
+        self._progress: LiveProgress | LineProgress | None = None
+        if verbosity >= 0:
+            self._progress = (
+                LiveProgress(consoles.err)
+                if consoles.live
+                else LineProgress(consoles.err, verbose=verbosity > 0)
+            )
+
+    def _print(self, parts: Iterable[RenderableType]) -> None:
+        self.close()
+        for part in parts:
+            self._out.print(part)
+
+    def event(self, event: Event) -> None:
+        """Hand it to whatever draws progress."""
+        if self._progress is not None:
+            self._progress(event)
+
+    def check(self, report: CheckReport) -> None:
+        """Print the report."""
+        self._print(check_text.document(report, self._out.width))
+
+    def plan(self, report: PlanReport, *, full: bool = False, final: bool = True) -> None:
+        """Print the plan and what was found on the way."""
+        del final
+        self._print(plan_text.document(report.plan, full=full or self._verbosity > 0))
+        if report.diagnostics:
+            self._print((Text(), block(report.diagnostics, self._out.width)))
+
+    def applied(self, report: ApplyReport) -> None:
+        """Print the report."""
+        self._print(apply_text.document(report, self._out.width))
+
+    def inspected(self, report: InspectReport) -> None:
+        """Print a tree for each file."""
+        for number, artifact in enumerate(report.artifacts):
+            if number:
+                self._print((Text(),))
+            self._print(inspect_text.artifact_document(artifact, self._out.width))
+
+    def facts(self, facts: Sequence[Facts], diagnostics: Sequence[Diagnostic], *, details: bool) -> None:
+        """Print the table, or everything known."""
+        if details:
+            for fact in facts:
+                self._print(inspect_text.facts_details(fact))
+        elif facts:
+            self._print((inspect_text.facts_table(facts),))
+        if diagnostics:
+            self._print((Text(), block(diagnostics, self._out.width)))
+
+    def diagnostics(self, command: str, diagnostics: Sequence[Diagnostic]) -> None:
+        """Print the findings on stderr: they are why there is no result."""
+        del command
+        self.close()
+        self._err.print(block(diagnostics, self._err.width))
+
+    def rows(self, command: str, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Print the table."""
+        del command
+        self._print((table(headers, [[safe(c, limit=2000) for c in row] for row in rows], indent=0),))
+
+    def message(self, text: str) -> None:
+        """Print it on stderr."""
+        self.close()
+        if self._verbosity >= 0:
+            self._err.print(Text(safe(text, limit=4000, lines=True)))
+
+    def close(self) -> None:
+        """Take the live table down."""
+        if isinstance(self._progress, LiveProgress):
+            self._progress.close()
+
+
+class MachineView:
+    """JSON: one document at the end, or (`lines`) every event as it comes and the document last."""
+
+    def __init__(self, consoles: Consoles, *, lines: bool) -> None:
+        self._file = consoles.out.file
+        self._lines = lines
+
+    def _write(self, document: jsondoc.Json) -> None:
+        if self._lines:
+            document = {"format": jsondoc.FORMAT, "event": "Report", "report": document}
+        print(jsondoc.dump(document, pretty=not self._lines), file=self._file, flush=True)
+
+    def event(self, event: Event) -> None:
+        """Print it at once in the stream format."""
+        if self._lines:
+            print(jsondoc.dump(jsondoc.event(event), pretty=False), file=self._file, flush=True)
+
+    def check(self, report: CheckReport) -> None:
+        """Print the document."""
+        self._write(jsondoc.check(report))
+
+    def plan(self, report: PlanReport, *, full: bool = False, final: bool = True) -> None:
+        """Print the document, unless `apply` will print its own."""
+        del full
+        if final or self._lines:
+            self._write(jsondoc.plan(report))
+
+    def applied(self, report: ApplyReport) -> None:
+        """Print the document."""
+        self._write(jsondoc.applied(report))
+
+    def inspected(self, report: InspectReport) -> None:
+        """Print the document."""
+        self._write(jsondoc.inspected(report))
+
+    def facts(self, facts: Sequence[Facts], diagnostics: Sequence[Diagnostic], *, details: bool) -> None:
+        """Print the document, which always has the details."""
+        del details
+        self._write(jsondoc.facts(list(facts), list(diagnostics)))
+
+    def diagnostics(self, command: str, diagnostics: Sequence[Diagnostic]) -> None:
+        """Print a document that has nothing else."""
+        self._write({**jsondoc.head(command), "diagnostics": [jsondoc.diagnostic(d) for d in diagnostics]})
+
+    def rows(self, command: str, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Print the rows as objects whose keys are the headers in lower case."""
+        keys = [h.lower() for h in headers]
+        self._write({**jsondoc.head(command), "rows": [dict(zip(keys, r, strict=True)) for r in rows]})
+
+    def message(self, text: str) -> None:
+        """Nothing: machines read documents."""
+
+    def close(self) -> None:
+        """Nothing is on the screen."""
+
+
+def make_view(format_: Format, *, color: ColorChoice = "auto", verbosity: int = 0) -> View:
+    """The view for this process's streams; `auto` is rich on a terminal and plain elsewhere."""
+    if format_ in {"json", "jsonl"}:
+        return MachineView(make_consoles(plain=True), lines=format_ == "jsonl")
+    consoles = make_consoles(color=color)
+    if format_ == "plain" or (format_ == "auto" and not consoles.out.is_terminal):
+        consoles = make_consoles(color=color, plain=True)
+    return HumanView(consoles, verbosity=verbosity)

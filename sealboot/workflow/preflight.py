@@ -1,0 +1,169 @@
+"""Everything that can be known before a byte is written: files against hosts, hosts against needs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sealboot.artifacts import collect
+from sealboot.checks import apply_ignores, run_all
+from sealboot.drivers.base import Context
+from sealboot.model.artifact import Artifact
+from sealboot.model.diagnostic import Diagnostic, Severity
+from sealboot.model.host import Host
+from sealboot.model.report import CheckReport, CheckStatus, HostRow
+from sealboot.model.verdict import Verdict
+from sealboot.plan.select import Selection
+from sealboot.plan.select import select as select_artifacts
+from sealboot.workflow.prepare import Prepared
+from sealboot.workflow.survey import Survey, wants_of
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The files that may fill each slot, read once: by slot, and by (host, slot) where overridden."""
+
+    by_slot: Mapping[str, tuple[Artifact, ...]]
+    overrides: Mapping[tuple[str, str], tuple[Artifact, ...]]
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def all(self) -> tuple[Artifact, ...]:
+        """Every file once, by path."""
+        every = [*self.by_slot.values(), *self.overrides.values()]
+        return tuple(sorted({a.path: a for files in every for a in files}.values(), key=lambda a: a.path))
+
+
+def candidates(prepared: Prepared) -> Candidates:
+    """Read every file that the inventory or the driver's defaults name."""
+    base = Path(prepared.inventory.base)
+    found: list[Diagnostic] = []
+    read: dict[tuple[str, ...], tuple[Artifact, ...]] = {}
+
+    def files(patterns: tuple[str, ...], origin: str, host: Host | None = None) -> tuple[Artifact, ...]:
+        if patterns not in read:
+            read[patterns], wrong = collect(patterns, base)
+            at = host.origin(origin) if host else prepared.inventory.origins.get(origin)
+            found.extend(d.located(at) for d in wrong)
+        return read[patterns]
+
+    by_slot = {
+        slot.name: files(
+            tuple(prepared.inventory.artifacts.get(slot.name, slot.patterns)), f"artifacts.{slot.name}"
+        )
+        for slot in prepared.slots
+        if any(slot.wanted_by(host) for host in prepared.selected)
+    }
+    overrides = {
+        (host.name, slot.name): files(tuple(host.artifacts[slot.name]), f"artifacts.{slot.name}", host)
+        for host in prepared.selected
+        for slot in prepared.slots
+        if slot.wanted_by(host) and slot.name in host.artifacts
+    }
+    return Candidates(by_slot, overrides, tuple(found))
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """What `check` found out, and what a plan can be made of: the hosts without an error."""
+
+    report: CheckReport
+    selection: Selection
+    ready: tuple[Host, ...]
+    context: Context
+
+
+def _status(host: Host, survey: Survey, wrong: Mapping[str, list[Diagnostic]]) -> CheckStatus:
+    if host.name not in survey.facts:
+        return "not-reached"
+    return "failed" if wrong[host.name] else "ok"
+
+
+def _row(host: Host, survey: Survey, selection: Selection, status: CheckStatus, slots: list[str]) -> HostRow:
+    facts = survey.facts.get(host.name)
+    named = {p.artifact for p in selection.pairs if p.host == host.name}
+    chosen = {
+        slot: selection.chosen[host.name, slot].path for slot in slots if (host.name, slot) in selection.chosen
+    }
+    if not chosen and len(named) == 1 and slots:
+        chosen = {slots[0]: next(iter(named))}  # the misfit that was meant for it, so that the table shows it
+    return HostRow(
+        host=host.name,
+        role=host.role,
+        status=status,
+        arch=facts.kernel_arch.value if facts and facts.kernel_arch else None,
+        userland=facts.userland_arch.value if facts and facts.userland_arch else None,
+        artifacts=chosen,
+    )
+
+
+def _pairs(selection: Selection, *, matrix: bool) -> tuple[Verdict, ...]:
+    return selection.matrix if matrix else selection.pairs
+
+
+def preflight(
+    prepared: Prepared,
+    survey: Survey,
+    files: Candidates,
+    *,
+    matrix: bool = False,
+    command: str = "check",
+    seconds: float = 0.0,
+) -> Preflight:
+    """Match files to hosts and run every check; pure but for nothing: all inputs are values."""
+    selection = select_artifacts(
+        slots=prepared.slots,
+        hosts=tuple(h for h in prepared.selected if h.name in survey.facts),
+        facts=survey.facts,
+        candidates=files.by_slot,
+        overrides=files.overrides,
+    )
+    context = Context(
+        inventory=prepared.inventory,
+        options=prepared.options,
+        selected=prepared.selected,
+        facts=survey.facts,
+        chosen=selection.chosen,
+    )
+    found = [
+        *prepared.diagnostics,
+        *survey.diagnostics,
+        *files.diagnostics,
+        *selection.diagnostics,
+        *run_all(
+            prepared.selected,
+            survey.facts,
+            chosen=selection.chosen,
+            wants={h.name: wants_of(prepared, h) for h in prepared.selected},
+        ),
+        *prepared.driver.checks(context),
+    ]
+    diagnostics = apply_ignores(prepared.selected, tuple(dict.fromkeys(found)))
+    wrong: defaultdict[str, list[Diagnostic]] = defaultdict(list)
+    for diagnostic in diagnostics:
+        if diagnostic.severity is Severity.ERROR:
+            for name in (diagnostic.host, *diagnostic.also):
+                if name is not None:
+                    wrong[name].append(diagnostic)
+    rows = []
+    for host in prepared.selected:
+        slots = [slot.name for slot in prepared.slots if slot.wanted_by(host)]
+        rows.append(_row(host, survey, selection, _status(host, survey, wrong), slots))
+    report = CheckReport(
+        source=prepared.inventory.source,
+        cluster=prepared.inventory.name,
+        driver=prepared.inventory.driver,
+        release=prepared.inventory.release,
+        hosts=tuple(rows),
+        artifacts=files.all,
+        pairs=_pairs(selection, matrix=matrix),
+        diagnostics=diagnostics,
+        matrix=matrix,
+        seconds=seconds,
+        command=command,
+    )
+    status = {row.host: row.status for row in rows}
+    ready = tuple(host for host in prepared.selected if status[host.name] == "ok")
+    return Preflight(report, selection, ready, replace(context, selected=ready))

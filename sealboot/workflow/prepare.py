@@ -1,0 +1,50 @@
+"""From the operator's files to a validated cluster: inventory, driver, options, slots, selected hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from sealboot.drivers.base import Driver, Slot
+from sealboot.drivers.options import validate
+from sealboot.drivers.registry import driver_roles, load_driver
+from sealboot.inventory.load import load_inventory
+from sealboot.model.diagnostic import Diagnostic, has_errors
+from sealboot.model.host import Host, Inventory
+from sealboot.model.names import select
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Everything that is known before a host is reached. `diagnostics` are warnings and notes."""
+
+    inventory: Inventory
+    driver: Driver
+    options: BaseModel
+    slots: tuple[Slot, ...]
+    selected: tuple[Host, ...]
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def prepare(
+    sources: Sequence[str], *, stdin: bytes | None = None, limit: str | None = None
+) -> Prepared | tuple[Diagnostic, ...]:
+    """Load and validate the inventory, its driver and the driver's options; or everything wrong with them."""
+    inventory, found = load_inventory(sources, stdin=stdin, drivers=driver_roles())
+    if inventory is None or has_errors(found):
+        return found
+    driver = load_driver(inventory.driver)
+    if isinstance(driver, Diagnostic):
+        return (*found, driver.located(inventory.origins.get("cluster.driver")))
+    options = validate(driver, inventory)
+    if isinstance(options, tuple):
+        return (*found, *options)
+    selected: tuple[Host, ...] = inventory.hosts
+    if limit is not None:
+        names, wrong = select(inventory.hosts, limit)
+        if wrong:
+            return (*found, *wrong)
+        selected = tuple(host for host in inventory.hosts if host.name in names)
+    return Prepared(inventory, driver, options, driver.slots(inventory, options), selected, found)
