@@ -1,1 +1,1 @@
-"""The only room that changes hosts: lock, journal, upload, run, verify, resume, roll back."""
+"""The only room that changes hosts: locks, journal, uploads, steps, waves, rollback."""
