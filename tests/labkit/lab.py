@@ -1,0 +1,194 @@
+"""The lab: machines that are started when a test first asks for them and that never outlive the test run."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from labkit import inventories, keys, listings, nodes, vm
+from labkit.bridge import Bridge
+from labkit.machines import KINDS, Node
+
+#: Seconds within which a machine must speak SSH: five times what a loaded machine was seen to need.
+NODE_LIMIT = 30.0
+SYSTEMD_LIMIT = 60.0
+VM_LIMIT = 120.0
+
+
+class Lab:
+    """Machines of several architectures on one bridge.
+
+    Use from the main thread: a machine dies with the thread that started it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.bridge = Bridge()
+        self._numbers = itertools.count(1)
+        self._up: list[Node] = []
+        self._running: dict[str, nodes.Running | vm.Running] = {}
+        self._user_key = keys.generate()
+        self.key_file = folder / "id_ed25519"
+        self.key_file.touch(mode=0o600)
+        self.key_file.write_bytes(self._user_key.openssh)
+        (folder / "id_ed25519.pub").write_text(self._user_key.public + "\n")
+
+    def entered(self) -> AbstractContextManager[None]:
+        """Move the calling thread into the lab's network; what it starts meanwhile lives there too."""
+        return self.bridge.entered()
+
+    def need(self, *kinds: str) -> tuple[Node, ...]:
+        """One machine for each kind named, shared with every test; a kind named twice gives two.
+
+        What is not up yet starts now, all at once. Raises
+        `LabUnavailableError` where the machine cannot offer a kind.
+        """
+        free = list(self._up)
+        chosen: list[Node | None] = []
+        for kind in kinds:
+            found = next((node for node in free if node.kind == kind), None)
+            if found:
+                free.remove(found)
+            chosen.append(found)
+        missing = [kind for kind, node in zip(kinds, chosen, strict=True) if node is None]
+        started = iter(self._start(missing))
+        self._up += (result := [node or next(started) for node in chosen])[:0]
+        self._up += [node for node in result if node not in self._up]
+        return tuple(result)
+
+    @contextlib.contextmanager
+    def fresh(self, *kinds: str) -> Iterator[tuple[Node, ...]]:
+        """Machines for this test alone, gone afterwards."""
+        started = self._start(kinds)
+        try:
+            yield tuple(started)
+        finally:
+            for node in started:
+                self.stop(node)
+
+    def stop(self, node: Node) -> None:
+        """End one machine as a power cut would."""
+        running = self._running.pop(node.name, None)
+        self._up = [other for other in self._up if other.name != node.name]
+        if running:
+            running.stop()
+
+    def close(self) -> None:
+        """End every machine and the network."""
+        for running in self._running.values():
+            running.stop()
+        self._running.clear()
+        self._up.clear()
+        self.bridge.close()
+
+    def _start(self, kinds: Sequence[str]) -> list[Node]:
+        if not kinds:
+            return []
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("machines die with the thread that starts them: use the main thread")
+        starter = nodes.Starter(self.bridge, self._user_key.public)
+        begun: list[tuple[str, str, str, keys.KeyPair, nodes.Running | vm.Running]] = []
+        try:
+            # Virtual machines take longest, so they go first.
+            for kind in sorted(kinds, key=lambda name: not KINDS[name].vm):
+                begun.append(self._begin(kind, starter))
+            starter.finish()
+            self._wait(begun)
+        except BaseException:
+            for _, _, _, _, running in begun:
+                running.stop()
+            raise
+        made = []
+        for name, kind, address, host_key, running in begun:
+            self._running[name] = running
+            made.append(self._node(name, kind, address, host_key, running))
+        return [made.pop(next(i for i, node in enumerate(made) if node.kind == kind)) for kind in kinds]
+
+    def _begin(
+        self, kind: str, starter: nodes.Starter
+    ) -> tuple[str, str, str, keys.KeyPair, nodes.Running | vm.Running]:
+        name = f"{kind}-{next(self._numbers)}"
+        address = self.bridge.address()
+        host_key = keys.generate()
+        state = self.folder / name
+        state.mkdir()
+        running: nodes.Running | vm.Running
+        if KINDS[kind].vm:
+            running = vm.start(self.bridge, name, KINDS[kind], state, address, host_key, self._user_key.public)
+        else:
+            running = starter.begin(name, KINDS[kind], state, address, host_key)
+        return name, kind, address, host_key, running
+
+    def _node(
+        self, name: str, kind: str, address: str, host_key: keys.KeyPair, running: nodes.Running | vm.Running
+    ) -> Node:
+        return Node(
+            name=name,
+            kind=kind,
+            address=address,
+            port=22,
+            user="root",
+            key_file=self.key_file,
+            host_key=host_key.public,
+            pid=running.pid,
+            log=self.folder / name / "log",
+            link=running.link,
+        )
+
+    def _wait(
+        self, begun: Sequence[tuple[str, str, str, keys.KeyPair, nodes.Running | vm.Running]]
+    ) -> None:
+        def ready(item: tuple[str, str, str, keys.KeyPair, nodes.Running | vm.Running]) -> None:
+            name, kind, address, _, _ = item
+            about = KINDS[kind]
+            limit = VM_LIMIT if about.vm else SYSTEMD_LIMIT if about.server == "systemd" else NODE_LIMIT
+            try:
+                self.bridge.wait_for_ssh(address, 22, limit)
+            except TimeoutError as error:
+                log = (self.folder / name / "log").read_text(errors="replace")
+                raise TimeoutError(f"{name}: {error}; its log ends:\n{log[-1500:]}") from None
+
+        with ThreadPoolExecutor(max_workers=len(begun)) as pool:
+            list(pool.map(ready, begun))
+
+    def ssh(self, node: Node, command: str, stdin: bytes = b"", limit: float = 60) -> subprocess.CompletedProcess[bytes]:
+        """Run a command on `node` with the OpenSSH client: a second opinion, independent of sealboot."""
+        known = self.folder / "known_hosts"
+        self.known_hosts(known, [*self._up, node])
+        options = ("BatchMode=yes", f"UserKnownHostsFile={known}", "GlobalKnownHostsFile=/dev/null")
+        argv = ["ssh", "-F", "none", *(word for option in options for word in ("-o", option))]
+        argv += ["-i", str(node.key_file), "-p", str(node.port), f"{node.user}@{node.address}", command]
+        with self.entered():
+            return subprocess.run(argv, input=stdin, capture_output=True, timeout=limit, check=False)
+
+    def known_hosts(self, path: Path, machines: Sequence[Node]) -> Path:
+        """Write a known_hosts file that trusts `machines`."""
+        path.write_text("".join(f"{node.known_hosts_line}\n" for node in machines))
+        return path
+
+    def inventory(self, path: Path, machines: Sequence[Node], **settings: Any) -> Path:
+        """Write an inventory of `machines` and a known_hosts beside it; see `inventories.document`."""
+        self.known_hosts(path.with_name("known_hosts"), machines)
+        return inventories.write(path, machines, **settings)
+
+    def listing(self, node: Node) -> str:
+        """Every path of the node's file systems with kind, mode, owner, size and time of last change.
+
+        Kernel file systems and what changes by itself (logs, /run) are left out.
+        """
+        if node.about.vm:
+            done = self.ssh(node, listings.SCRIPT)
+            assert done.returncode == 0, done.stderr.decode(errors="replace")
+            return listings.normal(done.stdout.decode(errors="backslashreplace"))
+        return listings.of_tree(node.filesystem)
+
+    def differences(self, before: Mapping[str, str], after: Mapping[str, str]) -> str:
+        """What changed between two rounds of listings, by node name; empty when nothing did."""
+        return listings.differences(before, after)

@@ -1,0 +1,96 @@
+"""What the lab offers: the kinds of machine, and the value that stands for one that is up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from labkit import syscalls
+from sealboot.model.arch import Arch
+
+Server = Literal["openssh", "dropbear", "systemd"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of machine.
+
+    `debian` is Debian's name of the architecture whose packages make the root;
+    `uname` is what `uname -m` says there. `vm` kinds boot a kernel of their own.
+    """
+
+    arch: Arch
+    debian: str
+    uname: str
+    recipe: Literal["minimal", "debian"]
+    server: Server
+    personality: int = 0
+    vm: bool = False
+    slow: bool = False
+
+
+KINDS: dict[str, Kind] = {
+    "amd64": Kind(Arch.AMD64, "amd64", "x86_64", "debian", "openssh"),
+    "amd64-minimal": Kind(Arch.AMD64, "amd64", "x86_64", "minimal", "dropbear"),
+    "amd64-systemd": Kind(Arch.AMD64, "amd64", "x86_64", "debian", "systemd"),
+    # A 64-bit kernel that calls itself i686: what `setarch i386` and some containers show.
+    "i686": Kind(Arch.AMD64, "amd64", "i686", "debian", "openssh", personality=syscalls.PER_LINUX32),
+    "arm64": Kind(Arch.ARM64, "arm64", "aarch64", "minimal", "dropbear"),
+    "arm64-openssh": Kind(Arch.ARM64, "arm64", "aarch64", "debian", "openssh"),
+    "arm64-systemd": Kind(Arch.ARM64, "arm64", "aarch64", "debian", "systemd"),
+    "riscv64": Kind(Arch.RISCV64, "riscv64", "riscv64", "minimal", "dropbear"),
+    "s390x": Kind(Arch.S390X, "s390x", "s390x", "minimal", "dropbear"),
+    "armhf": Kind(Arch.ARM, "armhf", "armv7l", "minimal", "dropbear", slow=True),
+    "ppc64el": Kind(Arch.PPC64LE, "ppc64el", "ppc64le", "minimal", "dropbear", slow=True),
+    "arm64-vm": Kind(Arch.ARM64, "arm64", "aarch64", "minimal", "dropbear", vm=True),
+    "amd64-vm": Kind(Arch.AMD64, "amd64", "x86_64", "minimal", "dropbear", vm=True, slow=True),
+    "armhf-vm": Kind(Arch.ARM, "armhf", "armv7l", "minimal", "dropbear", vm=True, slow=True),
+    "riscv64-vm": Kind(Arch.RISCV64, "riscv64", "riscv64", "minimal", "dropbear", vm=True, slow=True),
+    "ppc64el-vm": Kind(Arch.PPC64LE, "ppc64el", "ppc64le", "minimal", "dropbear", vm=True, slow=True),
+    "s390x-vm": Kind(Arch.S390X, "s390x", "s390x", "minimal", "dropbear", vm=True, slow=True),
+}
+
+#: Every kind of the fast tier, in the order in which tables list them.
+FAST = tuple(name for name, kind in KINDS.items() if not kind.slow)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One machine that is up and answers SSH.
+
+    `pid` is its PID 1 (for a virtual machine: the emulator) as the lab's
+    machine counts; `log` is what its init and server printed, or its console.
+    """
+
+    name: str
+    kind: str
+    address: str
+    port: int
+    user: str
+    key_file: Path
+    host_key: str  # `ssh-ed25519 AAAA…`
+    pid: int
+    log: Path
+    link: str  # its port on the bridge
+
+    @property
+    def about(self) -> Kind:
+        """The kind's row of the table above."""
+        return KINDS[self.kind]
+
+    @property
+    def arch(self) -> Arch:
+        """The architecture of its kernel and userland."""
+        return KINDS[self.kind].arch
+
+    @property
+    def known_hosts_line(self) -> str:
+        """The line for a known_hosts file, without the line end."""
+        where = self.address if self.port == 22 else f"[{self.address}]:{self.port}"
+        return f"{where} {self.host_key}"
+
+    @property
+    def filesystem(self) -> Path:
+        """The node's root as this machine sees it; a virtual machine has none."""
+        return Path(f"/proc/{self.pid}/root")
