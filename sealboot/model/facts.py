@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -41,6 +42,7 @@ class BinfmtHandler:
     interpreter: str
     flags: str
     arch: Arch | None  # what it emulates, read from its magic; None when it is no ELF rule we know
+    refuses: bool = False  # its interpreter is no program here: the kernel answers ENOEXEC to `arch`
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,8 @@ class Space:
     options: frozenset[str]
     free: int | None
     total: int | None
-    writable: bool | None
+    writable: bool | None  # by the login user
+    immutable: bool = False  # `chattr +i` on `existing`
 
     @property
     def executable(self) -> bool:
@@ -113,11 +116,13 @@ class Facts:
     personality_32: bool = False  # a 32-bit personality hides a 64-bit kernel from uname
     observed: Mapping[str, str] = field(default_factory=dict)  # the driver's own questions and their answers
     conflicts: tuple[str, ...] = ()  # sources that contradict each other, in words
+    become_detail: str = ""  # what sudo or doas said when it was asked without a password
+    beneath: Arch | None = None  # the real kernel where every program of this host runs through an emulator
 
     @property
     def emulates(self) -> frozenset[Arch]:
         """The architectures that a binfmt handler runs here and the kernel itself does not."""
-        return frozenset(h.arch for h in self.binfmt if h.arch is not None) - self.native
+        return frozenset(h.arch for h in self.binfmt if h.arch is not None and not h.refuses) - self.native
 
     def space(self, path: str) -> Space | None:
         """What is known about the file system that would hold `path`."""
@@ -136,3 +141,12 @@ class Facts:
             ",".join(sorted(self.native)),
             ",".join(sorted(self.emulates)),
         )
+
+
+def fingerprint(facts: Facts) -> str:
+    """The SHA-256 (hex) of what a plan depends on: the host changed under a plan when it differs."""
+    digest = hashlib.sha256()
+    for text in facts.fingerprint_fields:
+        raw = text.encode("utf-8", "backslashreplace")
+        digest.update(b"%d:" % len(raw) + raw)
+    return digest.hexdigest()
