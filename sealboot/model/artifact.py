@@ -52,7 +52,13 @@ class Elf:
     PT_INTERP; `static` means that there is none. `needed` and
     `symbol_versions` (`GLIBC_2.34`) come from PT_DYNAMIC, never from sections.
     `min_kernel` is the NT_GNU_ABI_TAG note. `arm_level` is what the file's
-    own attributes or Go build information demand (5, 6, 7).
+    own attributes or Go build information demand (5, 6, 7); `x86_level` is
+    what its GNU property note demands (1 to 4, x86-64 psABI).
+
+    `defect` says why every kernel refuses the file or the program dies at
+    once, whatever the machine; empty when the parts a kernel reads are sound.
+    `laid_out_as` is set when the identification bytes (class, data) contradict
+    the rest of the header: some kernels look at them, some do not.
     """
 
     bits: int
@@ -71,6 +77,9 @@ class Elf:
     hard_float: bool | None = None
     arm_level: int | None = None
     end: int = 0  # the first byte after everything the headers describe
+    x86_level: int | None = None
+    defect: str = ""
+    laid_out_as: Arch | None = None
 
     @property
     def static(self) -> bool:

@@ -1,0 +1,152 @@
+"""Patterns become artifacts: deterministic, bounded, each file read once."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import translate
+from functools import cache
+from pathlib import Path
+
+from sealboot.artifacts.inspect import inspect
+from sealboot.model.artifact import Artifact
+from sealboot.model.diagnostic import Diagnostic, Severity
+
+#: Directory entries looked at for one pattern, and files read for it.
+MAX_ENTRIES = 200_000
+MAX_FILES = 2_000
+
+_MAGIC = re.compile(r"[*?\[]")
+
+
+def collect(patterns: Sequence[str], base: Path) -> tuple[tuple[Artifact, ...], tuple[Diagnostic, ...]]:
+    """Read every file that a pattern names, relative to `base`.
+
+    `*`, `?`, `[...]` work within a name, `**` stands for any folders (links to
+    folders are not followed). A pattern that names a folder means the files in
+    it. Files begin with a dot only where the pattern says so. A plain path that
+    does not exist is an artifact of kind MISSING; a pattern that matches
+    nothing is a warning (SB407), as is one that matches too much.
+
+    Artifacts come in the order of the patterns, then by path.
+    """
+    artifacts: dict[str, Artifact] = {}
+    diagnostics: list[Diagnostic] = []
+    for pattern in patterns:
+        matched = _matches(pattern, base)
+        if not matched.paths:
+            diagnostics.append(_warning(pattern, f"no file matches {pattern}"))
+        elif matched.more:
+            diagnostics.append(_warning(pattern, f"{pattern} matches too much: the rest was not looked at"))
+        for shown, path in matched.paths:
+            if shown not in artifacts:
+                artifacts[shown] = inspect(path, shown)
+    return tuple(artifacts.values()), tuple(diagnostics)
+
+
+def _warning(pattern: str, summary: str) -> Diagnostic:
+    return Diagnostic(
+        code="SB407",
+        summary=summary,
+        severity=Severity.WARNING,
+        evidence=(("pattern", pattern),),
+        hints=("paths are relative to the folder of the inventory file",),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Matched:
+    paths: list[tuple[str, Path]]
+    more: bool
+
+
+def _matches(pattern: str, base: Path) -> _Matched:
+    """The files of one pattern as (shown, path); the walk is bounded, whatever the tree."""
+    if "\0" in pattern:
+        return _Matched([], more=False)
+    expanded = os.path.expanduser(pattern) if pattern.startswith("~/") else pattern  # noqa: PTH111 (text)
+    start = "/" if expanded.startswith("/") else ""
+    parts = [part for part in expanded.split("/") if part not in {"", "."}]
+    if not _MAGIC.search(expanded):
+        plain = start + "/".join(parts)
+        if not (base / plain).is_dir():
+            return _Matched([(plain, base / plain)], more=False)
+        parts.append("*")
+    walk = _Walk(base)
+    found = sorted(set(walk.find(start, parts)))
+    files = [(shown, base / shown) for shown in found if not (base / shown).is_dir()]
+    return _Matched(files[:MAX_FILES], more=walk.exhausted or len(files) > MAX_FILES)
+
+
+class _Walk:
+    """Expands path components one after the other, counting every entry it looks at."""
+
+    def __init__(self, base: Path) -> None:
+        self._base = base
+        self._left = MAX_ENTRIES
+
+    @property
+    def exhausted(self) -> bool:
+        return self._left <= 0
+
+    def find(self, prefix: str, parts: Sequence[str]) -> Iterator[str]:
+        """Paths under `prefix` that match `parts`; `prefix` is empty or ends with a slash."""
+        if not parts:
+            return
+        part, rest = parts[0], parts[1:]
+        if part == "**":
+            yield from self._find_deep(prefix, rest or ("*",))
+        elif not _MAGIC.search(part):
+            if rest:
+                yield from self.find(f"{prefix}{part}/", rest)
+            elif os.path.lexists(self._base / (prefix + part)):
+                yield prefix + part
+        else:
+            for entry in self._entries(prefix):
+                if _matcher(part).match(entry.name) and _visible(entry.name, part):
+                    if rest:
+                        yield from self.find(f"{prefix}{entry.name}/", rest) if _folder(entry) else ()
+                    else:
+                        yield prefix + entry.name
+
+    def _find_deep(self, prefix: str, rest: Sequence[str]) -> Iterator[str]:
+        pending = [prefix]
+        while pending:
+            here = pending.pop()
+            yield from self.find(here, rest)
+            pending += [
+                f"{here}{entry.name}/"
+                for entry in self._entries(here)
+                if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
+            ]
+
+    def _entries(self, prefix: str) -> list[os.DirEntry[str]]:
+        found: list[os.DirEntry[str]] = []
+        try:
+            with os.scandir(self._base / prefix) as entries:
+                for entry in entries:
+                    self._left -= 1
+                    if self._left <= 0:
+                        break
+                    found.append(entry)
+        except OSError:  # no such folder, or not ours to read: it matches nothing
+            return []
+        return found
+
+
+def _folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a loop of links
+        return False
+
+
+def _visible(name: str, part: str) -> bool:
+    return not name.startswith(".") or part.startswith(".")
+
+
+@cache
+def _matcher(part: str) -> re.Pattern[str]:
+    return re.compile(translate(part))
