@@ -23,7 +23,7 @@ from sealboot.model.plan import Wave
 class Slot:
     """A place that a file fills on every host of some roles: `sealctl`, `k3s`, `images`.
 
-    `roles` empty means every role. `patterns` are used where the inventory
+    `roles` empty means every role, `hosts` empty every host. `patterns` are used where the inventory
     names none for this slot. An `executable` slot is matched by `fit`: the
     file must run on the host.
     """
@@ -34,10 +34,11 @@ class Slot:
     kinds: tuple[Kind, ...] = (Kind.ELF,)
     executable: bool = True
     required: bool = True
+    hosts: tuple[str, ...] = ()
 
     def wanted_by(self, host: Host) -> bool:
         """Whether this host needs the slot filled."""
-        return not self.roles or host.role in self.roles
+        return (not self.roles or host.role in self.roles) and (not self.hosts or host.name in self.hosts)
 
 
 @dataclass(frozen=True, slots=True)
