@@ -21,6 +21,7 @@ deny
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,8 @@ EMULATED = {
     "ppc64el": Emulated("ppc64le", 64, little=True, machine=21),
     "s390x": Emulated("s390x", 64, little=False, machine=22),
 }
+#: A processor that also runs another architecture's programs by itself: AArch32 on most arm64 boards.
+COMPATIBLE = {"arm64": ("armhf",)}
 _X86_64 = Emulated("x86_64", 64, little=True, machine=62)
 _I386 = Emulated("i386", 32, little=True, machine=3)
 
@@ -62,13 +65,18 @@ def _rule(name: str, elf: Emulated, interpreter: Path, flags: str) -> str:
     return f":{name}:M::{_escaped(magic)}:{_escaped(mask)}:{interpreter}:{flags}"
 
 
-def rules(arch: str, emulator: Path | None, refuser: Path) -> list[str]:
-    """What to write to `register` for a node of `arch`; nothing for x86 nodes."""
-    if emulator is None:
-        return []
-    run = _rule(f"lab-{arch}", EMULATED[arch], emulator, "POCF")
-    # The kernel asks the youngest rule first; the refusals match only files that `run` does not.
-    return [run, _rule("no-x86-64", _X86_64, refuser, "F"), _rule("no-i386", _I386, refuser, "F")]
+def foreign(arch: str, emulators: Mapping[str, Path], refuser: Path) -> list[str]:
+    """What to write to `register` for a node that is to be a machine of `arch`."""
+    run = [_rule(f"lab-{name}", EMULATED[name], path, "POCF") for name, path in emulators.items()]
+    # The refusals match only files that no `run` rule matches, so the order does not matter.
+    return [*run, _rule("no-x86-64", _X86_64, refuser, "F"), _rule("no-i386", _I386, refuser, "F")]
+
+
+def emulating(emulators: Mapping[str, Path]) -> list[str]:
+    """The same for a node that stays x86 and emulates others, as `qemu-user-static` sets a machine up."""
+    return [
+        _rule(f"qemu-{EMULATED[name].qemu}", EMULATED[name], path, "POCF") for name, path in emulators.items()
+    ]
 
 
 def marked_emulator(source: Path, target: Path) -> None:

@@ -6,13 +6,14 @@ import contextlib
 import itertools
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from labkit import inventories, keys, listings, nodes, vm
+from labkit.apt import LabUnavailableError
 from labkit.bridge import Bridge
 from labkit.machines import KINDS, Node
 
@@ -28,8 +29,10 @@ class Lab:
     Use from the main thread: a machine dies with the thread that started it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, unavailable: Callable[[str], NoReturn] | None = None) -> None:
+        """Lay the bridge; `unavailable` is told why a machine cannot be had, instead of an exception."""
         self.folder = folder
+        self._unavailable = unavailable
         self.bridge = Bridge()
         self._numbers = itertools.count(1)
         self._up: list[Node] = []
@@ -58,10 +61,9 @@ class Lab:
                 free.remove(found)
             chosen.append(found)
         missing = [kind for kind, node in zip(kinds, chosen, strict=True) if node is None]
-        started = iter(self._start(missing))
-        self._up += (result := [node or next(started) for node in chosen])[:0]
-        self._up += [node for node in result if node not in self._up]
-        return tuple(result)
+        started = self._start(missing)
+        self._up += started
+        return tuple(node or started.pop(0) for node in chosen)
 
     @contextlib.contextmanager
     def fresh(self, *kinds: str) -> Iterator[tuple[Node, ...]]:
@@ -93,6 +95,14 @@ class Lab:
             return []
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("machines die with the thread that starts them: use the main thread")
+        try:
+            return self._start_all(kinds)
+        except LabUnavailableError as error:
+            if self._unavailable is None:
+                raise
+            self._unavailable(str(error))
+
+    def _start_all(self, kinds: Sequence[str]) -> list[Node]:
         starter = nodes.Starter(self.bridge, self._user_key.public)
         begun: list[tuple[str, str, str, keys.KeyPair, nodes.Running | vm.Running]] = []
         try:

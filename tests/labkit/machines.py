@@ -26,6 +26,7 @@ class Kind:
     recipe: Literal["minimal", "debian"]
     server: Server
     personality: int = 0
+    emulates: tuple[str, ...] = ()  # through binfmt_misc rules that the node shows
     vm: bool = False
     slow: bool = False
 
@@ -36,6 +37,8 @@ KINDS: dict[str, Kind] = {
     "amd64-systemd": Kind(Arch.AMD64, "amd64", "x86_64", "debian", "systemd"),
     # A 64-bit kernel that calls itself i686: what `setarch i386` and some containers show.
     "i686": Kind(Arch.AMD64, "amd64", "i686", "debian", "openssh", personality=syscalls.PER_LINUX32),
+    # What installing qemu-user-static makes of a machine.
+    "amd64-emulating": Kind(Arch.AMD64, "amd64", "x86_64", "minimal", "dropbear", emulates=("arm64",)),
     "arm64": Kind(Arch.ARM64, "arm64", "aarch64", "minimal", "dropbear"),
     "arm64-openssh": Kind(Arch.ARM64, "arm64", "aarch64", "debian", "openssh"),
     "arm64-systemd": Kind(Arch.ARM64, "arm64", "aarch64", "debian", "systemd"),

@@ -37,6 +37,7 @@ class Spec:
     address: str
     gateway: str
     rules: list[str]  # binfmt_misc registrations
+    hide_rules: bool  # show the empty directory that a machine without such rules has
     personality: int
     cgroup: str  # the cgroup2 folder of a systemd node, or nothing
 
@@ -118,6 +119,8 @@ def _root(spec: Spec) -> None:
     sc.mount("proc", "proc", "proc")
     # The handlers live as long as a mount of this table does, and the one in the old /proc goes away.
     sc.mount("binfmt_misc", f"proc/{_BINFMT}", "binfmt_misc")
+    if spec.hide_rules:
+        sc.mount("none", f"proc/{_BINFMT}", "tmpfs", flags=sc.MS_RDONLY, data="size=4k")
     sc.mount("sysfs", "sys", "sysfs", flags=sc.MS_RDONLY)
     if spec.cgroup:
         sc.mount("cgroup2", "sys/fs/cgroup", "cgroup2", flags=sc.MS_NOSUID)

@@ -50,14 +50,16 @@ class Running:
             _remove_cgroup(Path(self.cgroup))
 
 
-def prepare(kind: Kind) -> tuple[Path, Path | None]:
-    """The root and the emulator of `kind`, made if they are not in the cache."""
-    return root(kind.recipe, kind.debian), _emulator(kind.debian)
+def prepare(kind: Kind) -> tuple[Path, list[str]]:
+    """The root and the binfmt_misc rules of `kind`, made if they are not in the cache."""
+    tree = root(kind.recipe, kind.debian)
+    if kind.debian in binfmt.EMULATED:
+        names = (kind.debian, *binfmt.COMPATIBLE.get(kind.debian, ()))
+        return tree, binfmt.foreign(kind.debian, {name: _emulator(name) for name in names}, _refuser())
+    return tree, binfmt.emulating({name: _emulator(name) for name in kind.emulates})
 
 
-def _emulator(debian: str) -> Path | None:
-    if debian not in binfmt.EMULATED:
-        return None
+def _emulator(debian: str) -> Path:
     source = Path(f"/usr/bin/qemu-{binfmt.EMULATED[debian].qemu}-static")
     if not source.exists():
         raise LabUnavailableError(f"{source} is missing: apt-get install qemu-user-static")
@@ -86,7 +88,7 @@ class Starter:
 
     def begin(self, name: str, kind: Kind, state: Path, address: str, host_key: KeyPair) -> Running:
         """Start the monitor; the node waits for its network."""
-        tree, emulator = prepare(kind)
+        tree, rules = prepare(kind)
         (state / "node").mkdir(parents=True)
         dropbear = kind.server == "dropbear"
         _private(state / "hostkey", host_key.dropbear if dropbear else host_key.openssh)
@@ -98,7 +100,8 @@ class Starter:
             state=str(state),
             address=address,
             gateway=GATEWAY,
-            rules=binfmt.rules(kind.debian, emulator, _refuser()),
+            rules=rules,
+            hide_rules=kind.debian in binfmt.EMULATED,
             personality=kind.personality,
             cgroup=_make_cgroup(name) if kind.server == "systemd" else "",
         )

@@ -1,0 +1,98 @@
+"""`python -m labkit`: prepare the cache, or keep machines up to try things on by hand.
+
+    python -m labkit prepare [--slow]     make roots, emulators, kernels
+    python -m labkit up KIND...           start machines, print how to reach them, stop on Ctrl-C
+    python -m labkit kinds                list the kinds
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from labkit import debs, nodes, requirements, vm
+from labkit.apt import LabUnavailableError
+from labkit.lab import Lab
+from labkit.machines import KINDS
+
+#: Programs of other projects that the tests ship to machines.
+PAYLOADS = tuple((package, arch) for package in ("etcd-server", "etcd-client") for arch in ("amd64", "arm64"))
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def prepare(*, slow: bool) -> None:
+    """Make everything the tests would otherwise make when they first ask."""
+    begun = time.monotonic()
+
+    def one(name: str) -> None:
+        kind = KINDS[name]
+        if kind.vm:
+            vm.prepare(kind)
+        else:
+            nodes.prepare(kind)
+        _say(f"{time.monotonic() - begun:6.1f} s  {name}")
+
+    kinds = [name for name, kind in KINDS.items() if slow or not kind.slow]
+    with ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(one, name) for name in kinds]
+        jobs += [pool.submit(debs.extract, package, arch) for package, arch in PAYLOADS]
+        for job in jobs:
+            job.result()
+    _say(f"{time.monotonic() - begun:6.1f} s  all prepared")
+
+
+def up(kinds: list[str]) -> None:
+    """Start machines and wait for Ctrl-C or SIGTERM."""
+    with tempfile.TemporaryDirectory(prefix="sealboot-lab-") as folder:
+        lab = Lab(Path(folder))
+        try:
+            begun = time.monotonic()
+            machines = lab.need(*kinds)
+            lab.inventory(Path(folder, "inventory.yaml"), machines)
+            _say(f"up in {time.monotonic() - begun:.1f} s; inventory, known_hosts and key are in {folder}")
+            for node in machines:
+                _say(
+                    f"  {node.name}: nsenter --net={lab.bridge.path} ssh -F none -i {node.key_file}"
+                    f" -o UserKnownHostsFile={folder}/known_hosts {node.user}@{node.address}"
+                )
+            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        finally:
+            lab.close()
+
+
+def main() -> int:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="labkit", description="the real lab of the tests")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("prepare").add_argument("--slow", action="store_true")
+    commands.add_parser("kinds")
+    commands.add_parser("up").add_argument("kinds", nargs="+", choices=KINDS, metavar="KIND")
+    chosen = parser.parse_args()
+    if chosen.command == "kinds":
+        _say("\n".join(KINDS))
+        return 0
+    try:
+        if reason := requirements.missing():
+            raise LabUnavailableError(reason)
+        if chosen.command == "prepare":
+            prepare(slow=chosen.slow)
+        else:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+            up(chosen.kinds)
+    except LabUnavailableError as error:
+        _say(f"no lab: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
