@@ -1,0 +1,57 @@
+"""The processor: instruction set levels that the machine field does not tell apart."""
+
+from __future__ import annotations
+
+from sealboot.fit.case import Case, Reason, describe_file
+from sealboot.model.arch import Arch
+
+
+def x86_level(case: Case) -> Reason | None:
+    """SB106: the file's property note needs x86-64-v2, v3 or v4, the processor is below.
+
+    glibc's loader refuses such a file; a static one dies of an illegal instruction.
+    """
+    wanted, have = case.elf.x86_level, case.facts.cpu.x86_level
+    if case.arch is not Arch.AMD64 or not case.native or wanted is None or have is None or have >= wanted:
+        return None
+    return Reason(
+        "SB106",
+        f"binary needs a newer processor than {case.facts.host} has",
+        f"{describe_file(case.artifact)}-v{wanted}",
+        f"x86-64-v{have} ({case.facts.cpu.model or 'unknown model'})",
+        (f"use a build for x86-64-v{have} or below",),
+    )
+
+
+def arm_level(case: Case) -> Reason | None:
+    """SB110: built for a later ARM level than the processor has, or for the other float ABI."""
+    if case.arch is not Arch.ARM:
+        return None
+    wanted, have = case.elf.arm_level, case.facts.cpu.arm_level
+    if wanted is not None and have is not None and have < wanted:
+        return Reason(
+            "SB110",
+            f"binary needs ARMv{wanted}, {case.facts.host} is older",
+            f"{describe_file(case.artifact)} v{wanted}",
+            f"ARMv{have} processor",
+            (f"use a build for arm/v{have}",),
+        )
+    return _float_abi(case)
+
+
+def _float_abi(case: Case) -> Reason | None:
+    """Only a dynamic file meets the host's libraries; a static one brings its own ABI."""
+    file, host = case.elf.hard_float, case.facts.hard_float
+    if case.elf.static or file is None or host is None or file is host or not case.own_userland:
+        return None
+    return Reason(
+        "SB110",
+        f"binary uses the other float ABI than {case.facts.host}",
+        f"{describe_file(case.artifact)}, {_float(file)}",
+        f"{_float(host)} userland",
+        ("use a static build, or the one for " + ("armhf" if host else "armel"),),
+    )
+
+
+def _float(hard: bool) -> str:
+    return "hard float" if hard else "soft float"

@@ -1,0 +1,69 @@
+"""Segments and the kernel's version: whether this host can map the file, and is new enough for it."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+from sealboot.fit.case import Case, Reason, describe_file
+from sealboot.model.artifact import Segment
+from sealboot.model.facts import Facts
+
+_PT_LOAD = 1
+#: No Linux has smaller pages; used only while a host's page size is unknown.
+_SMALLEST_PAGE = 4096
+_RELEASE = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
+
+
+def page_size(case: Case) -> Reason | None:
+    """SB105: segments linked for smaller pages than this host has.
+
+    The kernel maps whole pages, so offset and address must agree modulo the
+    page size; where they do, two segments of different rights that share a
+    page leave the later one's rights, and the first one's code or data dies.
+    """
+    page = case.facts.page_size or _SMALLEST_PAGE
+    loads = [s for s in case.elf.segments if s.type == _PT_LOAD and s.filesz]
+    skewed = any((s.offset - s.vaddr) % page for s in loads)
+    if not skewed and not _collide(loads, page):
+        return None
+    align = min((s.align for s in loads), default=0)
+    return Reason(
+        "SB105",
+        f"binary cannot be loaded on {case.facts.host}: its segments do not fit the page size",
+        f"{describe_file(case.artifact)}, segments aligned to {align} bytes",
+        f"pages of {page} bytes",
+        ("build with `-Wl,-z,max-page-size=65536`, or boot a kernel with 4 KiB pages",),
+    )
+
+
+def _collide(loads: list[Segment], page: int) -> bool:
+    ordered = sorted(loads, key=lambda s: s.vaddr)
+    return any(
+        low.align < page
+        and low.flags != high.flags
+        and high.vaddr // page <= (low.vaddr + low.memsz - 1) // page
+        for low, high in pairwise(ordered)
+        if low.memsz
+    )
+
+
+def kernel_version(case: Case) -> Reason | None:
+    """SB109: the ABI note asks for a newer kernel. glibc's start code checks it, not the kernel."""
+    wanted, have = case.elf.min_kernel, release_of(case.facts)
+    if wanted is None or have is None or have >= wanted:
+        return None
+    text = ".".join(map(str, wanted))
+    return Reason(
+        "SB109",
+        f"binary needs a newer kernel than {case.facts.host} has",
+        f"built for Linux {text} or newer",
+        f"Linux {case.facts.kernel_release}",
+        (f"upgrade the kernel to {text}, or use a build for older kernels",),
+    )
+
+
+def release_of(facts: Facts) -> tuple[int, int, int] | None:
+    """`6.1.0-18-arm64` as (6, 1, 0)."""
+    match = _RELEASE.match(facts.kernel_release)
+    return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
