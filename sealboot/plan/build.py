@@ -71,17 +71,22 @@ def make_plan(
     `hosts` are the selected hosts in inventory order (default: those that have
     facts). `artifacts` adds files that are checked but not shipped; every
     shipped file is recorded in any case. Returns SB910 findings when the
-    driver wrote an impossible plan (that is a bug, not the operator's doing).
+    driver wrote an impossible plan (that is a bug, not the operator's doing),
+    and SB612 when a step needs a secret that no selected host can be asked for.
     """
     problems = inconsistencies(waves)
     if problems:
         return problems
     selected = tuple(hosts) or tuple(h.name for h in inventory.hosts if h.name in facts)
     shipped = {s.source: s.sha256 for w in waves for s in w.steps if isinstance(s, Upload)}
+    planned = build(waves, observations)
+    missing = _unreadable(planned)
+    if missing:
+        return missing
     return Plan(
         cluster=inventory.name,
         driver=inventory.driver,
-        waves=build(waves, observations),
+        waves=planned,
         hosts=selected,
         fingerprints={name: facts_fingerprint(facts[name]) for name in selected if name in facts},
         artifacts=dict(sorted({**{a.path: a.sha256 for a in artifacts}, **shipped}.items())),
@@ -149,6 +154,29 @@ def secrets_used(step: Step) -> frozenset[str]:
     if isinstance(step, Run):
         return frozenset(step.env_secrets.values())
     return frozenset()
+
+
+def _unreadable(waves: tuple[PlannedWave, ...]) -> tuple[Diagnostic, ...]:
+    """SB612 for each secret that is needed before anything reads it, because its host is not selected."""
+    readable: set[str] = set()
+    found: dict[str, Diagnostic] = {}
+    for wave in waves:
+        for planned in wave.steps:
+            if isinstance(planned.step, ReadSecret):
+                readable.add(planned.step.into)
+            if planned.action is Action.NONE:
+                continue
+            for name in sorted(secrets_used(planned.step) - readable):
+                found.setdefault(
+                    name,
+                    Diagnostic(
+                        "SB612",
+                        f"{planned.step.title!r} needs the secret {name!r}, and no selected host provides it",
+                        host=planned.step.host,
+                        hints=("widen --limit so that it includes the host that the secret is read from",),
+                    ),
+                )
+    return tuple(found.values())
 
 
 def _settle_reads(waves: tuple[PlannedWave, ...]) -> tuple[PlannedWave, ...]:

@@ -1,0 +1,265 @@
+"""The `sealos` driver in its sealctl form: ship sealctl, then what of a node's bootstrap needs only it.
+
+The stages and their barriers are those of sealos' own bootstrap: every host
+has finished one before any host begins the next. What differs is that each
+host gets the sealctl of its own architecture, that it must answer from staging
+before it goes live, and that nothing sealctl says is believed unverified.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from ipaddress import IPv4Address, ip_address
+from typing import ClassVar
+
+from pydantic import BaseModel
+
+from sealboot.drivers import sealos_scripts as scripts
+from sealboot.drivers.base import Context, Slot, Wants
+from sealboot.drivers.options import origin_of
+from sealboot.drivers.sealos_options import SealosOptions
+from sealboot.model.arch import Arch
+from sealboot.model.artifact import Artifact
+from sealboot.model.diagnostic import Diagnostic
+from sealboot.model.host import Host, Inventory
+from sealboot.model.plan import FileIs, Run, Step, Succeeds, Upload, Wave
+
+SLOT = "sealctl"
+
+
+@dataclass(frozen=True, slots=True)
+class _Cluster:
+    """The cluster as the stages see it: who is who, and the addresses they use."""
+
+    ctx: Context
+    options: SealosOptions
+    registry_ip: str
+    masters: tuple[str, ...]
+
+    def sealctl(self, host: Host) -> str:
+        return self.options.sealctl(self.ctx.inventory, host)
+
+
+class SealosDriver:
+    """sealos nodes, as far as sealctl alone can prepare them."""
+
+    name: ClassVar[str] = "sealos"
+    roles: ClassVar[tuple[str, ...]] = ("master", "node", "registry")
+    default_role: ClassVar[str] = "node"
+    Options: ClassVar[type[BaseModel]] = SealosOptions
+
+    def slots(self, inventory: Inventory, options: BaseModel) -> tuple[Slot, ...]:  # noqa: ARG002 (protocol)
+        """One program for every host."""
+        return (Slot(SLOT, patterns=("binaries/sealctl*",)),)
+
+    def wants(self, host: Host, options: BaseModel) -> Wants:
+        """Where sealctl and the hosts file live, and the tools that the scripts call."""
+        typed = _typed(options)
+        folders = [typed.hosts_file.rpartition("/")[0] or "/"]
+        # The cluster's name is not known here; only its own part of the path is, when it was given.
+        if "binary" in host.paths:
+            folders.insert(0, host.paths["binary"])
+        elif "state" in host.paths:
+            folders.insert(0, f"{host.paths['state'].rstrip('/')}/rootfs/opt")
+        else:
+            folders.insert(0, typed.data_root)
+        return Wants(directories=tuple(folders), tools=("grep", "sort", "tail"))
+
+    def checks(self, ctx: Context) -> tuple[Diagnostic, ...]:
+        """A cluster that these stages cannot describe: no master, no registry, a name where an IP must be."""
+        return tuple(_findings(ctx.inventory, _typed(ctx.options)))
+
+    def waves(self, ctx: Context) -> tuple[Wave, ...]:
+        """Ship, then one wave for each bootstrap stage; none while `checks` has findings."""
+        options = _typed(ctx.options)
+        registry = options.registry(ctx.inventory)
+        if registry is None or any(_findings(ctx.inventory, options)):
+            return ()
+        masters = tuple(_ip(host) for host in ctx.inventory.by_role("master"))
+        cluster = _Cluster(ctx, options, _ip(registry), masters)
+        # A host that only serves the registry is no member of the cluster and needs its own name for it only.
+        members = tuple(host for host in ctx.selected if host.role != "registry")
+        nodes = tuple(host for host in members if host.role == "node")
+        stages = [
+            Wave("ship", "Ship sealctl", tuple(s for h in ctx.selected for s in _ship(cluster, h))),
+            _stage("verify", "Verify that sealctl runs", [_hostname(cluster, h) for h in ctx.selected]),
+            _stage(
+                "registry-host",
+                "Name the registry",
+                [_entry(cluster, h, cluster.registry_ip, options.registry_domain) for h in ctx.selected],
+            ),
+            _stage(
+                "apiserver-host",
+                "Name the API server",
+                [_entry(cluster, h, _apiserver(cluster, h), options.apiserver_domain) for h in members],
+            ),
+            _stage(
+                "lvscare-host",
+                "Name the nodes to lvscare",
+                [_entry(cluster, h, _ip(h), options.lvscare_domain) for h in nodes],
+            ),
+            _stage("ipvs", "Balance the API server", [_ipvs(cluster, h) for h in nodes if options.ipvs]),
+            _stage("lvscare", "Keep the balancing", [s for h in nodes for s in _lvscare(cluster, h)]),
+        ]
+        return tuple(wave for wave in stages if wave.steps)
+
+
+def _typed(options: BaseModel) -> SealosOptions:
+    if not isinstance(options, SealosOptions):
+        raise TypeError("these are another driver's options")
+    return options
+
+
+def _ip(host: Host) -> str:
+    """The address that other hosts use: `vars.ip`, or the host's own."""
+    return host.vars.get("ip", host.address)
+
+
+def _findings(inventory: Inventory, options: SealosOptions) -> Iterator[Diagnostic]:
+    if not inventory.by_role("master"):
+        yield Diagnostic(
+            "SB607",
+            "no host has the role `master`",
+            at=origin_of(inventory, "hosts"),
+            hints=("give at least one host `role: master`",),
+        )
+    if options.registry_host is not None and options.registry(inventory) is None:
+        names = [host.name for host in inventory.hosts]
+        close = get_close_matches(options.registry_host, names, n=1)
+        yield Diagnostic(
+            "SB607",
+            f"the registry host {options.registry_host!r} is not in the inventory",
+            at=origin_of(inventory, "options.registry_host"),
+            hints=(f"did you mean `{close[0]}`?",) if close else (),
+        )
+    for host in inventory.hosts:
+        if not _is_ip(_ip(host), v4=options.ipvs and host.role == "master"):
+            yield Diagnostic(
+                "SB604",
+                f"a hosts file needs the IP address of {host.name}, and {_ip(host)!r} is none",
+                host=host.name,
+                at=host.origin("vars.ip" if "ip" in host.vars else "address"),
+                hints=("add `vars: {ip: ADDRESS}` with the address that the other hosts use",),
+            )
+
+
+def _is_ip(text: str, *, v4: bool) -> bool:
+    try:
+        return isinstance(ip_address(text), IPv4Address) or not v4
+    except ValueError:
+        return False
+
+
+def _stage(name: str, title: str, steps: Sequence[Step]) -> Wave:
+    return Wave(name, title, tuple(steps))
+
+
+def _ship(cluster: _Cluster, host: Host) -> Iterator[Step]:
+    artifact = cluster.ctx.chosen.get((host.name, SLOT))
+    if artifact is None:
+        return  # that no file fits is the selection's finding
+    dest = cluster.sealctl(host)
+    folder = dest.rpartition("/")[0]
+    yield Run(
+        id=f"ship/{host.name}/folder",
+        host=host.name,
+        title=f"make the directory {folder}",
+        timeout=60.0,
+        check=Succeeds(f"[ -d {shlex.quote(folder)} ]\n"),
+        script=f"mkdir -p {shlex.quote(folder)}\n",
+    )
+    yield Upload(
+        id=f"ship/{host.name}/sealctl",
+        host=host.name,
+        title=f"upload sealctl to {dest}",
+        timeout=3600.0,
+        check=FileIs(dest, artifact.sha256, 0o755),
+        source=artifact.path,
+        sha256=artifact.sha256,
+        size=artifact.size,
+        dest=dest,
+        smoke='"$1" version\n',
+        smoke_expects=_platform(cluster, host, artifact),
+        slot=SLOT,
+    )
+
+
+def _platform(cluster: _Cluster, host: Host, artifact: Artifact) -> tuple[str, ...]:
+    """What `sealctl version` must say: the architecture of the bytes, which `fit` matched to the host.
+
+    The two differ only where the host accepts emulation or runs a second
+    architecture natively; a file that cannot run never comes this far.
+    """
+    facts = cluster.ctx.facts.get(host.name)
+    in_file: Arch | None = artifact.elf.arch if artifact.elf else None
+    on_host: Arch | None = facts.kernel_arch if facts else None
+    arch = in_file or on_host
+    return (f'"linux/{arch.value}"',) if arch else ()
+
+
+def _hostname(cluster: _Cluster, host: Host) -> Step:
+    script = scripts.same_hostname(cluster.sealctl(host))
+    return Run(
+        id=f"verify/{host.name}/hostname",
+        host=host.name,
+        title="ask sealctl for the host's name",
+        timeout=60.0,
+        check=Succeeds(script),
+        script=script,
+    )
+
+
+def _entry(cluster: _Cluster, host: Host, address: str, domain: str) -> Step:
+    options = cluster.options
+    return Run(
+        id=f"hosts/{host.name}/{domain}",
+        host=host.name,
+        title=f"{domain} is {address}",
+        timeout=60.0,
+        check=Succeeds(scripts.has_entry(options.hosts_file, address, domain)),
+        script=scripts.ADD_HOST,
+        env={
+            "SEALCTL": cluster.sealctl(host),
+            "HOSTS_FILE": options.hosts_file,
+            "IP": address,
+            "DOMAIN": domain,
+        },
+    )
+
+
+def _apiserver(cluster: _Cluster, host: Host) -> str:
+    """Masters talk to the first master, nodes to the balanced address."""
+    return cluster.options.vip if host.role == "node" else cluster.masters[0]
+
+
+def _ipvs(cluster: _Cluster, host: Host) -> Step:
+    options = cluster.options
+    return Run(
+        id=f"ipvs/{host.name}/rules",
+        host=host.name,
+        title=f"balance {options.vip} over {len(cluster.masters)} masters",
+        timeout=120.0,
+        check=Succeeds(scripts.has_ipvs(options.vip, cluster.masters, options.apiserver_port)),
+        script=scripts.add_ipvs(cluster.sealctl(host), options.vip, cluster.masters, options.apiserver_port),
+    )
+
+
+def _lvscare(cluster: _Cluster, host: Host) -> Iterator[Step]:
+    options = cluster.options
+    if options.lvscare_image is None:
+        return
+    manifest = {"folder": options.manifests, "name": options.lvscare_name, "vip": options.vip}
+    image, masters, port = options.lvscare_image, cluster.masters, options.apiserver_port
+    yield Run(
+        id=f"lvscare/{host.name}/manifest",
+        host=host.name,
+        title=f"write the static pod {options.lvscare_name}",
+        timeout=60.0,
+        check=Succeeds(scripts.has_lvscare(**manifest, image=image, masters=masters, port=port)),
+        script=scripts.add_lvscare(
+            cluster.sealctl(host), **manifest, image=image, masters=masters, port=port
+        ),
+    )

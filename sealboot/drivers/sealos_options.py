@@ -1,0 +1,74 @@
+"""The options of the `sealos` driver, with the defaults that sealos itself has."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from sealboot.model.host import Host, Inventory
+
+_DOMAIN = r"^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$"
+_PATH = re.compile(r"(?:/[A-Za-z0-9._@+-]+)+")
+
+
+def _port(value: object) -> object:
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+
+
+def _absolute(path: str) -> str:
+    if not _PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
+        raise ValueError("expected an absolute path of plain characters without `.` and `..`")
+    return path
+
+
+class SealosOptions(BaseModel):
+    """What may be written under the driver's options; every key has a default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    cluster: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None = None
+    data_root: str = "/var/lib/sealos/data"
+    hosts_file: str = "/etc/hosts"
+    registry_domain: Annotated[str, Field(pattern=_DOMAIN)] = "sealos.hub"
+    registry_host: str | None = None
+    apiserver_domain: Annotated[str, Field(pattern=_DOMAIN)] = "apiserver.cluster.local"
+    apiserver_port: Annotated[int, BeforeValidator(_port), Field(ge=1, le=65535)] = 6443
+    lvscare_domain: Annotated[str, Field(pattern=_DOMAIN)] = "lvscare.node.ip"
+    vip: str = "10.103.97.2"
+    ipvs: bool = False
+    lvscare_image: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9./:@_-]*$")] | None = None
+    lvscare_name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")] = "kube-sealos-lvscare"
+    manifests: str = "/etc/kubernetes/manifests"
+
+    @field_validator("data_root", "hosts_file", "manifests")
+    @classmethod
+    def _paths(cls, value: str) -> str:
+        return _absolute(value)
+
+    @field_validator("vip")
+    @classmethod
+    def _ipv4(cls, value: str) -> str:
+        try:
+            return str(IPv4Address(value))
+        except ValueError:
+            raise ValueError("expected an IPv4 address such as 10.103.97.2") from None
+
+    def rootfs(self, inventory: Inventory, host: Host) -> str:
+        """The cluster's root on this host; `paths.state` replaces what comes before `/rootfs`."""
+        state = host.paths.get("state") or f"{self.data_root}/{self.cluster or inventory.name}"
+        return f"{state.rstrip('/')}/rootfs"
+
+    def sealctl(self, inventory: Inventory, host: Host) -> str:
+        """Where sealctl goes on this host; `paths.binary` replaces its directory."""
+        folder = host.paths.get("binary") or f"{self.rootfs(inventory, host)}/opt"
+        return f"{folder.rstrip('/')}/sealctl"
+
+    def registry(self, inventory: Inventory) -> Host | None:
+        """The host that serves the registry: as named, else the first `registry`, else the first master."""
+        if self.registry_host is not None:
+            return next((h for h in inventory.hosts if h.name == self.registry_host), None)
+        candidates = inventory.by_role("registry") or inventory.by_role("master")
+        return candidates[0] if candidates else None

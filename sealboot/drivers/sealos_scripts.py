@@ -1,0 +1,100 @@
+"""The scripts of the `sealos` driver, and the read-only questions that go with them.
+
+`sealctl hosts add` exits 0 even when it could not write, and rewrites the
+whole file: a last line without a newline and lines it cannot parse are lost.
+So the file's newline is repaired first, every other entry is compared before
+and after, and the file is put back when one went missing.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from ipaddress import IPv4Address
+
+#: EX_DATAERR of sysexits.h: sealctl damaged the hosts file, which was put back.
+LOST_ENTRIES = 65
+
+ADD_HOST = f"""set -eu
+LC_ALL=C; export LC_ALL
+entries() {{
+  set -f
+  while read -r ip names || [ -n "$ip" ]; do
+    case $ip in ''|'#'*) continue ;; esac
+    for name in ${{names%%#*}}; do [ "$name" = "$DOMAIN" ] || printf '%s %s\\n' "$ip" "$name"; done
+  done <"$HOSTS_FILE" | sort -u
+}}
+[ -z "$(tail -c 1 "$HOSTS_FILE")" ] || echo >>"$HOSTS_FILE"
+kept=$(cat "$HOSTS_FILE")
+before=$(entries)
+"$SEALCTL" hosts add --path "$HOSTS_FILE" --ip "$IP" --domain "$DOMAIN"
+if [ "$(entries)" != "$before" ]; then
+  printf '%s\\n' "$kept" >"$HOSTS_FILE"
+  echo "sealctl changed entries of $HOSTS_FILE other than $DOMAIN; the file was put back" >&2
+  exit {LOST_ENTRIES}
+fi
+"""
+
+
+def has_entry(hosts_file: str, address: str, domain: str) -> str:
+    """Succeeds when `domain` has the one address `address` in the hosts file, in whatever layout."""
+    return f"""set -f
+found=1
+while read -r ip names || [ -n "$ip" ]; do
+  case $ip in ''|'#'*) continue ;; esac
+  for name in ${{names%%#*}}; do
+    [ "$name" = {shlex.quote(domain)} ] || continue
+    [ "$ip" = {shlex.quote(address)} ] || exit 1
+    found=0
+  done
+done <{shlex.quote(hosts_file)}
+exit $found
+"""
+
+
+def same_hostname(sealctl: str) -> str:
+    """Succeeds when sealctl runs and tells the kernel's host name (on either stream)."""
+    return f"""said=$({shlex.quote(sealctl)} hostname 2>&1) || exit $?
+real=$(uname -n)
+[ "$said" = "$real" ] && exit 0
+echo "sealctl says the host is called '$said', the kernel says '$real'" >&2
+exit 1
+"""
+
+
+def add_ipvs(sealctl: str, vip: str, masters: Sequence[str], port: int) -> str:
+    """Balance `vip` over the masters, once."""
+    servers = " ".join(f"--rs {shlex.quote(f'{m}:{port}')}" for m in masters)
+    return (
+        f"set -eu\n{shlex.quote(sealctl)} ipvs --vs {shlex.quote(f'{vip}:{port}')} {servers}"
+        " --health-path /healthz --health-schem https --run-once\n"
+    )
+
+
+def has_ipvs(vip: str, masters: Sequence[str], port: int) -> str:
+    """Succeeds when the kernel's table balances `vip` over every master (addresses stand there in hex)."""
+    lines = [f"TCP  {_hex(vip)}:{port:04X} ", *(f"-> {_hex(m)}:{port:04X} " for m in masters)]
+    return "".join(f"grep -qF -e {shlex.quote(line)} /proc/net/ip_vs || exit 1\n" for line in lines)
+
+
+def _hex(address: str) -> str:
+    return f"{int(IPv4Address(address)):08X}"
+
+
+def add_lvscare(
+    sealctl: str, *, folder: str, name: str, vip: str, image: str, masters: Sequence[str], port: int
+) -> str:
+    """Write the static pod that keeps the balancing up to date."""
+    servers = " ".join(f"--masters {shlex.quote(f'{m}:{port}')}" for m in masters)
+    return (
+        f"set -eu\nmkdir -p {shlex.quote(folder)}\n"
+        f"{shlex.quote(sealctl)} static-pod lvscare --path {shlex.quote(folder)} --name {shlex.quote(name)}"
+        f" --vip {shlex.quote(f'{vip}:{port}')} --image {shlex.quote(image)} {servers}\n"
+    )
+
+
+def has_lvscare(*, folder: str, name: str, vip: str, image: str, masters: Sequence[str], port: int) -> str:
+    """Succeeds when the manifest names the image, the virtual address and every master."""
+    path = shlex.quote(f"{folder}/{name}.yaml")
+    texts = [image, f"{vip}:{port}", *(f"{m}:{port}" for m in masters)]
+    return "".join(f"grep -qF -e {shlex.quote(text)} {path} 2>/dev/null || exit 1\n" for text in texts)
