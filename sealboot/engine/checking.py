@@ -33,12 +33,17 @@ def effective_check(step: Step) -> Check | None:
             return rendered_check(step, step.content)
         case Remove():
             return PathExists(step.path, present=False)
-        case Service(state="started") | Service(state="restarted", stamp=str(stamp)) if step.state == "started" or stamp:
-            return ServiceIs(step.name, active=True, enabled=step.enabled, stamp=step.stamp)
-        case Service(state="stopped"):
-            return ServiceIs(step.name, active=False, enabled=step.enabled)
+        case Service():
+            return _service_check(step)
         case _:
             return None
+
+
+def _service_check(step: Service) -> ServiceIs | None:
+    if step.state == "restarted" and not step.stamp:
+        return None
+    active = step.state != "stopped"
+    return ServiceIs(step.name, active, step.enabled, step.stamp if active else "")
 
 
 def rendered_check(step: WriteFile, content: str) -> FileIs:

@@ -66,12 +66,19 @@ def unanswered(host: str, what: str, result: Result) -> Diagnostic:
 
 
 def step_failed(
-    host: str, title: str, why: str, *, evidence: tuple[tuple[str, str], ...] = (), hints: tuple[str, ...] = ()
+    host: str,
+    title: str,
+    why: str,
+    *,
+    evidence: tuple[tuple[str, str], ...] = (),
+    hints: tuple[str, ...] = (),
 ) -> Diagnostic:
     """A step failed (SB501)."""
     return Diagnostic("SB501", f"{title}: {why}", host=host, evidence=evidence, hints=hints)
 
 
-def note(code: str, summary: str, host: str | None = None, *, severity: Severity = Severity.NOTE) -> Diagnostic:
+def note(
+    code: str, summary: str, host: str | None = None, *, severity: Severity = Severity.NOTE
+) -> Diagnostic:
     """A finding that stops nothing."""
     return Diagnostic(code, summary, severity=severity, host=host)

@@ -1,0 +1,136 @@
+"""What a step needs to be done: the session, the host's places, the secrets, and where progress goes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from sealboot.engine.failures import ending_words, quotes, step_failed
+from sealboot.engine.shell import NodePaths
+from sealboot.model.diagnostic import Diagnostic
+from sealboot.model.plan import Step
+from sealboot.model.secret import Redactor, Secret
+from sealboot.transport.base import Result, Session
+
+#: lost: the connection broke while the step ran, so nobody knows (yet).
+StepResult: TypeAlias = Literal["changed", "same", "failed", "lost"]
+
+_PLACE = re.compile(r"\{\{ *secret\.([A-Za-z0-9_.-]+) *\}\}")
+
+
+@dataclass(frozen=True, slots=True)
+class StepEnd:
+    """How one step ended on its host; `sent` counts artifact bytes."""
+
+    result: StepResult
+    diagnostic: Diagnostic | None = None
+    sent: int = 0
+
+
+class SecretStore:
+    """The secrets of one run by name, in memory only; every one of them is taught to the redactor."""
+
+    __slots__ = ("_known", "_redactor")
+
+    def __init__(self, redactor: Redactor, known: Mapping[str, Secret] | None = None) -> None:
+        self._redactor = redactor
+        self._known: dict[str, Secret] = {}
+        for name, secret in (known or {}).items():
+            self.put(name, secret)
+
+    def put(self, name: str, secret: Secret) -> None:
+        """Keep a secret and mask it in all texts from now on."""
+        self._redactor.learn(secret)
+        self._known[name] = secret
+
+    def get(self, name: str) -> Secret | None:
+        """The secret of that name, if it is known yet."""
+        return self._known.get(name)
+
+    def fill(self, text: str, names: tuple[str, ...]) -> str | tuple[str, ...]:
+        """`text` with `{{ secret.NAME }}` replaced for each of `names`; or the names that are not known.
+
+        Only the named ones are replaced: a file that merely quotes the notation stays as it is.
+        """
+        missing = tuple(name for name in names if name not in self._known)
+        if missing:
+            return missing
+
+        def value(match: re.Match[str]) -> str:
+            return self._known[match[1]].reveal() if match[1] in names else match[0]
+
+        return _PLACE.sub(value, text)
+
+
+class Sources:
+    """Digests of files on the controller, read once for each state of a file."""
+
+    __slots__ = ("_digests", "_locks")
+
+    def __init__(self) -> None:
+        self._digests: dict[tuple[str, int, int, int], str] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def digest(self, path: Path) -> str | OSError:
+        """The SHA-256 of the file as it is now; re-read only if its size, time or inode changed."""
+        async with self._locks.setdefault(str(path), asyncio.Lock()):
+            try:
+                return await asyncio.to_thread(self._digest, path)
+            except OSError as error:
+                return error
+
+    def _digest(self, path: Path) -> str:
+        seen = path.stat()
+        state = (str(path), seen.st_size, seen.st_mtime_ns, seen.st_ino)
+        if state not in self._digests:
+            with path.open("rb") as file:
+                self._digests[state] = hashlib.file_digest(file, "sha256").hexdigest()
+        return self._digests[state]
+
+
+@dataclass(slots=True)
+class Work:
+    """One host's part of a run. `session` is replaced when the connection is made anew."""
+
+    session: Session
+    paths: NodePaths
+    run: str
+    secrets: SecretStore
+    sources: Sources
+    uploads: asyncio.Semaphore
+    progress: Callable[[Step, int, int], None]
+    boot_id: str = ""
+    #: Commands that name who runs a detached step, kept beside it.
+    claim: str = ""
+    #: Steps whose result is known to hold, from a batch of checks asked when nothing had changed yet.
+    holding: frozenset[str] = field(default=frozenset())
+
+    @property
+    def host(self) -> str:
+        """The inventory name."""
+        return self.session.host
+
+    def ended(
+        self, step: Step, result: Result, why: str = "", *, hints: tuple[str, ...] = (), sent: int = 0
+    ) -> StepEnd:
+        """The end of a step whose script did not succeed: lost, out of time (SB507) or failed (SB501)."""
+        if result.ending == "lost":
+            return StepEnd("lost", self.session.lost, sent)
+        if result.ending == "timeout":
+            late = Diagnostic(
+                "SB507",
+                f"{step.title}: no end within {step.timeout:g} s",
+                host=self.host,
+                evidence=quotes(result),
+                hints=("the host was told to stop it; give the step more time if it needs it", *hints),
+            )
+            return StepEnd("failed", late, sent)
+        said = why or ending_words(result)
+        return StepEnd(
+            "failed", step_failed(self.host, step.title, said, evidence=quotes(result), hints=hints), sent
+        )
