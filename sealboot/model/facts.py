@@ -63,6 +63,7 @@ class Space:
     total: int | None
     writable: bool | None  # by the login user
     immutable: bool = False  # `chattr +i` on `existing`
+    directory: bool = True  # False: `existing` is a file, so nothing can be put below it
 
     @property
     def executable(self) -> bool:
