@@ -15,6 +15,7 @@ RUNS = {
     for kind, about in machines.KINDS.items()
 }
 
+
 def _start_everything(lab: Lab) -> None:
     lab.need(*machines.FAST)
 

@@ -1,13 +1,14 @@
 """`python -m labkit`: prepare the cache, or keep machines up to try things on by hand.
 
-    python -m labkit prepare [--slow]     make roots, emulators, kernels
-    python -m labkit up KIND...           start machines, print how to reach them, stop on Ctrl-C
-    python -m labkit kinds                list the kinds
+python -m labkit prepare [--slow]     make roots, emulators, kernels
+python -m labkit up KIND...           start machines, print how to reach them, stop on Ctrl-C
+python -m labkit kinds                list the kinds
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import sys
 import tempfile
@@ -43,10 +44,8 @@ def prepare(*, slow: bool) -> None:
 
     kinds = [name for name, kind in KINDS.items() if slow or not kind.slow]
     with ThreadPoolExecutor(4) as pool:
-        jobs = [pool.submit(one, name) for name in kinds]
-        jobs += [pool.submit(debs.extract, package, arch) for package, arch in PAYLOADS]
-        for job in jobs:
-            job.result()
+        list(pool.map(one, kinds))
+        list(pool.map(debs.extract, *zip(*PAYLOADS, strict=True)))
     _say(f"{time.monotonic() - begun:6.1f} s  all prepared")
 
 
@@ -64,7 +63,8 @@ def up(kinds: list[str]) -> None:
                     f"  {node.name}: nsenter --net={lab.bridge.path} ssh -F none -i {node.key_file}"
                     f" -o UserKnownHostsFile={folder}/known_hosts {node.user}@{node.address}"
                 )
-            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.pause()
         finally:
             lab.close()
 
@@ -80,13 +80,14 @@ def main() -> int:
     if chosen.command == "kinds":
         _say("\n".join(KINDS))
         return 0
+    if reason := requirements.missing():
+        _say(f"no lab: {reason}")
+        return 1
     try:
-        if reason := requirements.missing():
-            raise LabUnavailableError(reason)
         if chosen.command == "prepare":
             prepare(slow=chosen.slow)
         else:
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
             up(chosen.kinds)
     except LabUnavailableError as error:
         _say(f"no lab: {error}")

@@ -25,6 +25,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sealboot.model.arch import Endian
+
 #: e_ident[EI_NIDENT - 1]: the last padding byte of the ELF identification.
 _MARK = 15
 
@@ -57,7 +59,7 @@ def _escaped(raw: bytes) -> str:
 
 
 def _rule(name: str, elf: Emulated, interpreter: Path, flags: str) -> str:
-    order = "little" if elf.little else "big"
+    order: Endian = "little" if elf.little else "big"
     ident = b"\x7fELF" + bytes([elf.bits // 32, 1 if elf.little else 2, 1]) + bytes(9)
     magic = ident + (2).to_bytes(2, order) + elf.machine.to_bytes(2, order)
     # e_ident[7] (OS ABI) is free; 0xfffe in e_type admits ET_EXEC and ET_DYN.

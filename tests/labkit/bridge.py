@@ -28,7 +28,9 @@ class Bridge:
     def __init__(self) -> None:
         self._fd = syscalls.new_network()
         self._next = 11
-        self.ip("link set lo up", "link add br0 type bridge", f"addr add {GATEWAY}/24 dev br0", "link set br0 up")
+        self.ip(
+            "link set lo up", "link add br0 type bridge", f"addr add {GATEWAY}/24 dev br0", "link set br0 up"
+        )
 
     @property
     def path(self) -> str:

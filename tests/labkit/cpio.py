@@ -19,7 +19,7 @@ class Archive:
         name = name.strip("/")
         if name in self._names:
             return
-        parent = os.path.dirname(name)
+        parent = name.rpartition("/")[0]
         if parent:
             self.add(parent, stat.S_IFDIR | 0o755)
         self._names.add(name)
@@ -44,7 +44,7 @@ class Archive:
                 facts = path.lstat()
                 inside = str(path.relative_to(root))
                 if stat.S_ISLNK(facts.st_mode):
-                    self.add(inside, facts.st_mode, os.readlink(path).encode())
+                    self.add(inside, facts.st_mode, str(path.readlink()).encode())
                 elif stat.S_ISDIR(facts.st_mode):
                     self.add(inside, facts.st_mode)
                 elif stat.S_ISREG(facts.st_mode):

@@ -24,9 +24,7 @@ def generate() -> KeyPair:
     openssh = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
     )
-    public = key.public_key().public_bytes(
-        serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
-    )
+    public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     kind = b"ssh-ed25519"
     secret = key.private_bytes_raw() + key.public_key().public_bytes_raw()
     # dropbear's buf_put_ed25519_priv_key: the kind as a string, then seed and public key as one string.

@@ -10,9 +10,9 @@ class Modules:
     """The module tree of one unpacked Debian kernel package."""
 
     def __init__(self, package: Path) -> None:
-        (self._folder,) = package.glob("lib/modules/*") or package.glob("usr/lib/modules/*")
-        paths = [p for p in self._folder.rglob("*.ko*")]
-        self._paths = {_key(path.name): path for path in paths}
+        # Debian 13 keeps modules below /usr.
+        folders = [package / "lib/modules", package / "usr/lib/modules"]
+        self._paths = {_key(path.name): path for folder in folders for path in folder.rglob("*.ko*")}
 
     def content(self, name: str) -> bytes:
         """The module file, decompressed."""

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from labkit import inventories, keys, listings, nodes, vm
 from labkit.apt import LabUnavailableError
 from labkit.bridge import Bridge
-from labkit.machines import KINDS, Node
+from labkit.machines import Node, Order
 
 #: Seconds within which a machine must speak SSH: five times what a loaded machine was seen to need.
 NODE_LIMIT = 30.0
@@ -103,72 +103,62 @@ class Lab:
             self._unavailable(str(error))
 
     def _start_all(self, kinds: Sequence[str]) -> list[Node]:
-        starter = nodes.Starter(self.bridge, self._user_key.public)
-        begun: list[tuple[str, str, str, keys.KeyPair, nodes.Running | vm.Running]] = []
+        starter = nodes.Starter(self.bridge)
+        orders = [self._order(kind) for kind in kinds]
         try:
             # Virtual machines take longest, so they go first.
-            for kind in sorted(kinds, key=lambda name: not KINDS[name].vm):
-                begun.append(self._begin(kind, starter))
+            for order in sorted(orders, key=lambda order: not order.about.vm):
+                begin = self._begin_vm if order.about.vm else starter.begin
+                self._running[order.name] = begin(order)
             starter.finish()
-            self._wait(begun)
+            self._wait(orders)
         except BaseException:
-            for _, _, _, _, running in begun:
-                running.stop()
+            for order in orders:
+                if running := self._running.pop(order.name, None):
+                    running.stop()
             raise
-        made = []
-        for name, kind, address, host_key, running in begun:
-            self._running[name] = running
-            made.append(self._node(name, kind, address, host_key, running))
-        return [made.pop(next(i for i, node in enumerate(made) if node.kind == kind)) for kind in kinds]
+        return [self._node(order) for order in orders]
 
-    def _begin(
-        self, kind: str, starter: nodes.Starter
-    ) -> tuple[str, str, str, keys.KeyPair, nodes.Running | vm.Running]:
+    def _begin_vm(self, order: Order) -> vm.Running:
+        return vm.start(self.bridge, order)
+
+    def _order(self, kind: str) -> Order:
         name = f"{kind}-{next(self._numbers)}"
-        address = self.bridge.address()
-        host_key = keys.generate()
         state = self.folder / name
         state.mkdir()
-        running: nodes.Running | vm.Running
-        if KINDS[kind].vm:
-            running = vm.start(self.bridge, name, KINDS[kind], state, address, host_key, self._user_key.public)
-        else:
-            running = starter.begin(name, KINDS[kind], state, address, host_key)
-        return name, kind, address, host_key, running
+        return Order(name, kind, self.bridge.address(), state, keys.generate(), self._user_key.public)
 
-    def _node(
-        self, name: str, kind: str, address: str, host_key: keys.KeyPair, running: nodes.Running | vm.Running
-    ) -> Node:
+    def _node(self, order: Order) -> Node:
+        running = self._running[order.name]
         return Node(
-            name=name,
-            kind=kind,
-            address=address,
+            name=order.name,
+            kind=order.kind,
+            address=order.address,
             port=22,
             user="root",
             key_file=self.key_file,
-            host_key=host_key.public,
+            host_key=order.host_key.public,
             pid=running.pid,
-            log=self.folder / name / "log",
+            log=order.state / "log",
             link=running.link,
         )
 
-    def _wait(
-        self, begun: Sequence[tuple[str, str, str, keys.KeyPair, nodes.Running | vm.Running]]
-    ) -> None:
-        def ready(item: tuple[str, str, str, keys.KeyPair, nodes.Running | vm.Running]) -> None:
-            name, kind, address, _, _ = item
-            about = KINDS[kind]
+    def _wait(self, orders: Sequence[Order]) -> None:
+        def ready(order: Order) -> None:
+            about = order.about
             limit = VM_LIMIT if about.vm else SYSTEMD_LIMIT if about.server == "systemd" else NODE_LIMIT
             try:
-                self.bridge.wait_for_ssh(address, 22, limit)
+                self.bridge.wait_for_ssh(order.address, 22, limit)
             except TimeoutError as error:
-                log = (self.folder / name / "log").read_text(errors="replace")
-                raise TimeoutError(f"{name}: {error}; its log ends:\n{log[-1500:]}") from None
+                log = (order.state / "log").read_text(errors="replace")
+                raise TimeoutError(f"{order.name}: {error}; its log ends:\n{log[-1500:]}") from None
 
-        with ThreadPoolExecutor(max_workers=len(begun)) as pool:
-            list(pool.map(ready, begun))
+        with ThreadPoolExecutor(max_workers=len(orders)) as pool:
+            list(pool.map(ready, orders))
 
-    def ssh(self, node: Node, command: str, stdin: bytes = b"", limit: float = 60) -> subprocess.CompletedProcess[bytes]:
+    def ssh(
+        self, node: Node, command: str, stdin: bytes = b"", limit: float = 60
+    ) -> subprocess.CompletedProcess[bytes]:
         """Run a command on `node` with the OpenSSH client: a second opinion, independent of sealboot."""
         known = self.folder / "known_hosts"
         self.known_hosts(known, [*self._up, node])

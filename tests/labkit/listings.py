@@ -43,7 +43,7 @@ def of_tree(root: Path) -> str:
 
 def _line(top: str, path: str) -> str:
     try:
-        facts = os.lstat(os.path.join(top, path))
+        facts = Path(top, path).lstat()
     except FileNotFoundError:
         return ""  # it went away while we walked: it was not there
     size = "-" if stat.S_ISDIR(facts.st_mode) else str(facts.st_size)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from labkit import syscalls
+from labkit.keys import KeyPair
 from sealboot.model.arch import Arch
 
 Server = Literal["openssh", "dropbear", "systemd"]
@@ -53,6 +54,29 @@ KINDS: dict[str, Kind] = {
     "ppc64el-vm": Kind(Arch.PPC64LE, "ppc64el", "ppc64le", "minimal", "dropbear", vm=True, slow=True),
     "s390x-vm": Kind(Arch.S390X, "s390x", "s390x", "minimal", "dropbear", vm=True, slow=True),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What it takes to start one machine. `state` is its own folder: keys, log."""
+
+    name: str
+    kind: str
+    address: str
+    state: Path
+    host_key: KeyPair
+    authorized: str  # the public key that may log in
+
+    @property
+    def about(self) -> Kind:
+        """The kind's row of the table."""
+        return KINDS[self.kind]
+
+    @property
+    def number(self) -> int:
+        """The last byte of the address: unique in the lab."""
+        return int(self.address.rpartition(".")[2])
+
 
 #: Every kind of the fast tier, in the order in which tables list them.
 FAST = tuple(name for name, kind in KINDS.items() if not kind.slow)

@@ -111,7 +111,7 @@ def _root(spec: Spec) -> None:
     work = f"{spec.state}/node"
     sc.mount("tmpfs", work, "tmpfs", data="mode=755,size=1g")
     for name in ("upper", "work", "merged"):
-        os.mkdir(f"{work}/{name}")
+        Path(work, name).mkdir()
     layers = f"lowerdir={spec.root},upperdir={work}/upper,workdir={work}/work,userxattr"
     sc.mount("overlay", f"{work}/merged", "overlay", data=layers)
     hostkey, authorized = (Path(spec.state, n).read_bytes() for n in ("hostkey", "authorized_keys"))
@@ -140,7 +140,7 @@ def _devices() -> None:
         Path("dev", name).touch()
         sc.mount(f"/dev/{name}", f"dev/{name}", flags=sc.MS_BIND)
     for folder in ("pts", "shm"):
-        os.mkdir(f"dev/{folder}")
+        Path("dev", folder).mkdir()
     sc.mount("devpts", "dev/pts", "devpts", data="newinstance,ptmxmode=666,mode=620")
     sc.mount("tmpfs", "dev/shm", "tmpfs", flags=sc.MS_NOSUID | sc.MS_NODEV, data="mode=1777,size=64m")
     for link, target in (("ptmx", "pts/ptmx"), ("fd", "/proc/self/fd")):
@@ -162,15 +162,15 @@ def _identity(spec: Spec) -> None:
     Path("etc/hosts").write_text(f"127.0.0.1 localhost\n{spec.address} {spec.name}\n")
     Path("etc/machine-id").write_text(os.urandom(16).hex() + "\n")
     sc.sethostname(spec.name)
-    os.makedirs("run/sshd", mode=0o755)
+    Path("run/sshd").mkdir(mode=0o755)
 
 
 def _enter(spec: Spec) -> None:
-    os.mkdir(".old")
+    Path(".old").mkdir()
     sc.pivot_root(".", ".old")
     os.chdir("/")
     sc.umount("/.old")
-    os.rmdir("/.old")
+    Path("/.old").rmdir()
     if spec.personality:
         sc.personality(spec.personality)
 

@@ -17,8 +17,7 @@ from labkit import binfmt
 from labkit.apt import LabUnavailableError
 from labkit.bridge import GATEWAY, Bridge
 from labkit.cache import CACHE, key, made
-from labkit.keys import KeyPair
-from labkit.machines import Kind
+from labkit.machines import Kind, Order
 from labkit.nodeinit import Spec
 from labkit.roots import root
 
@@ -81,29 +80,29 @@ def _refuser() -> Path:
 class Starter:
     """Starts several nodes at once: `begin` each, `connect` all, `finish` each."""
 
-    def __init__(self, bridge: Bridge, authorized: str) -> None:
+    def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
-        self._authorized = authorized
         self._begun: list[tuple[Running, str]] = []
 
-    def begin(self, name: str, kind: Kind, state: Path, address: str, host_key: KeyPair) -> Running:
+    def begin(self, order: Order) -> Running:
         """Start the monitor; the node waits for its network."""
+        kind, state = order.about, order.state
         tree, rules = prepare(kind)
-        (state / "node").mkdir(parents=True)
+        (state / "node").mkdir()
         dropbear = kind.server == "dropbear"
-        _private(state / "hostkey", host_key.dropbear if dropbear else host_key.openssh)
-        _private(state / "authorized_keys", self._authorized.encode())
+        _private(state / "hostkey", order.host_key.dropbear if dropbear else order.host_key.openssh)
+        _private(state / "authorized_keys", order.authorized.encode())
         spec = Spec(
-            name=name,
+            name=order.name,
             server=kind.server,
             root=str(tree),
             state=str(state),
-            address=address,
+            address=order.address,
             gateway=GATEWAY,
             rules=rules,
             hide_rules=kind.debian in binfmt.EMULATED,
             personality=kind.personality,
-            cgroup=_make_cgroup(name) if kind.server == "systemd" else "",
+            cgroup=_make_cgroup(order.name) if kind.server == "systemd" else "",
         )
         monitor = subprocess.Popen(
             [sys.executable, "-S", "-m", "labkit.nodeinit", json.dumps(asdict(spec))],
@@ -112,7 +111,7 @@ class Starter:
             stdout=subprocess.PIPE,
             text=True,
         )
-        running = Running(monitor, 0, f"v{address.rpartition('.')[2]}", spec.cgroup)
+        running = Running(monitor, 0, f"v{order.number}", spec.cgroup)
         self._begun.append((running, str(state / "log")))
         return running
 
@@ -173,7 +172,7 @@ def _remove_cgroup(folder: Path) -> None:
     for path, _, _ in os.walk(folder, topdown=False):
         for _ in range(500):
             try:
-                os.rmdir(path)
+                Path(path).rmdir()
             except FileNotFoundError:
                 break
             except OSError:

@@ -20,7 +20,7 @@ from labkit.cache import CACHE, key, made
 from labkit.cpio import Archive
 from labkit.debs import extract
 from labkit.kmodules import Modules
-from labkit.machines import Kind
+from labkit.machines import Kind, Order
 from labkit.roots import root
 
 
@@ -53,8 +53,12 @@ BOARDS = {
         memory=192,
     ),
     "amd64": Board("qemu-system-x86_64", "qemu-system-x86", "q35", "max", "ttyS0", "linux-image-cloud-amd64"),
-    "armhf": Board("qemu-system-arm", "qemu-system-arm", "virt", "cortex-a15", "ttyAMA0", "linux-image-armmp-lpae"),
-    "riscv64": Board("qemu-system-riscv64", "qemu-system-misc", "virt", "rv64", "ttyS0", "linux-image-riscv64"),
+    "armhf": Board(
+        "qemu-system-arm", "qemu-system-arm", "virt", "cortex-a15", "ttyAMA0", "linux-image-armmp-lpae"
+    ),
+    "riscv64": Board(
+        "qemu-system-riscv64", "qemu-system-misc", "virt", "rv64", "ttyS0", "linux-image-riscv64"
+    ),
     "ppc64el": Board(
         "qemu-system-ppc64",
         "qemu-system-ppc",
@@ -174,32 +178,44 @@ def _personal(authorized: str, host_key: keys.KeyPair) -> bytes:
     return archive.bytes()
 
 
-def start(
-    bridge: Bridge, name: str, kind: Kind, state: Path, address: str, host_key: keys.KeyPair, authorized: str
-) -> Running:
-    """Switch a machine on; it answers SSH at `address` some seconds later."""
-    board = BOARDS[kind.debian]
+def start(bridge: Bridge, order: Order) -> Running:
+    """Switch a machine on; it answers SSH some seconds later."""
+    board = BOARDS[order.about.debian]
     if not shutil.which(board.program):
         raise LabUnavailableError(f"{board.program} is missing: apt-get install {board.package}")
-    kernel, common = prepare(kind)
-    initramfs = state / "initramfs"
-    initramfs.write_bytes(common.read_bytes() + _personal(authorized, host_key))
-    number = int(address.rpartition(".")[2])
-    tap = f"t{number}"
+    kernel, common = prepare(order.about)
+    initramfs = order.state / "initramfs"
+    initramfs.write_bytes(common.read_bytes() + _personal(order.authorized, order.host_key))
+    tap = f"t{order.number}"
     bridge.ip(f"tuntap add {tap} mode tap", f"link set {tap} master br0 up")
-    words = {"ip": address, "gw": GATEWAY, "host": name, "now": str(int(time.time()))}
-    command_line = f"console={board.console} panic=-1 quiet " + " ".join(f"lab.{k}={v}" for k, v in words.items())
+    words = {"ip": order.address, "gw": GATEWAY, "host": order.name, "now": str(int(time.time()))}
+    command_line = f"console={board.console} panic=-1 quiet " + " ".join(
+        f"lab.{k}={v}" for k, v in words.items()
+    )
     argv = [
         # The emulator must not outlive the test run, however that ends.
-        *("setpriv", "--pdeathsig", "KILL", board.program, "-M", board.machine, "-cpu", board.cpu, "-accel", "tcg,thread=multi"),
+        *(
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+            board.program,
+            "-M",
+            board.machine,
+            "-cpu",
+            board.cpu,
+            "-accel",
+            "tcg,thread=multi",
+        ),
         *("-m", str(board.memory), "-nodefaults", "-display", "none"),
         *("-netdev", f"tap,id=n,ifname={tap},script=no,downscript=no"),
-        *("-device", f"{board.nic},netdev=n,mac=52:54:00:4c:42:{number:02x}"),
+        *("-device", f"{board.nic},netdev=n,mac=52:54:00:4c:42:{order.number:02x}"),
         *("-kernel", str(kernel), "-initrd", str(initramfs), "-append", command_line),
-        *_console(kind.debian, state / "log"),
+        *_console(order.about.debian, order.state / "log"),
     ]
-    with bridge.entered(), (state / "emulator.log").open("wb") as output:
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    with bridge.entered(), (order.state / "emulator.log").open("wb") as output:
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
     return Running(process, tap)
 
 
@@ -207,4 +223,3 @@ def _console(debian: str, log: Path) -> tuple[str, ...]:
     if debian == "s390x":
         return ("-chardev", f"file,id=c,path={log}", "-device", "sclpconsole,chardev=c")
     return ("-serial", f"file:{log}")
-
