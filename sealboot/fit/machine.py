@@ -85,15 +85,15 @@ def taken_for(elf: Elf, facts: Facts) -> Arch | None:
     """The architecture this host will take the file for, or `None` when it knows none.
 
     Where class or data byte contradict the layout, a kernel that does not
-    look at them starts the file all the same; an emulator's binfmt rule
-    matches on both and does not.
+    look at them starts the file all the same. Binfmt rules match on both
+    bytes, so such a file passes by them, to the kernel beneath an emulated
+    host as well as by a rule that refuses.
     """
     if elf.arch is not None:
         return elf.arch
     arch = elf.laid_out_as
-    if arch is None or arch not in native_of(facts):
-        return None
-    if any(handler.arch is arch for handler in facts.binfmt):
+    kernels = {facts.beneath} if facts.beneath is not None else native_of(facts)
+    if arch is None or arch not in kernels:
         return None
     return None if arch in _CHECK_CLASS and elf.bits != arch.info.bits else arch
 

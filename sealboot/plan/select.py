@@ -1,0 +1,320 @@
+"""Which file goes to which host: matched by content, deterministically, and never guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from sealboot.drivers.base import Slot
+from sealboot.fit import judge
+from sealboot.model.arch import Arch
+from sealboot.model.artifact import Artifact, Kind
+from sealboot.model.diagnostic import Diagnostic, Location
+from sealboot.model.facts import Facts
+from sealboot.model.host import Host
+from sealboot.model.verdict import Outcome, Verdict
+
+#: Candidates named in one finding; a folder of thousands must not flood it.
+_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The outcome for all hosts whose facts are known.
+
+    `chosen` maps (host, slot) to the file; a pair that is missing has an error
+    in `diagnostics`, unless the slot is optional. `pairs` are the verdicts of
+    the chosen files and of those that should have fitted and do not; `matrix`
+    has every executable candidate against every host.
+    """
+
+    chosen: Mapping[tuple[str, str], Artifact] = field(default_factory=dict)
+    pairs: tuple[Verdict, ...] = ()
+    matrix: tuple[Verdict, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """One slot of one host, with everything that answers it."""
+
+    slot: Slot
+    host: Host
+    facts: Facts
+    offered: tuple[Artifact, ...]
+    defaults: tuple[Artifact, ...]
+    overridden: bool
+    at: Location | None
+
+    def judge(self, artifact: Artifact) -> Verdict:
+        allowed = self.host.emulation == "allow"
+        return judge(artifact, self.facts, emulation_allowed=allowed, at=self.at)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """The file, or why there is none; `relevant` are the files that the operator should hear about."""
+
+    chosen: Artifact | None = None
+    pairs: tuple[Verdict, ...] = ()
+    relevant: tuple[Artifact, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def select(
+    slots: Sequence[Slot],
+    hosts: Sequence[Host],
+    facts: Mapping[str, Facts],
+    candidates: Mapping[str, Sequence[Artifact]],
+    overrides: Mapping[tuple[str, str], Sequence[Artifact]] | None = None,
+) -> Selection:
+    """Choose a file for each slot of each host in `facts`.
+
+    `candidates` are the files of each slot by the inventory's patterns;
+    `overrides` replace them for one (host, slot), and are verified like any
+    other: a misfit is an error at the override's place, with the hint which
+    of the ordinary candidates would have fitted.
+
+    Among files that fit, native comes before emulated, the kernel's own
+    architecture before one it is merely compatible with, the more specific
+    build before the general one, and a file whose name lies comes last. Files
+    with the same bytes are one. Different bytes of equal rank are an error
+    (SB113), not a choice: one of them is probably an old release, and which
+    one a cluster gets must not hang on the alphabet.
+
+    Where nothing fits, files that should have (their name claims the host's
+    architecture, or their bytes are of it) are reported with their own reason
+    (SB101, SB401, SB107...); without any, SB104 names what was found. Findings
+    about a file itself (SB111 and the like) are told once for each file that
+    was chosen or reported.
+    """
+    given = overrides or {}
+    chosen: dict[tuple[str, str], Artifact] = {}
+    pairs: list[Verdict] = []
+    diagnostics: list[Diagnostic] = []
+    relevant: dict[str, Artifact] = {}
+    for host in hosts:
+        if host.name not in facts:
+            continue
+        for slot in slots:
+            if not slot.wanted_by(host):
+                continue
+            answer = _answer(_question(slot, host, facts[host.name], candidates, given))
+            if answer.chosen is not None:
+                chosen[host.name, slot.name] = answer.chosen
+            pairs += answer.pairs
+            diagnostics += answer.diagnostics
+            relevant |= {artifact.path: artifact for artifact in answer.relevant}
+    own = [d for artifact in relevant.values() for d in artifact.diagnostics]
+    reported = {(d.code, d.artifact) for d in diagnostics}
+    diagnostics += [d for d in own if (d.code, d.artifact) not in reported]
+    matrix = _matrix(slots, hosts, facts, candidates, given)
+    return Selection(chosen, tuple(dict.fromkeys(pairs)), matrix, tuple(dict.fromkeys(diagnostics)))
+
+
+def _question(
+    slot: Slot,
+    host: Host,
+    facts: Facts,
+    candidates: Mapping[str, Sequence[Artifact]],
+    overrides: Mapping[tuple[str, str], Sequence[Artifact]],
+) -> _Question:
+    defaults = tuple(candidates.get(slot.name, ()))
+    overridden = (host.name, slot.name) in overrides
+    offered = tuple(overrides[host.name, slot.name]) if overridden else defaults
+    return _Question(slot, host, facts, offered, defaults, overridden, host.origin(f"artifacts.{slot.name}"))
+
+
+def _answer(question: _Question) -> _Answer:
+    if not question.slot.executable:
+        return _answer_data(question)
+    judged = [(artifact, question.judge(artifact)) for artifact in question.offered]
+    fitting = [(a, v) for a, v in judged if v.usable and a.kind in question.slot.kinds]
+    if fitting:
+        return _best(question, fitting)
+    missing = _overridden_misfit(question, judged) if question.overridden else _near_misses(question, judged)
+    if missing:
+        return _Answer(
+            pairs=tuple(v for _, v in missing),
+            relevant=tuple(a for a, _ in missing),
+            diagnostics=tuple(d for _, v in missing for d in v.diagnostics),
+        )
+    if not question.slot.required and not question.overridden:
+        return _Answer()
+    return _Answer(diagnostics=(_nothing_fits(question),))
+
+
+def _best(question: _Question, fitting: list[tuple[Artifact, Verdict]]) -> _Answer:
+    ranks = {a.path: _rank(a, v, question.facts) for a, v in fitting}
+    top = min(ranks.values())
+    equal = sorted(((a, v) for a, v in fitting if ranks[a.path] == top), key=lambda pair: pair[0].path)
+    artifact, verdict = equal[0]
+    if len({a.sha256 for a, _ in equal}) > 1:
+        files = tuple(a for a, _ in equal)
+        return _Answer(relevant=files, diagnostics=(_ambiguous(question, files),))
+    return _Answer(artifact, (verdict,), (artifact,), verdict.diagnostics)
+
+
+def _rank(artifact: Artifact, verdict: Verdict, facts: Facts) -> tuple[int, ...]:
+    """Smaller is better; equal ranks are equally good."""
+    elf = artifact.elf
+    arch = elf.arch if elf else None
+    return (
+        verdict.outcome is Outcome.EMULATED,
+        arch is not facts.kernel_arch,
+        arch is not facts.userland_arch,
+        artifact.named_arch is not None and artifact.named_arch is not arch,
+        -(elf.arm_level or 0) if elf else 0,
+        -(elf.x86_level or 1) if elf else 0,
+    )
+
+
+def _overridden_misfit(
+    question: _Question, judged: list[tuple[Artifact, Verdict]]
+) -> list[tuple[Artifact, Verdict]]:
+    """Every file that the override names, each with the hint which ordinary candidate fits."""
+    hint = _default_hint(question)
+    return [(a, _with_hint(_misfit(question, a, v), hint)) for a, v in judged]
+
+
+def _misfit(question: _Question, artifact: Artifact, verdict: Verdict) -> Verdict:
+    """The verdict; a file that would run but is not of the slot's kind has none that says so."""
+    if not verdict.usable:
+        return verdict
+    wrong = Diagnostic(
+        code="SB112",
+        summary=f"{artifact.path} is not what {question.slot.name} needs",
+        host=question.host.name,
+        artifact=artifact.path,
+        at=question.at,
+        evidence=(("file", artifact.kind.value), ("wanted", _kinds(question.slot))),
+    )
+    return replace(verdict, usable=False, outcome=Outcome.CANNOT, reason="SB112", diagnostics=(wrong,))
+
+
+def _default_hint(question: _Question) -> str:
+    fitting = [
+        (a, v)
+        for a, v in ((a, question.judge(a)) for a in question.defaults)
+        if v.usable and a.elf is not None
+    ]
+    if not fitting:
+        return ""
+    best = min(fitting, key=lambda pair: (_rank(pair[0], pair[1], question.facts), pair[0].path))[0]
+    arch = best.elf.arch if best.elf else None
+    return f"delete the override; {best.path} is {arch.field_name if arch else 'sound'} and fits"
+
+
+def _with_hint(verdict: Verdict, hint: str) -> Verdict:
+    if not hint or not verdict.diagnostics:
+        return verdict
+    first = replace(verdict.diagnostics[0], hints=(hint,))
+    return replace(verdict, diagnostics=(first, *verdict.diagnostics[1:]))
+
+
+def _near_misses(
+    question: _Question, judged: list[tuple[Artifact, Verdict]]
+) -> list[tuple[Artifact, Verdict]]:
+    """Files that should have fitted: of the right machine, or so named. Else those an emulator would run."""
+    wanted = _wanted(question)
+    right = [(a, v) for a, v in judged if _arch(a) is not None and _arch(a) in wanted]
+    named = [(a, v) for a, v in judged if a.named_arch in wanted and (a, v) not in right]
+    proper = [(a, v) for a, v in named if a.kind is not Kind.UNKNOWN]
+    near = right + (proper or ([] if right else named))
+    return near or [(a, v) for a, v in judged if v.outcome is Outcome.EMULATED]
+
+
+def _wanted(question: _Question) -> frozenset[Arch]:
+    kernel = question.facts.kernel_arch
+    return question.facts.native | ({kernel} if kernel is not None else frozenset())
+
+
+def _arch(artifact: Artifact) -> Arch | None:
+    return artifact.elf.arch if artifact.elf else None
+
+
+def _answer_data(question: _Question) -> _Answer:
+    """A slot that is not executed (an image archive): by the platforms in the file, where it tells any.
+
+    Of files that do not tell, a name that claims the host's architecture ranks before one that claims
+    none, and one that claims another is out.
+    """
+    kernel = question.facts.kernel_arch
+    platform = f"linux/{kernel}"
+    ranked: list[tuple[int, Artifact]] = []
+    for artifact in question.offered:
+        if artifact.kind not in question.slot.kinds:
+            continue
+        if artifact.platforms:
+            matches = any(p == platform or p.startswith(platform + "/") for p in artifact.platforms)
+            ranked += [(0, artifact)] if matches else []
+        elif artifact.named_arch in {kernel, None}:
+            ranked.append((1 if artifact.named_arch else 2, artifact))
+    if not ranked:
+        wanted = question.slot.required or question.overridden
+        return _Answer(diagnostics=(_nothing_fits(question),) if wanted else ())
+    top = min(rank for rank, _ in ranked)
+    equal = sorted((a for rank, a in ranked if rank == top), key=lambda a: a.path)
+    if len({a.sha256 for a in equal}) > 1:
+        return _Answer(relevant=tuple(equal), diagnostics=(_ambiguous(question, equal),))
+    return _Answer(equal[0], relevant=(equal[0],))
+
+
+def _nothing_fits(question: _Question) -> Diagnostic:
+    host, facts = question.host, question.facts
+    kernel = facts.kernel_arch
+    wanted = kernel.both_names if kernel else f"unknown machine {facts.kernel_machine!r}"
+    build = kernel.value if kernel else "right"
+    return Diagnostic(
+        code="SB104",
+        summary=f"no {question.slot.name} for {host.name}: none of the files is for {wanted}",
+        host=host.name,
+        at=question.at,
+        evidence=(("wanted", f"{_kinds(question.slot)} for {wanted}"), ("found", _found(question.offered))),
+        hints=(f"put the {build} build of {question.slot.name} beside the others; any name will do",),
+    )
+
+
+def _found(offered: Sequence[Artifact]) -> str:
+    words = [f"{a.path} ({', '.join(a.platforms) or a.kind.value})" for a in offered[:_SHOWN]]
+    more = len(offered) - len(words)
+    return ", ".join(words + ([f"and {more} more"] if more > 0 else [])) or "nothing"
+
+
+def _ambiguous(question: _Question, files: Sequence[Artifact]) -> Diagnostic:
+    return Diagnostic(
+        code="SB113",
+        summary=f"{len(files)} different files fit {question.host.name} equally well as {question.slot.name}",
+        host=question.host.name,
+        at=question.at,
+        evidence=tuple(
+            ("fits", f"{a.path} (SHA-256 {a.sha256[:12]}, {a.size} bytes)") for a in files[:_SHOWN]
+        ),
+        hints=(f"name one of them under `artifacts: {question.slot.name}:`, or move the others away",),
+    )
+
+
+def _kinds(slot: Slot) -> str:
+    return " or ".join(kind.value for kind in slot.kinds)
+
+
+def _matrix(
+    slots: Sequence[Slot],
+    hosts: Sequence[Host],
+    facts: Mapping[str, Facts],
+    candidates: Mapping[str, Sequence[Artifact]],
+    overrides: Mapping[tuple[str, str], Sequence[Artifact]],
+) -> tuple[Verdict, ...]:
+    """Every file of every executable slot, overrides included, against every host that was probed."""
+    names = [slot.name for slot in slots if slot.executable]
+    offered: Iterable[Artifact] = (
+        *(a for name in names for a in candidates.get(name, ())),
+        *(a for (_, name), files in overrides.items() if name in names for a in files),
+    )
+    files = {artifact.path: artifact for artifact in offered}
+    return tuple(
+        judge(artifact, facts[host.name], emulation_allowed=host.emulation == "allow")
+        for host in hosts
+        if host.name in facts
+        for artifact in files.values()
+    )
