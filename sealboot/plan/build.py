@@ -50,7 +50,7 @@ def build(waves: Sequence[Wave], observations: Mapping[str, Observation]) -> tup
     for wave in waves:
         steps: list[PlannedStep] = []
         for step in wave.steps:
-            decided = _decide(step, observations.get(step.id, _UNASKED), actions)
+            decided = _decide(step, observations.get(step.id), actions)
             actions[step.id] = decided.action
             steps.append(decided)
         planned.append(PlannedWave(wave.id, wave.title, tuple(steps), wave.parallel))
@@ -120,17 +120,23 @@ def _bug(text: str, host: str | None) -> Diagnostic:
     return Diagnostic("SB910", f"the plan contradicts itself: {text}", host=host)
 
 
-def _decide(step: Step, seen: Observation, actions: Mapping[str, Action]) -> PlannedStep:
-    """One step's action, as far as it can be known while walking forwards."""
+def _decide(step: Step, seen: Observation | None, actions: Mapping[str, Action]) -> PlannedStep:
+    """One step's action, as far as it can be known while walking forwards.
+
+    A step without a check of its own may have been observed all the same: the
+    engine derives one where the step itself says what must be.
+    """
     before = {actions[earlier] for earlier in step.only_after if earlier in actions}
-    if isinstance(step, (ReadSecret, WaitFor)) and step.check is None:
+    asked = step.check is not None or seen is not None
+    if isinstance(step, (ReadSecret, WaitFor)) and not asked:
         return PlannedStep(step, Action.NONE)
-    if step.check is None:
+    if not asked:
         if not step.only_after:
             return PlannedStep(step, _mark(step, "differs"), "runs every time")
         if before & _ACTING:
             return PlannedStep(step, _mark(step, "differs"), "follows a change")
         return PlannedStep(step, Action.DEPENDS if Action.DEPENDS in before else Action.NONE)
+    seen = seen or _UNASKED
     if seen.state != "same":
         detail = f"state unknown: {seen.detail}" if seen.state == "unknown" else seen.detail
         return PlannedStep(step, _mark(step, seen.state), detail)

@@ -94,7 +94,7 @@ def _crashed(signal: int, facts: Facts | None, artifact: Artifact | None) -> tup
             "use a build for an older level of this architecture",
         )
     page = facts.page_size if facts else None
-    if artifact is not None and page is not None and page > 4096:  # noqa: PLR2004 (the smallest page there is)
+    if artifact is not None and page is not None and page > 4096:
         return f"the program crashed ({name}); the host has pages of {page >> 10} KiB", (
             "builds aligned for 4 KiB pages do not run there",
         )
