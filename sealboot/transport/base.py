@@ -20,7 +20,7 @@ OUTPUT_LIMIT = 1 << 20
 #: Called with the bytes of a file that the host has been sent so far.
 Progress: TypeAlias = Callable[[int], None]
 
-Ending: TypeAlias = Literal["exited", "lost", "timeout", "overflow", "no-shell"]
+Ending: TypeAlias = Literal["exited", "lost", "timeout", "overflow", "no-shell", "no-become"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,8 @@ class Result:
     the deadline passed; the script was told to stop. overflow: it wrote more
     than the limit and was stopped. no-shell: what answered was no POSIX shell
     (a nologin account, a forced command); `stdout` holds what it said.
+    no-become: the become user could not be reached, so the script never started.
+    `diagnostic` says why for lost (SB506), no-shell (SB205) and no-become (SB303).
     Output is bytes that a host chose: decode with `text`, print through `render`.
     """
 
@@ -40,6 +42,7 @@ class Result:
     stdout: bytes = b""
     stderr: bytes = b""
     seconds: float = 0.0
+    diagnostic: Diagnostic | None = None
 
     @property
     def ok(self) -> bool:
