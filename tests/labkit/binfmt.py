@@ -67,8 +67,8 @@ def _rule(name: str, elf: Emulated, interpreter: Path, flags: str) -> str:
     return f":{name}:M::{_escaped(magic)}:{_escaped(mask)}:{interpreter}:{flags}"
 
 
-def foreign(arch: str, emulators: Mapping[str, Path], refuser: Path) -> list[str]:
-    """What to write to `register` for a node that is to be a machine of `arch`."""
+def foreign(emulators: Mapping[str, Path], refuser: Path) -> list[str]:
+    """What to write to `register` for a node that is to be a machine of another architecture."""
     run = [_rule(f"lab-{name}", EMULATED[name], path, "POCF") for name, path in emulators.items()]
     # The refusals match only files that no `run` rule matches, so the order does not matter.
     return [*run, _rule("no-x86-64", _X86_64, refuser, "F"), _rule("no-i386", _I386, refuser, "F")]

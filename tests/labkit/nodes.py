@@ -17,6 +17,7 @@ from labkit import binfmt
 from labkit.apt import LabUnavailableError
 from labkit.bridge import GATEWAY, Bridge
 from labkit.cache import CACHE, key, made
+from labkit.disguise import masks
 from labkit.machines import Kind, Order
 from labkit.nodeinit import Spec
 from labkit.roots import root
@@ -54,14 +55,19 @@ def prepare(kind: Kind) -> tuple[Path, list[str]]:
     tree = root(kind.recipe, kind.debian)
     if kind.debian in binfmt.EMULATED:
         names = (kind.debian, *binfmt.COMPATIBLE.get(kind.debian, ()))
-        return tree, binfmt.foreign(kind.debian, {name: _emulator(name) for name in names}, _refuser())
-    return tree, binfmt.emulating({name: _emulator(name) for name in kind.emulates})
+        return tree, binfmt.foreign({name: _emulator(name) for name in names}, _refuser())
+    return tree, binfmt.emulating({name: _installed(name) for name in kind.emulates})
 
 
-def _emulator(debian: str) -> Path:
+def _installed(debian: str) -> Path:
     source = Path(f"/usr/bin/qemu-{binfmt.EMULATED[debian].qemu}-static")
     if not source.exists():
         raise LabUnavailableError(f"{source} is missing: apt-get install qemu-user-static")
+    return source
+
+
+def _emulator(debian: str) -> Path:
+    source = _installed(debian)
     facts = source.stat()
     digest = key(facts.st_size, facts.st_mtime_ns)
     return made(
@@ -100,7 +106,7 @@ class Starter:
             address=order.address,
             gateway=GATEWAY,
             rules=rules,
-            hide_rules=kind.debian in binfmt.EMULATED,
+            masks=masks(kind.debian, kind.uname) if kind.disguised else {},
             personality=kind.personality,
             cgroup=_make_cgroup(order.name) if kind.server == "systemd" else "",
         )

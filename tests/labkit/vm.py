@@ -79,6 +79,8 @@ BOARDS = {
     ),
 }
 
+#: Raise when the archive below changes for the same inputs.
+_RECIPE = 2
 _MODULES = ("virtio_pci", "virtio_mmio", "virtio_ccw", "virtio_net", "virtio_blk", "virtio_rng")
 
 _INIT = """#!/bin/busybox sh
@@ -87,11 +89,27 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 busybox mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
+for module in $(cat /kmod/order); do insmod /kmod/$module; done
+rm -rf /kmod
+# A root that df and mount can name: the initial one is no file system of its own to them.
+mkdir /new
+mount -t tmpfs -o mode=755,size=75% root /new
+for top in *; do
+  case $top in new | proc | sys | dev | init) ;; *) cp -a "/$top" /new/ ;; esac
+done
+mkdir -p /new/proc /new/sys /new/dev
+mount --move /proc /new/proc
+mount --move /sys /new/sys
+mount --move /dev /new/dev
+exec switch_root /new /etc/furnish
+"""
+
+_FURNISH = """#!/bin/busybox sh
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 mkdir -p /dev/pts /dev/shm
-mount -t devpts devpts /dev/pts
+mount -t devpts -o mode=620,ptmxmode=666 devpts /dev/pts
 mount -t tmpfs -o mode=1777 tmpfs /tmp
 mount -t tmpfs -o mode=755 tmpfs /run
-for module in $(cat /kmod/order); do insmod /kmod/$module; done
 for word in $(cat /proc/cmdline); do
   case $word in lab.*=*) name=${word%%=*}; export "lab_${name#lab.}=${word#*=}";; esac
 done
@@ -103,7 +121,6 @@ ip addr add "$lab_ip/24" dev eth0
 ip link set eth0 up
 ip route add default via "$lab_gw"
 date -s "@$lab_now" > /dev/null
-rm -rf /kmod
 exec /sbin/init
 """
 
@@ -135,7 +152,7 @@ def prepare(kind: Kind) -> tuple[Path, Path]:
     package = _kernel_package(kind.debian)
     (kernel,) = package.glob("boot/vmlinu*")
     tree = root(kind.recipe, kind.debian)
-    digest = key(package.name, tree.name, _INIT, _INITTAB, _MODULES)
+    digest = key(_RECIPE, package.name, tree.name, _INIT, _FURNISH, _INITTAB, _MODULES)
 
     def make(part: Path) -> None:
         part.write_bytes(_initramfs(package, tree))
@@ -157,6 +174,7 @@ def _kernel_package(debian: str) -> Path:
 def _initramfs(package: Path, tree: Path) -> bytes:
     archive = Archive()
     archive.add_file("init", _INIT.encode(), 0o755)
+    archive.add_file("etc/furnish", _FURNISH.encode(), 0o755)
     archive.add_file("etc/inittab", _INITTAB.encode())
     modules = Modules(package).ordered(_MODULES)
     for name, content in modules.items():
@@ -172,8 +190,10 @@ def _personal(authorized: str, host_key: keys.KeyPair) -> bytes:
     """What only this machine has, as a second archive behind the common one."""
     archive = Archive()
     archive.add("root", 0o040700)
-    archive.add("root/.ssh", 0o040700)
-    archive.add_file("root/.ssh/authorized_keys", authorized.encode(), 0o600)
+    archive.add("home/ops", 0o040755, owner=1000)
+    for home, owner in (("root", 0), ("home/ops", 1000)):
+        archive.add(f"{home}/.ssh", 0o040700, owner=owner)
+        archive.add_file(f"{home}/.ssh/authorized_keys", authorized.encode(), 0o600, owner=owner)
     archive.add_file("etc/hostkey", host_key.dropbear, 0o600)
     return archive.bytes()
 

@@ -1,0 +1,40 @@
+"""What a machine of another architecture shows in /proc, so that an emulated node shows the same.
+
+qemu-user answers uname but passes most of /proc through from the real kernel.
+The texts are what the virtual machines of the slow tier print.
+"""
+
+from __future__ import annotations
+
+_CPUINFO = {
+    "arm64": """\
+processor\t: 0
+BogoMIPS\t: 125.00
+Features\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 cpuid
+CPU implementer\t: 0x41
+CPU architecture: 8
+CPU variant\t: 0x1
+CPU part\t: 0xd07
+CPU revision\t: 0
+
+""",
+}
+#: Sysctls that only one architecture's kernel has.
+_ABI = {"arm64": ("cp15_barrier", "setend", "swp", "tagged_addr_disabled")}
+
+
+def masks(debian: str, uname: str) -> dict[str, str]:
+    """Path (relative to the root) to text, for a node of Debian's architecture `debian`.
+
+    A path that ends in `/` becomes an empty folder; later paths may lie in it.
+    """
+    shown = {
+        # The rules stay in force; a machine that needs none shows an empty folder.
+        "proc/sys/fs/binfmt_misc/": "",
+        "proc/sys/kernel/arch": f"{uname}\n",
+        "proc/sys/abi/": "",
+    }
+    shown |= {f"proc/sys/abi/{name}": "0\n" for name in _ABI.get(debian, ())}
+    if debian in _CPUINFO:
+        shown["proc/cpuinfo"] = _CPUINFO[debian]
+    return shown
