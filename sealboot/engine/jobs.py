@@ -1,0 +1,181 @@
+"""Long scripts that outlive the connection: started under setsid, polled, adopted by the next run.
+
+A script on an SSH channel dies half-way when its controller does. A job
+writes its output and exit status into a folder on the host, holds a lock of
+its own while it runs, and is found again by the key of its step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from sealboot.engine.context import StepEnd, Work
+from sealboot.engine.failures import status_words, step_failed, tail
+from sealboot.engine.jobscript import JOB_STATE
+from sealboot.engine.shell import PRELUDE, key, quoted
+from sealboot.model.diagnostic import Diagnostic
+from sealboot.model.plan import Run, Step
+from sealboot.transport.base import Result
+
+#: Seconds that one poll may wait on the host for the job's end.
+POLL_SECONDS = 8
+#: Bytes of a job's log that are read back.
+LOG_TAIL = 1 << 16
+
+# $1 folder, $2 title, $3 holder text, stdin: the script. The pipe keeps it out of argv and off the disk.
+_START = (
+    PRELUDE
+    + JOB_STATE
+    + r"""
+[ "$(sb_job "$1")" = running ] && exit 0
+rm -rf "$1" && mkdir -p "$1" || exit 73
+printf '%s\n' "$2" >"$1/title"; printf '%s\n' "$3" >"$1/holder"
+sb_payload=$(cat; echo .)
+exec 8>"$1/lock" || exit 73
+if sb_can_flock; then sb_flock -n 8 || exit 73; fi
+if sb_has setsid; then sb_session=setsid; elif sb_applet setsid; then sb_session='busybox setsid'
+else sb_session=; trap '' HUP; fi
+printf '%s' "${sb_payload%.}" | $sb_session /bin/sh -c '
+  sb_text=$(cat; echo .)
+  exec </dev/null >"$1/log" 2>&1
+  ( eval "${sb_text%.}" )
+  echo "$?" >"$1/rc.new"
+  sync "$1/rc.new" 2>/dev/null || sync
+  mv "$1/rc.new" "$1/rc"
+' job "$1" >/dev/null 2>&1 &
+printf '%s %s %s\n' "$!" "$(sb_born "$!")" "$(sb_boot)" >"$1/owner.new" && mv "$1/owner.new" "$1/owner"
+"""
+)
+
+# $1 folder, $2 how many seconds to wait for its end. Prints the state, then the end of the log.
+_POLL = (
+    PRELUDE
+    + JOB_STATE
+    + r"""
+sb_until=$(( $(date +%s) + $2 ))
+while sb_now=$(sb_job "$1"); [ "$sb_now" = running ] && [ "$(date +%s)" -lt "$sb_until" ]; do
+  sleep 0.1 2>/dev/null || sleep 1
+done
+printf '%s\n' "$sb_now"
+[ "$sb_now" = running ] || tail -c 65536 "$1/log" 2>/dev/null
+exit 0
+"""
+)
+
+# $1 folder. Ends a job that is out of time, with everything in its session.
+_KILL = (
+    PRELUDE
+    + r"""
+read -r sb_1 sb_2 sb_3 <"$1/owner" || exit 0
+sb_alive "$sb_1" "$sb_2" "$sb_3" || exit 0
+kill -TERM "-$sb_1" 2>/dev/null || kill -TERM "$sb_1"
+"""
+)
+
+
+def job_key(step: Step) -> str:
+    """The name of a step's job: another script or another environment is another job."""
+    if not isinstance(step, Run):
+        return key(step.id)
+    return key(json.dumps([step.id, step.script, sorted(step.env.items()), sorted(step.env_secrets.items())]))
+
+
+async def run_detached(work: Work, step: Run, exports: str) -> StepEnd:
+    """Start the step's job, or adopt the one that runs or ended unproven, and wait for its end.
+
+    `exports` are lines of shell that set the environment. A job whose end
+    nobody knows (the host was rebooted) is started again: the caller decides
+    whether that is safe before it calls.
+    """
+    folder = f"{work.paths.jobs}/{job_key(step)}"
+    found = await _poll(work, step, folder, 0)
+    if isinstance(found, StepEnd):
+        return found
+    state, _ = found
+    if not (state == "running" or _ended_well(state, step)):
+        started = await work.session.run(
+            _START,
+            args=(folder, step.title, work.claim),
+            stdin=(exports + step.script).encode("utf-8", "surrogateescape"),
+            become=step.become,
+            timeout=60.0,
+        )
+        if not started.ok:
+            return work.ended(step, started, "the detached step cannot be started")
+    return await _until_ended(work, step, folder)
+
+
+async def running_job(work: Work, step: Run) -> bool | None:
+    """Whether the step's job runs or ended well unproven; `None` when the host does not say."""
+    found = await _poll(work, step, f"{work.paths.jobs}/{job_key(step)}", 0)
+    if isinstance(found, StepEnd):
+        return None
+    return found[0] == "running" or found[0].startswith("ended ")
+
+
+async def _until_ended(work: Work, step: Run, folder: str) -> StepEnd:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + step.timeout
+    while True:
+        left = deadline - loop.time()
+        if left <= 0:
+            return await _out_of_time(work, step, folder)
+        found = await _poll(work, step, folder, max(1, min(POLL_SECONDS, int(left))))
+        if isinstance(found, StepEnd):
+            return found
+        state, log = found
+        if state != "running":
+            return await _judge(work, step, folder, state, log)
+
+
+async def _out_of_time(work: Work, step: Run, folder: str) -> StepEnd:
+    killed = await work.session.run(_KILL, args=(folder,), become=step.become, timeout=30.0)
+    if killed.ending == "lost":
+        return work.ended(step, killed)
+    return work.ended(step, Result("timeout", None, seconds=step.timeout))
+
+
+async def _judge(work: Work, step: Run, folder: str, state: str, log: str) -> StepEnd:
+    """What a job's recorded end means; a proven end is forgotten, so that the next run starts anew."""
+    forgotten = await work.session.run('rm -rf "$1"', args=(folder,), become=step.become, timeout=30.0)
+    if forgotten.ending == "lost":
+        return work.ended(step, forgotten)
+    evidence = (("log", tail(log)),) if log.strip() else ()
+    if state in {"dead", "none"}:
+        why = "it ended without an exit status: the host was rebooted, or it was killed"
+        return StepEnd("failed", step_failed(work.host, step.title, why, evidence=evidence))
+    status = int(state.removeprefix("ended "))
+    if status not in step.ok_codes:
+        return StepEnd("failed", step_failed(work.host, step.title, status_words(status), evidence=evidence))
+    lacking = missing_output(work.host, step, log)
+    return StepEnd("failed", lacking) if lacking else StepEnd("changed")
+
+
+def missing_output(host: str, step: Run, said: str) -> Diagnostic | None:
+    """SB501 when the output lacks a text that it must contain."""
+    missing = [text for text in step.expects if text not in said]
+    if not missing:
+        return None
+    why = "its output lacks " + ", ".join(repr(text) for text in missing)
+    return step_failed(host, step.title, why, evidence=(("output", tail(said)),))
+
+
+def _ended_well(state: str, step: Run) -> bool:
+    return state.startswith("ended ") and int(state.removeprefix("ended ")) in step.ok_codes
+
+
+async def _poll(work: Work, step: Run, folder: str, wait: int) -> tuple[str, str] | StepEnd:
+    result = await work.session.run(_POLL, args=(folder, str(wait)), become=step.become, timeout=wait + 30.0)
+    if not result.ok:
+        return work.ended(step, result, "the detached step cannot be asked how it is")
+    state, _, log = result.text.partition("\n")
+    known = state in {"running", "dead", "none"} or (
+        state.startswith("ended ") and state.removeprefix("ended ").isascii() and state[6:].isdigit()
+    )
+    return (state, log) if known else ("dead", log)
+
+
+def exports(values: dict[str, str]) -> str:
+    """Shell lines that set and export variables."""
+    return "".join(f"export {name}={quoted(value)}\n" for name, value in values.items())

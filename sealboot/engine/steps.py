@@ -1,0 +1,80 @@
+"""Do one step: ask its check, act, ask again."""
+
+from __future__ import annotations
+
+from sealboot.engine.actions import read_secret, remove, run_script, write_file
+from sealboot.engine.checking import effective_check, rendered_check
+from sealboot.engine.context import StepEnd, Work
+from sealboot.engine.failures import step_failed
+from sealboot.engine.observe import observe
+from sealboot.engine.services import service
+from sealboot.engine.upload import upload
+from sealboot.engine.waiting import wait_for
+from sealboot.model.diagnostic import Diagnostic
+from sealboot.model.plan import (
+    Observation,
+    ReadSecret,
+    Remove,
+    Run,
+    Service,
+    Step,
+    Upload,
+    WaitFor,
+    WriteFile,
+)
+
+
+async def holds(work: Work, step: Step) -> Observation | StepEnd | None:
+    """What the host answers to the step's check; `None` for a step without one."""
+    if effective_check(step) is None:
+        return None
+    seen = await observe(work.session, (step,), work.paths)
+    if isinstance(seen, Diagnostic):
+        return StepEnd("lost" if work.session.lost is not None else "failed", seen)
+    return seen[step.id]
+
+
+async def act(work: Work, step: Step) -> StepEnd:
+    """Do the step without asking before or after."""
+    match step:
+        case Upload():
+            return await upload(work, step)
+        case WriteFile():
+            return await write_file(work, step)
+        case Run():
+            return await run_script(work, step)
+        case Service():
+            return await service(work, step)
+        case WaitFor():
+            return await wait_for(work, step)
+        case ReadSecret():
+            return await read_secret(work, step)
+        case Remove():
+            return await remove(work, step)
+
+
+async def act_and_prove(work: Work, step: Step) -> StepEnd:
+    """Do the step, then ask its check: a step that succeeded without effect has failed (SB501)."""
+    end = await act(work, step)
+    if end.result != "changed":
+        return end
+    seen = await holds(work, step)
+    if seen is None:
+        return end
+    if isinstance(seen, StepEnd):
+        return StepEnd(seen.result, seen.diagnostic, end.sent)
+    if seen.state == "same":
+        return end
+    why = "it ended well, but its check still does not hold"
+    evidence = (("check", f"{seen.state} {seen.detail}".strip()),)
+    return StepEnd("failed", step_failed(work.host, step.title, why, evidence=evidence), end.sent)
+
+
+def may_repeat(step: Step) -> bool:
+    """Whether a step whose end nobody knows may be done again: it has a check, or it only reads."""
+    if isinstance(step, (ReadSecret, WaitFor, WriteFile)):
+        return True
+    return effective_check(step) is not None or isinstance(step, Service)
+
+
+__all__ = ["act", "act_and_prove", "holds", "may_repeat", "rendered_check"]
