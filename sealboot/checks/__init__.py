@@ -1,1 +1,7 @@
-"""Is the host, and is the cluster, ready? One pure function for each question."""
+"""Whether hosts are ready: pure functions from values to diagnostics, one code and one page for each."""
+
+from sealboot.checks.ignore import NEVER_IGNORED, apply_ignores
+from sealboot.checks.run import run_all
+from sealboot.checks.space import Load, shipped
+
+__all__ = ["NEVER_IGNORED", "Load", "apply_ignores", "run_all", "shipped"]
