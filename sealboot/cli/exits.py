@@ -59,7 +59,9 @@ def of_code(code: str) -> Exit:
 def strongest(codes: Iterable[Exit]) -> Exit:
     """The one that is told when several apply: 8 > 9 > 3 > 1 > 5 > 4."""
     given = set(codes)
-    return next((code for code in _PRECEDENCE if code in given), Exit.USAGE if Exit.USAGE in given else Exit.OK)
+    return next(
+        (code for code in _PRECEDENCE if code in given), Exit.USAGE if Exit.USAGE in given else Exit.OK
+    )
 
 
 def of_findings(diagnostics: Iterable[Diagnostic]) -> Exit:

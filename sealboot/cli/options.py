@@ -43,11 +43,13 @@ class Output:
     format: Annotated[
         Format, typer.Option("--format", envvar="SEALBOOT_FORMAT", help="rich, plain, json, jsonl")
     ] = Format.AUTO
-    color: Annotated[
-        Color, typer.Option("--color", envvar="SEALBOOT_COLOR", help="auto, always, never")
-    ] = Color.AUTO
+    color: Annotated[Color, typer.Option("--color", envvar="SEALBOOT_COLOR", help="auto, always, never")] = (
+        Color.AUTO
+    )
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="results only, no progress")] = False
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="every event, and steps already done")] = False
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="every event, and steps already done")] = (
+        False
+    )
 
     @property
     def verbosity(self) -> int:
@@ -90,7 +92,8 @@ class Remote(Common):
         int, typer.Option("-j", "--jobs", envvar="SEALBOOT_JOBS", min=1, max=1024, help="hosts at once")
     ] = 128
     timeout: Annotated[
-        float, typer.Option("--timeout", envvar="SEALBOOT_TIMEOUT", min=1, help="seconds for each host's probe")
+        float,
+        typer.Option("--timeout", envvar="SEALBOOT_TIMEOUT", min=1, help="seconds for each host's probe"),
     ] = 60.0
     known_hosts: Annotated[
         str,
@@ -116,7 +119,9 @@ def takes(kind: type[Output]) -> Callable[[Callable[..., None]], Callable[..., N
 
         parameters = [p for name, p in own.items() if name != "options"]
         parameters += [
-            inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])
+            inspect.Parameter(
+                f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name]
+            )
             for f in shared.values()
         ]
         keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]

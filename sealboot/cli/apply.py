@@ -1,0 +1,57 @@
+"""`sealboot apply [PLANFILE]`: check, plan, confirm, run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sealboot.cli.options import Remote, takes
+
+
+@takes(Remote)
+def apply(
+    options: Remote,
+    *,
+    planfile: Annotated[
+        Path | None,
+        typer.Argument(metavar="[PLANFILE]", help="a plan saved by `plan -o`; refused when stale"),
+    ] = None,
+    yes: Annotated[bool, typer.Option("-y", "--yes", envvar="SEALBOOT_YES", help="do not ask")] = False,
+    ready_only: Annotated[
+        bool, typer.Option("--ready-only", help="leave out hosts with errors, by name")
+    ] = False,
+    max_failures: Annotated[
+        int,
+        typer.Option("--max-failures", envvar="SEALBOOT_MAX_FAILURES", min=0, help="failed hosts to bear"),
+    ] = 0,
+    uploads: Annotated[
+        int, typer.Option("--uploads", envvar="SEALBOOT_UPLOADS", min=1, help="uploads at once")
+    ] = 8,
+    lock_timeout: Annotated[
+        float,
+        typer.Option(
+            "--lock-timeout", envvar="SEALBOOT_LOCK_TIMEOUT", min=0, help="seconds to wait for the lock"
+        ),
+    ] = 0.0,
+    accept_new: Annotated[
+        bool, typer.Option("--accept-new", help="pin unknown host keys (changed ones are always refused)")
+    ] = False,
+) -> None:
+    """Bring every host to the desired state. Safe to stop at any instant and to run again."""
+    from sealboot.cli import runtime
+    from sealboot.cli.applying import Wishes, carry_out
+
+    view = runtime.view_of(options)
+    prepared = runtime.prepared_or_leave(options, view, "apply")
+    wishes = Wishes(
+        planfile=planfile,
+        yes=yes,
+        ready_only=ready_only,
+        max_failures=max_failures,
+        uploads=uploads,
+        lock_timeout=lock_timeout,
+        accept_new=accept_new,
+    )
+    runtime.leave(carry_out(options, prepared, view, wishes))

@@ -1,0 +1,53 @@
+"""`sealboot check`: the read-only pre-flight, every finding at once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from sealboot.cli.options import Remote, takes
+
+
+class FailOn(StrEnum):
+    """The least severity that makes `check` exit 1."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@takes(Remote)
+def check(
+    options: Remote,
+    *,
+    matrix: Annotated[bool, typer.Option("--matrix", help="every artifact against every host")] = False,
+    fail_on: Annotated[FailOn, typer.Option("--fail-on", help="error or warning")] = FailOn.ERROR,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option("--ignore", metavar="CODE", help="accept this finding (never SB101, SB202)"),
+    ] = None,
+) -> None:
+    """Probe every host, inspect every file, match them, and say what does not fit. Changes nothing."""
+    from sealboot.cli import runtime
+    from sealboot.cli.exits import Exit, of_findings
+    from sealboot.cli.ignoring import ignored, unknown_codes
+    from sealboot.model.diagnostic import Severity
+
+    view = runtime.view_of(options)
+    wrong = unknown_codes(ignore or [])
+    if wrong:
+        raise typer.BadParameter(wrong)
+    prepared = runtime.prepared_or_leave(options, view, "check")
+
+    async def main() -> Exit:
+        async with runtime.look(options, prepared, view, command="check", matrix=matrix) as looked:
+            report = ignored(looked.preflight.report, ignore or [])
+            code = of_findings(report.diagnostics)
+            if code is Exit.OK and fail_on is FailOn.WARNING:
+                warned = any(d.severity is Severity.WARNING for d in report.diagnostics)
+                code = Exit.FINDINGS if warned else code
+            view.check(report)
+            return runtime.finish(view, looked, code)
+
+    runtime.leave(runtime.run_async(main(), view))

@@ -1,0 +1,38 @@
+"""`sealboot explain CODE`: the page of a code; without one, the list."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sealboot.cli.options import Output, takes
+
+
+@takes(Output)
+def explain(
+    options: Output,
+    *,
+    code: Annotated[
+        str | None, typer.Argument(metavar="[CODE]", help="SB101, or its name: arch-mismatch")
+    ] = None,
+) -> None:
+    """Explain a code: what happened, why it matters, how to fix it, how to check it yourself."""
+    from sealboot.cli import runtime
+    from sealboot.cli.exits import Exit
+    from sealboot.cli.suggest import closest
+    from sealboot.diagnostics import codes, name_of, page
+
+    view = runtime.view_of(options)
+    names = {name_of(c): c for c in codes()}
+    if code is None:
+        view.rows("explain", ("CODE", "NAME"), [(c, name_of(c)) for c in codes()])
+        return
+    known = names.get(code.lower(), code.upper())
+    try:
+        found = page(known)
+    except KeyError:
+        near = closest(known, [*codes(), *names])
+        view.message(f"there is no code {code!r}" + (f"; did you mean {near}?" if near else ""))
+        runtime.leave(Exit.USAGE)
+    view.page("explain", found.text)

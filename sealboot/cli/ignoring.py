@@ -1,0 +1,39 @@
+"""`--ignore CODE`: findings that the operator accepts for one run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sealboot.diagnostics import codes
+from sealboot.model.diagnostic import Severity
+from sealboot.model.report import CheckReport, HostRow
+
+#: What no flag covers: a file that cannot run there, and a host that is not who it was.
+NEVER = frozenset({"SB101", "SB202", "SB203", "SB206"})
+
+
+def unknown_codes(given: Sequence[str]) -> str:
+    """What is wrong with these codes, or nothing."""
+    for code in given:
+        if code in NEVER:
+            return f"{code} cannot be ignored"
+        if code not in codes():
+            return f"there is no code {code!r}; see `sealboot explain`"
+    return ""
+
+
+def ignored(report: CheckReport, given: Sequence[str]) -> CheckReport:
+    """The report with these findings demoted to notes, and hosts that have no other error made ok."""
+    if not given:
+        return report
+    diagnostics = tuple(
+        replace(d, severity=Severity.NOTE, notes=(*d.notes, "ignored by --ignore")) if d.code in given else d
+        for d in report.diagnostics
+    )
+    wrong = {h for d in diagnostics if d.severity is Severity.ERROR for h in (d.host, *d.also)}
+
+    def row(host: HostRow) -> HostRow:
+        return replace(host, status="ok") if host.status == "failed" and host.host not in wrong else host
+
+    return replace(report, diagnostics=diagnostics, hosts=tuple(row(h) for h in report.hosts))

@@ -1,0 +1,48 @@
+"""`sealboot init`: a starter inventory that says what can be written where."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sealboot.cli.options import Output, takes
+
+
+@takes(Output)
+def init(
+    options: Output,
+    *,
+    hosts: Annotated[
+        list[str] | None, typer.Argument(metavar="[HOST...]", help="addresses to begin with")
+    ] = None,
+    driver: Annotated[str, typer.Option("--driver", help="sealos or phases")] = "sealos",
+    output: Annotated[Path, typer.Option("-o", "--out", help="where to write; never overwritten")] = Path(
+        "inventory.yaml"
+    ),
+) -> None:
+    """Write a commented starter inventory."""
+    from sealboot.cli import runtime
+    from sealboot.cli.exits import Exit
+    from sealboot.cli.suggest import closest
+    from sealboot.drivers.registry import driver_names
+    from sealboot.inventory.starter import starter
+
+    view = runtime.view_of(options)
+    if driver not in driver_names():
+        near = closest(driver, driver_names())
+        known = ", ".join(driver_names())
+        raise typer.BadParameter(
+            f"there is no driver {driver!r}" + (f"; did you mean {near}?" if near else f"; there are {known}")
+        )
+    text = starter(driver, hosts or [])
+    try:
+        handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    except OSError as error:
+        view.message(f"{output}: {error.strerror}. Nothing was written; choose another place with -o.")
+        runtime.leave(Exit.USAGE)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    view.message(f"Wrote {output}. Next: edit it, then\n  sealboot trust HOST...\n  sealboot check")

@@ -1,0 +1,31 @@
+"""`sealboot inspect FILE...`: what is this file? Offline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sealboot.cli.options import Output, takes
+
+
+@takes(Output)
+def inspect(
+    options: Output,
+    *,
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="files or folders, under any name")],
+) -> None:
+    """Say what each file is by its bytes: what would run it, what it needs, what is wrong with it."""
+    from sealboot.artifacts import collect
+    from sealboot.cli import runtime
+    from sealboot.cli.exits import of_findings, strongest
+    from sealboot.model.report import InspectReport
+
+    view = runtime.view_of(options)
+    artifacts, wrong = collect(files, Path())
+    if artifacts:
+        view.inspected(InspectReport(artifacts))
+    if wrong:
+        view.diagnostics("inspect", wrong)
+    runtime.leave(strongest([of_findings(wrong), *(of_findings(a.diagnostics) for a in artifacts)]))

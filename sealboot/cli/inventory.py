@@ -1,0 +1,42 @@
+"""`sealboot inventory show|schema`."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import typer
+
+from sealboot.cli.options import Common, takes
+
+app = typer.Typer(
+    help="Look at the inventory as sealboot understands it.", rich_markup_mode=None, no_args_is_help=True
+)
+
+
+@app.command("show")
+@takes(Common)
+def show(options: Common) -> None:
+    """Every setting of every host, its value, and the line it comes from."""
+    from sealboot.cli import runtime
+    from sealboot.inventory.view import resolved_view
+
+    view = runtime.view_of(options)
+    prepared = runtime.prepared_or_leave(options, view, "inventory show")
+    names = {host.name for host in prepared.selected}
+    rows = [
+        (row.host, row.setting, row.value, str(row.origin or "default"))
+        for row in resolved_view(prepared.inventory)
+        if row.host in names
+    ]
+    view.rows("inventory show", ("HOST", "SETTING", "VALUE", "FROM"), rows)
+    if prepared.diagnostics:
+        view.diagnostics("inventory show", prepared.diagnostics)
+
+
+@app.command("schema")
+def schema() -> None:
+    """The JSON schema of inventories, for editors."""
+    from sealboot.inventory.schema import json_schema
+
+    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")

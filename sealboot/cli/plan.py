@@ -1,0 +1,55 @@
+"""`sealboot plan`: what apply would do; writes nothing anywhere but the file it is told to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sealboot.cli.options import Remote, takes
+
+
+@takes(Remote)
+def plan(
+    options: Remote,
+    *,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="FILE", help="save the plan for `apply FILE`")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="also the steps that are already done")] = False,
+    ready_only: Annotated[bool, typer.Option("--ready-only", help="leave out hosts with errors")] = False,
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="exit 10 when there are changes")
+    ] = False,
+) -> None:
+    """Show what `apply` would do, host by host. Changes nothing."""
+    from sealboot.cli import runtime
+    from sealboot.cli.exits import Exit, of_findings
+    from sealboot.model.report import PlanReport
+    from sealboot.plan.planfile import save
+    from sealboot.workflow import planning
+
+    view = runtime.view_of(options)
+    prepared = runtime.prepared_or_leave(options, view, "plan")
+
+    async def main() -> Exit:
+        async with runtime.look(options, prepared, view, command="plan") as looked:
+            if looked.errors and not (ready_only and looked.preflight.ready):
+                view.check(looked.preflight.report)
+                return runtime.finish(view, looked, of_findings(looked.errors))
+            made = await planning.make(prepared, looked.survey, looked.preflight, sink=view.event)
+            if isinstance(made, tuple):
+                view.diagnostics("plan", made)
+                return runtime.finish(view, looked, of_findings(made))
+            view.plan(PlanReport(made, looked.preflight.report.diagnostics, looked.seconds), full=full)
+            if out is not None:
+                failed = save(made, out)
+                if failed is not None:
+                    view.diagnostics("plan", [failed])
+                    return runtime.finish(view, looked, Exit.USAGE)
+                view.message(f"Saved. Apply exactly this with: sealboot apply {out}")
+            changed = detailed_exitcode and made.changes
+            return runtime.finish(view, looked, Exit.CHANGES if changed else Exit.OK)
+
+    runtime.leave(runtime.run_async(main(), view))

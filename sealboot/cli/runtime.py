@@ -1,0 +1,213 @@
+"""What commands share while they run: the view, the secrets, the connections, signals, and the way out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import getpass
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import typer
+
+from sealboot.cli.exits import Exit, of_findings
+from sealboot.cli.options import Common, Output, Remote
+from sealboot.inventory.secrets import SecretResolver
+from sealboot.model.diagnostic import Diagnostic, Severity
+from sealboot.model.events import Event, RunFinished, RunStarted
+from sealboot.model.secret import Redactor, Secret, SecretRef
+from sealboot.render.view import View, make_view
+from sealboot.transport.base import Connector
+from sealboot.workflow.preflight import Candidates, Preflight, candidates, preflight
+from sealboot.workflow.prepare import Prepared, prepare
+from sealboot.workflow.survey import Survey, survey
+
+T = TypeVar("T")
+
+
+def view_of(options: Output) -> View:
+    """The view that the options ask for."""
+    return make_view(options.format.value, color=options.color.value, verbosity=options.verbosity)
+
+
+def leave(code: Exit) -> NoReturn:
+    """End the command with this exit code."""
+    raise typer.Exit(int(code))
+
+
+def refuse(view: View, command: str, diagnostics: Sequence[Diagnostic], code: Exit | None = None) -> NoReturn:
+    """Show why there is no result, and leave with the code these findings call for."""
+    view.diagnostics(command, diagnostics)
+    leave(code or of_findings(diagnostics))
+
+
+def prepared_or_leave(options: Common, view: View, command: str) -> Prepared:
+    """The validated cluster; an invalid inventory is shown whole and ends the command with 2."""
+    stdin = sys.stdin.buffer.read() if "-" in options.sources else None
+    made = prepare(options.sources, stdin=stdin, limit=options.limit)
+    if isinstance(made, Prepared):
+        return made
+    refuse(view, command, made, Exit.USAGE)
+
+
+class Secrets:
+    """Resolves references for the transport, teaches every value to the redactor, asks a person once."""
+
+    def __init__(self, base: Path, redactor: Redactor, *, may_ask: bool) -> None:
+        self._resolver = SecretResolver(prompt=self._ask if may_ask else None, base=base)
+        self._redactor = redactor
+
+    @staticmethod
+    def _ask(label: str) -> str:
+        return getpass.getpass(f"{label}: ", stream=sys.stderr)
+
+    def __call__(self, ref: SecretRef) -> Secret:
+        """The secret; raises `LookupError` that says why it cannot be had."""
+        secret = self._resolver(ref)
+        self._redactor.learn(secret)
+        return secret
+
+    def ask_all(self, prepared: Prepared) -> None:
+        """Ask for everything that is to be typed, before anything is drawn on the screen."""
+        for host in prepared.selected:
+            for ref in (host.ssh.password_from, host.ssh.passphrase_from, host.become.password_from):
+                if ref is not None and ref.kind == "prompt":
+                    with contextlib.suppress(LookupError):  # said again, with the host, when it is needed
+                        self(ref)
+
+
+@dataclass(slots=True)
+class Looked:
+    """What one look at the cluster gave: all that `check`, `plan` and `apply` start from."""
+
+    prepared: Prepared
+    survey: Survey
+    preflight: Preflight
+    connector: Connector
+    secrets: Secrets
+    redactor: Redactor
+    started: float
+    sink: Callable[[Event], None]
+
+    @property
+    def seconds(self) -> float:
+        """Since the command began."""
+        return time.monotonic() - self.started
+
+    @property
+    def errors(self) -> tuple[Diagnostic, ...]:
+        """The findings that stop a plan."""
+        return tuple(d for d in self.preflight.report.diagnostics if d.severity is Severity.ERROR)
+
+
+def make_connector(
+    options: Remote, prepared: Prepared, secrets: Secrets, *, accept_new: bool = False
+) -> Connector:
+    """The connector for the hosts of this inventory; asyncssh is imported here and not before."""
+    from sealboot.transport.connect import SshConnector
+
+    return SshConnector(
+        {host.name: host for host in prepared.inventory.hosts},
+        known_hosts=Path(options.known_hosts),
+        secrets=secrets,
+        accept_new=accept_new,
+    )
+
+
+@contextlib.asynccontextmanager
+async def look(
+    options: Remote,
+    prepared: Prepared,
+    view: View,
+    *,
+    command: str,
+    matrix: bool = False,
+    accept_new: bool = False,
+) -> AsyncIterator[Looked]:
+    """Reach, probe and match everything; connections stay open until the block ends."""
+    started = time.monotonic()
+    redactor = Redactor()
+    secrets = Secrets(Path(prepared.inventory.base), redactor, may_ask=may_ask(options))
+    secrets.ask_all(prepared)
+    connector = make_connector(options, prepared, secrets, accept_new=accept_new)
+    view.event(
+        RunStarted(
+            at=0.0,
+            command=command,
+            cluster=prepared.inventory.name,
+            hosts=tuple(h.name for h in prepared.selected),
+        )
+    )
+    try:
+        files: Candidates
+        seen: Survey
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(asyncio.to_thread(candidates, prepared))
+            looking = group.create_task(
+                survey(prepared, connector, jobs=options.jobs, timeout=options.timeout, sink=view.event)
+            )
+        files, seen = reading.result(), looking.result()
+        found = preflight(prepared, seen, files, matrix=matrix, command=command)
+        found = replace(found, report=replace(found.report, seconds=time.monotonic() - started))
+        yield Looked(prepared, seen, found, connector, secrets, redactor, started, view.event)
+    finally:
+        await connector.close()
+
+
+def finish(view: View, looked: Looked, code: Exit) -> Exit:
+    """Tell the sink that the run is over; the code is passed through."""
+    view.event(RunFinished(at=looked.seconds, exit_code=int(code)))
+    return code
+
+
+def may_ask(options: Common) -> bool:
+    """Whether a person is there to answer."""
+    return not options.no_input and sys.stdin.isatty() and sys.stderr.isatty() and "-" not in options.sources
+
+
+def confirm(question: str) -> bool:
+    """Ask on the terminal; anything but y or yes is no."""
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def run_async(main: Coroutine[Any, Any, T], view: View) -> T:
+    """Run to the end; SIGINT and SIGTERM cancel what is under way and leave with 130 or 143."""
+    caught: list[signal.Signals] = []
+
+    async def guarded() -> T:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_quiet)
+        task = asyncio.ensure_future(main)
+
+        def stop(number: signal.Signals) -> None:
+            caught.append(number)
+            task.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop, number)
+        return await task
+
+    try:
+        return asyncio.run(guarded())
+    except asyncio.CancelledError:
+        view.close()
+        view.message("Interrupted. Nothing was changed.")
+        leave(Exit.SIGTERM if signal.SIGTERM in caught else Exit.SIGINT)
+    finally:
+        view.close()
+
+
+def _quiet(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say nothing of exceptions that no task waited for.
+
+    A connection that breaks during a transfer leaves dozens of them behind in
+    the SSH library; the call that used the connection reports the loss.
+    """
+    del loop, context
