@@ -38,6 +38,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "cli": {
         "artifacts",
+        "checks",
         "diagnostics",
         "drivers",
         "engine",

@@ -1,22 +1,20 @@
-"""`--ignore CODE`: findings that the operator accepts for one run."""
+"""`--ignore CODE`: findings that the operator accepts for one run, within the same limits as the inventory's."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
+from sealboot.checks import NEVER_IGNORED
 from sealboot.diagnostics import codes
 from sealboot.model.diagnostic import Severity
 from sealboot.model.report import CheckReport, HostRow
-
-#: What no flag covers: a file that cannot run there, and a host that is not who it was.
-NEVER = frozenset({"SB101", "SB202", "SB203", "SB206"})
 
 
 def unknown_codes(given: Sequence[str]) -> str:
     """What is wrong with these codes, or nothing."""
     for code in given:
-        if code in NEVER:
+        if code in NEVER_IGNORED:
             return f"{code} cannot be ignored"
         if code not in codes():
             return f"there is no code {code!r}; see `sealboot explain`"

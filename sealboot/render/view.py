@@ -54,6 +54,9 @@ class View(Protocol):
     def rows(self, command: str, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """A plain table."""
 
+    def page(self, command: str, text: str) -> None:
+        """A page of our own Markdown."""
+
     def message(self, text: str) -> None:
         """One sentence for a person; machine formats leave it out."""
 
@@ -129,6 +132,11 @@ class HumanView:
         del command
         self._print((table(headers, [[safe(c, limit=2000) for c in row] for row in rows], indent=0),))
 
+    def page(self, command: str, text: str) -> None:
+        """Print it as it is written, headings set off: Markdown is made to be read so."""
+        del command
+        self._print(Text(line, style="sb.head" if line.startswith("#") else "") for line in text.splitlines())
+
     def message(self, text: str) -> None:
         """Print it on stderr."""
         self.close()
@@ -189,6 +197,10 @@ class MachineView:
         """Print the rows as objects whose keys are the headers in lower case."""
         keys = [h.lower() for h in headers]
         self._write({**jsondoc.head(command), "rows": [dict(zip(keys, r, strict=True)) for r in rows]})
+
+    def page(self, command: str, text: str) -> None:
+        """Print it as one string."""
+        self._write({**jsondoc.head(command), "text": text})
 
     def message(self, text: str) -> None:
         """Nothing: machines read documents."""

@@ -85,7 +85,9 @@ def _row(host: Host, survey: Survey, selection: Selection, status: CheckStatus, 
     facts = survey.facts.get(host.name)
     named = {p.artifact for p in selection.pairs if p.host == host.name}
     chosen = {
-        slot: selection.chosen[host.name, slot].path for slot in slots if (host.name, slot) in selection.chosen
+        slot: selection.chosen[host.name, slot].path
+        for slot in slots
+        if (host.name, slot) in selection.chosen
     }
     if not chosen and len(named) == 1 and slots:
         chosen = {slots[0]: next(iter(named))}  # the misfit that was meant for it, so that the table shows it

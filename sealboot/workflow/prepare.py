@@ -9,11 +9,12 @@ from pydantic import BaseModel
 
 from sealboot.drivers.base import Driver, Slot
 from sealboot.drivers.options import validate
-from sealboot.drivers.registry import driver_roles, load_driver
+from sealboot.drivers.registry import load_driver
 from sealboot.inventory.load import load_inventory
 from sealboot.model.diagnostic import Diagnostic, has_errors
 from sealboot.model.host import Host, Inventory
 from sealboot.model.names import select
+from sealboot.workflow.drivers import known_drivers
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ def prepare(
     sources: Sequence[str], *, stdin: bytes | None = None, limit: str | None = None
 ) -> Prepared | tuple[Diagnostic, ...]:
     """Load and validate the inventory, its driver and the driver's options; or everything wrong with them."""
-    inventory, found = load_inventory(sources, stdin=stdin, drivers=driver_roles())
+    inventory, found = load_inventory(sources, stdin=stdin, drivers=known_drivers())
     if inventory is None or has_errors(found):
         return found
     driver = load_driver(inventory.driver)

@@ -37,7 +37,9 @@ def wants_of(prepared: Prepared, host: Host) -> Wants:
     """What to ask a host: the driver's wishes and the engine's own."""
     wants = prepared.driver.wants(host, prepared.options)
     return Wants(
-        directories=tuple(dict.fromkeys((*wants.directories, node_paths(prepared.inventory.name, host).state))),
+        directories=tuple(
+            dict.fromkeys((*wants.directories, node_paths(prepared.inventory.name, host).state))
+        ),
         tools=tuple(dict.fromkeys((*wants.tools, *TOOLS))),
         questions=wants.questions,
     )

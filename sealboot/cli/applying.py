@@ -1,0 +1,151 @@
+"""The deed: look, plan, ask, run; and two stages of interrupting it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sealboot.cli import runtime
+from sealboot.cli.exits import Exit, of_apply, of_findings, strongest
+from sealboot.cli.options import Remote
+from sealboot.engine.options import ApplyOptions
+from sealboot.engine.run import Engine
+from sealboot.model.diagnostic import Diagnostic, Severity
+from sealboot.model.outcome import HostOutcome
+from sealboot.model.plan import Plan
+from sealboot.model.report import AppliedHost, ApplyReport, PlanReport
+from sealboot.plan.planfile import load, stale
+from sealboot.render.view import View
+from sealboot.workflow import planning
+from sealboot.workflow.prepare import Prepared
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the operator asked of this apply."""
+
+    planfile: Path | None = None
+    yes: bool = False
+    ready_only: bool = False
+    max_failures: int = 0
+    uploads: int = 8
+    lock_timeout: float = 0.0
+    accept_new: bool = False
+
+
+def carry_out(options: Remote, prepared: Prepared, view: View, wishes: Wishes) -> Exit:
+    """Everything from the first connection to the exit code."""
+    saved: Plan | None = None
+    if wishes.planfile is not None:
+        loaded = load(wishes.planfile)
+        if isinstance(loaded, Diagnostic):
+            runtime.refuse(view, "apply", [loaded], Exit.USAGE)
+        saved = loaded
+        chosen = tuple(h for h in prepared.selected if h.name in saved.hosts)
+        prepared = replace(prepared, selected=chosen)
+    return runtime.run_async(_apply(options, prepared, view, wishes, saved), view)
+
+
+async def _apply(options: Remote, prepared: Prepared, view: View, wishes: Wishes, saved: Plan | None) -> Exit:
+    looking = runtime.look(options, prepared, view, command="apply", accept_new=wishes.accept_new)
+    async with looking as looked:
+        ready = looked.preflight.ready
+        if looked.errors and not (wishes.ready_only and ready):
+            view.check(looked.preflight.report)
+            return runtime.finish(view, looked, of_findings(looked.errors))
+        if looked.errors:
+            view.check(looked.preflight.report)
+            view.message(f"--ready-only: going on with {', '.join(h.name for h in ready)}")
+        made = await planning.make(prepared, looked.survey, looked.preflight, sink=view.event)
+        if isinstance(made, tuple):
+            view.diagnostics("apply", made)
+            return runtime.finish(view, looked, of_findings(made))
+        moved = stale(saved, made) if saved is not None else ()
+        if moved:
+            view.diagnostics("apply", moved)
+            return runtime.finish(view, looked, of_findings(moved))
+        warnings = tuple(d for d in looked.preflight.report.diagnostics if d.severity is not Severity.ERROR)
+        view.plan(PlanReport(made, warnings, looked.seconds), final=False)
+        left_out = _left_out(looked)
+        if made.changes == 0:
+            report = _nothing(made, prepared, looked, left_out)
+            view.applied(report)
+            return runtime.finish(view, looked, _code(report, looked.errors))
+        refused = _consent(options, wishes)
+        if refused:
+            view.message(refused)
+            return runtime.finish(view, looked, Exit.REFUSED)
+        report = await _run(made, prepared, looked, wishes, options)
+        report = replace(report, hosts=(*report.hosts, *left_out), seconds=looked.seconds)
+        view.applied(report)
+        return runtime.finish(view, looked, _code(report, looked.errors))
+
+
+def _consent(options: Remote, wishes: Wishes) -> str:
+    """Why nothing may be changed; empty when the operator agrees."""
+    if wishes.yes or wishes.planfile is not None:
+        return ""
+    if not runtime.may_ask(options):
+        return "No terminal to ask on: nothing was changed. Say --yes, or save a plan and apply that."
+    return "" if runtime.confirm("Apply these changes?") else "Nothing was changed."
+
+
+def _left_out(looked: runtime.Looked) -> tuple[AppliedHost, ...]:
+    """The hosts that `--ready-only` passes over, each with its outcome."""
+    ready = {h.name for h in looked.preflight.ready}
+    return tuple(
+        AppliedHost(
+            row.host,
+            row.role,
+            HostOutcome.UNREACHABLE if row.status == "not-reached" else HostOutcome.SKIPPED,
+        )
+        for row in looked.preflight.report.hosts
+        if row.host not in ready
+    )
+
+
+def _nothing(
+    plan: Plan, prepared: Prepared, looked: runtime.Looked, left_out: Sequence[AppliedHost]
+) -> ApplyReport:
+    roles = {h.name: h.role for h in prepared.selected}
+    hosts = tuple(AppliedHost(name, roles[name], HostOutcome.OK) for name in plan.hosts)
+    return ApplyReport(plan.cluster, (*hosts, *left_out), (), looked.seconds)
+
+
+def _code(report: ApplyReport, errors: Sequence[Diagnostic]) -> Exit:
+    """The run's own code; hosts that were left out count as the findings that kept them out."""
+    code = of_apply(report)
+    return code if code >= Exit.SIGINT else strongest([code, of_findings(errors)])
+
+
+async def _run(
+    plan: Plan, prepared: Prepared, looked: runtime.Looked, wishes: Wishes, options: Remote
+) -> ApplyReport:
+    engine = Engine()
+    loop = asyncio.get_running_loop()
+    interrupts: list[str] = []
+
+    def interrupted(number: signal.Signals) -> None:
+        (engine.abort if interrupts else engine.stop)(number.name)
+        interrupts.append(number.name)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupted, number)
+    return await engine.apply(
+        plan,
+        looked.survey.sessions,
+        hosts={h.name: h for h in prepared.inventory.hosts},
+        facts=looked.survey.facts,
+        sink=looked.sink,
+        options=ApplyOptions(
+            max_failures=wishes.max_failures,
+            jobs=options.jobs,
+            uploads=wishes.uploads,
+            lock_timeout=wishes.lock_timeout,
+        ),
+        redactor=looked.redactor,
+        reconnect=looked.connector.connect,
+    )

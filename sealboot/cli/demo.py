@@ -1,0 +1,31 @@
+"""`sealboot demo`: the whole story on an embedded lab, in one folder, without root."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sealboot.cli.options import Output, takes
+
+
+@takes(Output)
+def demo(
+    options: Output,
+    *,
+    folder: Annotated[Path, typer.Option("--folder", help="where everything is put")] = Path(".demo"),
+    keep: Annotated[bool, typer.Option("--keep", help="leave the machines running until Ctrl-C")] = False,
+) -> None:
+    """Start four machines (two x86-64, two arm64), find a mislabelled binary, fix it, apply, apply again."""
+    from sealboot.cli import runtime
+    from sealboot.cli.demo_story import tell
+    from sealboot.cli.exits import Exit
+    from sealboot.lab.embedded import EmbeddedLab
+
+    view = runtime.view_of(options)
+    trouble = EmbeddedLab.trouble()
+    if trouble:
+        view.message(f"{trouble}. Your own machines will do as well: sealboot init")
+        runtime.leave(Exit.USAGE)
+    runtime.leave(runtime.run_async(tell(view, folder, keep=keep), view))
