@@ -39,7 +39,7 @@ def ending_words(result: Result) -> str:
             return f"no end within {result.seconds:.0f} s"
         case "overflow":
             return "it wrote more output than is read"
-        case "no-shell":
+        case _:
             return "the account gives no shell"
 
 

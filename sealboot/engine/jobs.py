@@ -88,12 +88,14 @@ async def run_detached(work: Work, step: Run, exports: str) -> StepEnd:
     nobody knows (the host was rebooted) is started again: the caller decides
     whether that is safe before it calls.
     """
-    folder = f"{work.paths.jobs}/{job_key(step)}"
+    folder = _folder(work, step)
     found = await _poll(work, step, folder, 0)
     if isinstance(found, StepEnd):
         return found
     state, _ = found
-    if not (state == "running" or _ended_well(state, step)):
+    # With a check we are only here because it does not hold: an old good end proves nothing then.
+    adopted = state == "running" or (step.check is None and _ended_well(state, step))
+    if not adopted:
         started = await work.session.run(
             _START,
             args=(folder, step.title, work.claim),
@@ -106,12 +108,27 @@ async def run_detached(work: Work, step: Run, exports: str) -> StepEnd:
     return await _until_ended(work, step, folder)
 
 
-async def running_job(work: Work, step: Run) -> bool | None:
-    """Whether the step's job runs or ended well unproven; `None` when the host does not say."""
-    found = await _poll(work, step, f"{work.paths.jobs}/{job_key(step)}", 0)
-    if isinstance(found, StepEnd):
-        return None
-    return found[0] == "running" or found[0].startswith("ended ")
+async def job_state(work: Work, step: Run) -> str | None:
+    """`running`, `ended N`, `dead` or `none`; the host's silence is `None`."""
+    found = await _poll(work, step, _folder(work, step), 0)
+    return None if isinstance(found, StepEnd) else found[0]
+
+
+async def outlast(work: Work, step: Run) -> StepEnd | None:
+    """Wait for a job that a past run left running, without judging it; `None` once none runs."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + step.timeout
+    while loop.time() < deadline:
+        found = await _poll(work, step, _folder(work, step), POLL_SECONDS)
+        if isinstance(found, StepEnd):
+            return found
+        if found[0] != "running":
+            return None
+    return await _out_of_time(work, step, _folder(work, step))
+
+
+def _folder(work: Work, step: Run) -> str:
+    return f"{work.paths.jobs}/{job_key(step)}"
 
 
 async def _until_ended(work: Work, step: Run, folder: str) -> StepEnd:

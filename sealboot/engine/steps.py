@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sealboot.engine.actions import read_secret, remove, run_script, write_file
-from sealboot.engine.checking import effective_check, rendered_check
+from sealboot.engine.checking import effective_check
 from sealboot.engine.context import StepEnd, Work
 from sealboot.engine.failures import step_failed
 from sealboot.engine.observe import observe
@@ -75,6 +75,3 @@ def may_repeat(step: Step) -> bool:
     if isinstance(step, (ReadSecret, WaitFor, WriteFile)):
         return True
     return effective_check(step) is not None or isinstance(step, Service)
-
-
-__all__ = ["act", "act_and_prove", "holds", "may_repeat", "rendered_check"]

@@ -1,0 +1,259 @@
+"""One host's way through a run: what it did, what it owes, how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Literal
+
+from sealboot.engine.checking import effective_check
+from sealboot.engine.context import StepEnd, Work
+from sealboot.engine.jobs import job_key, outlast
+from sealboot.engine.journal import Entry, History, Mark, read, resumed, write
+from sealboot.engine.observe import observe
+from sealboot.engine.options import Shared
+from sealboot.engine.recover import REDO, rebooted, reconnected, resume, unknown, with_reboot
+from sealboot.engine.steps import act, act_and_prove, holds
+from sealboot.model.diagnostic import Diagnostic
+from sealboot.model.events import Found, HostFinished, StepFinished, StepStarted
+from sealboot.model.outcome import HostOutcome
+from sealboot.model.plan import Action, Observation, PlannedStep, PlannedWave, ReadSecret, Run, Step, WaitFor
+from sealboot.model.report import AppliedHost
+from sealboot.transport.base import Hold
+
+_NOTHING: Mapping[str, Observation] = {}
+
+
+class HostRun:
+    """Runs the steps of one host, wave after wave."""
+
+    def __init__(self, shared: Shared, work: Work, role: str, steps: tuple[Step, ...]) -> None:
+        self.work = work
+        self.hold: Hold | None = None
+        self.outcome: HostOutcome | None = None
+        self._shared = shared
+        self._role = role
+        self._steps = steps
+        self._history = History()
+        self._acted: set[str] = set()
+        self._left = len(steps)
+        self._changed = 0
+        self._sent = 0
+        self._begun = shared.bus.now
+        self._running: Step | None = None
+        self._fresh = _NOTHING
+
+    @property
+    def adopted(self) -> tuple[str, ...]:
+        """The keys of the detached jobs that belong to this host's plan."""
+        return tuple(job_key(s) for s in self._steps if isinstance(s, Run) and s.detached)
+
+    async def begin(self) -> None:
+        """Read the journal, tell of a run that was cut off, and outlast what it left running."""
+        history = await read(self.work.session, self.work.paths)
+        if isinstance(history, Diagnostic):
+            self.end(HostOutcome.UNREACHABLE if self.work.session.lost else HostOutcome.FAILED, history)
+            return
+        self._history = history
+        if history.cut_off is None:
+            return
+        self.tell(resumed(self.work.host, history.cut_off))
+        for step in self._steps:
+            if isinstance(step, Run) and step.detached:
+                # Judged when its turn comes; a problem with the connection shows there as well.
+                await outlast(self.work, step)
+
+    async def wave(self, wave: PlannedWave) -> None:
+        """The steps of one wave, in order, until one fails or the run is halted."""
+        mine = wave.of(self.work.host)
+        answers = await observe(self.work.session, [p.step for p in mine], self.work.paths)
+        self._fresh = _NOTHING if isinstance(answers, Diagnostic) else answers
+        for planned in mine:
+            if self._shared.halted or self.outcome is not None:
+                return
+            await self._step(planned, wave.id)
+            self._left -= 1
+
+    def end(self, outcome: HostOutcome, diagnostic: Diagnostic | None = None) -> None:
+        """The host is out, with its final outcome. Only the first one counts (P13)."""
+        if self.outcome is not None:
+            return
+        self.outcome = outcome
+        if outcome in {HostOutcome.FAILED, HostOutcome.UNKNOWN, HostOutcome.UNREACHABLE}:
+            self._shared.failures += 1
+        if diagnostic is not None:
+            self.tell(diagnostic)
+
+    def cut(self) -> None:
+        """The task was cancelled: a step that ran then has an unknown end."""
+        step, self._running = self._running, None
+        if step is not None and not isinstance(step, (WaitFor, ReadSecret)):
+            interrupted = Diagnostic(
+                "SB506",
+                f"{step.title}: interrupted while it ran, so its end is unknown",
+                host=self.work.host,
+                hints=("run the same command again: it does what is not proven",),
+            )
+            self.end(HostOutcome.UNKNOWN, interrupted)
+
+    async def close_journal(self) -> None:
+        """Close the journal of a host that came to its end."""
+        if self.outcome is None and self._left == 0 and (self._changed or self._history.entries):
+            failed = await self._mark("", "finished")
+            if failed is not None:
+                self.tell(failed)
+
+    def settle(self) -> None:
+        """The outcome of a host that has none yet."""
+        if self.outcome is None and self._left == 0:
+            self.end(HostOutcome.CHANGED if self._changed else HostOutcome.OK)
+        elif self.outcome is None and self._changed:
+            left = Diagnostic(
+                "SB510",
+                f"stopped part-way: {self._changed} steps changed it, {self._left} are left",
+                host=self.work.host,
+                hints=("run the same command again to go on",),
+            )
+            self.end(HostOutcome.CHANGED, left)
+        self.end(HostOutcome.SKIPPED)
+
+    def report(self) -> AppliedHost:
+        """This host's row, told to the sinks as well."""
+        outcome = self.outcome or HostOutcome.SKIPPED
+        bus = self._shared.bus
+        bus.emit(HostFinished(at=bus.now, host=self.work.host, outcome=outcome))
+        return AppliedHost(
+            self.work.host, self._role, outcome, self._changed, self._sent, bus.now - self._begun
+        )
+
+    def tell(self, diagnostic: Diagnostic) -> None:
+        """A finding of this host."""
+        self._shared.found.append(diagnostic)
+        self._shared.bus.emit(Found(at=self._shared.bus.now, diagnostic=diagnostic))
+
+    # -- one step ---------------------------------------------------------------------------------
+
+    async def _step(self, planned: PlannedStep, wave: str) -> None:
+        step = planned.step
+        due = self._due(planned)
+        if due is None:
+            if isinstance(step, ReadSecret):
+                self._shared.readers[step.into] = (self.work.host, step)
+            return
+        begun = self._shared.bus.now
+        self._running = step
+        self._shared.busy[self.work.host] = step.title
+        self._shared.bus.emit(
+            StepStarted(at=begun, host=self.work.host, step=step.id, title=step.title, wave=wave)
+        )
+        end = await self._do(step, forced=due)
+        self._running = None
+        self._shared.busy.pop(self.work.host, None)
+        self._settle(step, wave, end, begun)
+
+    def _due(self, planned: PlannedStep) -> bool | None:
+        """True: do it whatever its check says; False: do it unless its check holds; `None`: not at all."""
+        step = planned.step
+        if self._acted & set(step.only_after) or self._history.owes(step):
+            return True
+        if effective_check(step) is not None:
+            return False
+        if isinstance(step, WaitFor) and self._history.cut_off is not None:
+            return True
+        if planned.action is Action.NONE or step.only_after:
+            return None
+        return True
+
+    async def _do(self, step: Step, *, forced: bool) -> StepEnd:
+        """Check, act, prove; through lost connections as far as that is safe."""
+        end, acting = await self._once(step, forced=forced)
+        for _ in range(REDO):
+            if end.result != "lost" or self._shared.stopping.is_set():
+                break
+            held = await reconnected(self._shared, self.work, self.adopted)
+            if isinstance(held, Diagnostic):
+                return StepEnd("lost", held if not acting else unknown(self.work.host, step, held), end.sent)
+            self.hold = held
+            self._fresh = _NOTHING
+            reboot = await rebooted(self.work)
+            sent = end.sent
+            if acting:
+                end = await resume(self.work, step)
+                end = with_reboot(end) if reboot else end
+            else:
+                end, acting = await self._once(step, forced=forced)
+            end = StepEnd(end.result, end.diagnostic, end.sent + sent)
+        if end.result == "lost" and acting:
+            return StepEnd("lost", unknown(self.work.host, step, end.diagnostic), end.sent)
+        if end.result in {"changed", "failed"} and not _reads(step):
+            failed = await self._mark(step.id, "done" if end.result == "changed" else "failed")
+            if failed is not None and end.result == "changed":
+                return StepEnd("lost" if self.work.session.lost else "failed", failed, end.sent)
+        return end
+
+    async def _once(self, step: Step, *, forced: bool) -> tuple[StepEnd, bool]:
+        """One try; the second value says whether the step had begun to change the host."""
+        if not forced:
+            seen = self._fresh.get(step.id) or await holds(self.work, step)
+            if isinstance(seen, StepEnd):
+                return seen, False
+            if seen is not None and seen.state == "same":
+                return StepEnd("same"), False
+        if _reads(step):
+            return await act(self.work, step), False
+        read_first = await self._needed_secrets(step)
+        if read_first is not None:
+            return read_first, False
+        failed = await self._mark(step.id, "started")
+        if failed is not None:
+            return StepEnd("lost" if self.work.session.lost else "failed", failed), False
+        self._fresh = _NOTHING
+        return await act_and_prove(self.work, step), True
+
+    async def _needed_secrets(self, step: Step) -> StepEnd | None:
+        """Read secrets of this host that the plan thought nobody needs; `None` when nothing stands against it."""
+        names = step.env_secrets.values() if isinstance(step, Run) else getattr(step, "secrets", ())
+        for name in names:
+            host, reader = self._shared.readers.get(name, ("", None))
+            if reader is None or host != self.work.host or self.work.secrets.get(name) is not None:
+                continue
+            end = await act(self.work, reader)
+            if end.result != "same":
+                return end
+        return None
+
+    async def _mark(self, step: str, mark: Mark) -> Diagnostic | None:
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        return await write(self.work.session, self.work.paths, Entry(self.work.run, step, mark, at))
+
+    def _settle(self, step: Step, wave: str, end: StepEnd, begun: float) -> None:
+        self._sent += end.sent
+        result: Literal["changed", "same", "failed", "unknown"]
+        result = "unknown" if end.result == "lost" else end.result
+        if end.diagnostic is not None and end.diagnostic.code == "SB506":
+            result = "unknown"
+        if result == "changed":
+            self._acted.add(step.id)
+            self._changed += 1
+        bus = self._shared.bus
+        bus.emit(
+            StepFinished(
+                at=bus.now,
+                host=self.work.host,
+                step=step.id,
+                title=step.title,
+                wave=wave,
+                result=result,
+                seconds=bus.now - begun,
+                sent=end.sent,
+            )
+        )
+        if result == "failed":
+            self.end(HostOutcome.FAILED, end.diagnostic)
+        elif result == "unknown":
+            known = end.diagnostic is not None and end.diagnostic.code != "SB506" and not self._changed
+            self.end(HostOutcome.UNREACHABLE if known else HostOutcome.UNKNOWN, end.diagnostic)
+
+
+def _reads(step: Step) -> bool:
+    return isinstance(step, (WaitFor, ReadSecret))

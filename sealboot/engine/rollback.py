@@ -1,0 +1,101 @@
+"""Put the kept previous file back: byte-identical, or refused with a reason (promise P12)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sealboot.engine.failures import ending_words, quotes
+from sealboot.engine.shell import PRELUDE, NodePaths, nonce, staged_name
+from sealboot.model.diagnostic import Diagnostic
+from sealboot.transport.base import Session
+
+#: Seconds for hashing, copying and flushing a file of a few hundred megabytes on a slow card.
+ROLLBACK_TIMEOUT = 600.0
+
+_REASONS: dict[int, str] = {
+    10: "no previous file is kept",
+    11: "the kept file is gone",
+    12: "the kept file is damaged: its hash is not the one it was kept under",
+    13: "the live file is gone or is no regular file",
+    14: "it cannot be put back",
+}
+
+# $1 target, $2 folder of the kept file, $3 stamp file, $4 staged name, $5 apply (1) or only look (0).
+# Prints: hash now, hash kept, mode kept. The file that is live now becomes the kept one.
+_ROLLBACK = (
+    PRELUDE
+    + r"""
+read -r sb_sha sb_mode 2>/dev/null <"$2/kept" || exit 10
+case $sb_sha in *[!0-9a-f]*|'') exit 10;; esac
+case $sb_mode in *[!0-7]*) exit 10;; esac
+[ -f "$2/$sb_sha" ] || exit 11
+[ "$(sb_hash "$2/$sb_sha")" = "$sb_sha" ] || exit 12
+[ -f "$1" ] && [ ! -L "$1" ] || exit 13
+sb_now=$(sb_known "$1" "$3") || exit 13
+printf '%s %s %s\n' "$sb_now" "$sb_sha" "$sb_mode"
+[ "$5" = 1 ] || exit 0
+[ "$sb_now" = "$sb_sha" ] && exit 0
+sb_live=$(sb_mode "$1")
+cp -p "$2/$sb_sha" "$4" || { rm -f "$4"; exit 14; }
+[ "$(sb_hash "$4")" = "$sb_sha" ] || { rm -f "$4"; exit 12; }
+chmod "${sb_mode:-755}" "$4"; sb_sync "$4"
+rm -f "$2/new"
+{ ln "$1" "$2/new" 2>/dev/null || cp -p "$1" "$2/new"; } && mv -f "$2/new" "$2/$sb_now" || { rm -f "$4"; exit 14; }
+mv -f "$4" "$1" || { rm -f "$4"; exit 14; }
+sb_sync "${1%/*}"
+printf '%s %s\n' "$sb_now" "$sb_live" | sb_record "$2/kept"
+rm -f "$2/$sb_sha"
+sb_stamp "$1" "$sb_sha" "$3"
+exit 0
+"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """What a rollback did, or would do: SHA-256 of the file that was live and of the one put back."""
+
+    host: str
+    path: str
+    before: str
+    after: str
+    mode: str
+
+    @property
+    def state(self) -> Literal["same", "changed"]:
+        """Whether the two files differ."""
+        return "same" if self.before == self.after else "changed"
+
+
+async def rollback(
+    session: Session, path: str, paths: NodePaths, *, dry: bool = False, become: bool = True
+) -> Rollback | Diagnostic:
+    """Put back the file that `path` held before its last upload; the caller holds the host's lock.
+
+    The hash is compared before and after copying. Services that run the file
+    go on with the one they started from: restarting is the caller's. SB513
+    when there is nothing to put back, or it is not what was kept.
+    """
+    result = await session.run(
+        _ROLLBACK,
+        args=(path, paths.previous(path), paths.stamp(path), staged_name(path, nonce()), str(int(not dry))),
+        become=become,
+        timeout=ROLLBACK_TIMEOUT,
+    )
+    words = result.text.split()
+    if result.ok and len(words) >= 2:
+        mode = words[2] if len(words) > 2 else ""
+        return Rollback(session.host, path, words[0], words[1], mode)
+    if session.lost is not None:
+        return session.lost
+    why = ending_words(result)
+    if result.ending == "exited" and result.exit_status is not None:
+        why = _REASONS.get(result.exit_status, why)
+    return Diagnostic(
+        "SB513",
+        f"{path} on {session.host} was not rolled back: {why}",
+        host=session.host,
+        evidence=quotes(result),
+        notes=("the live file was not touched",),
+    )
