@@ -12,6 +12,7 @@ import select
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from labkit import syscalls
@@ -65,11 +66,14 @@ class Bridge:
             raise LabUnavailableError("the lab's network is full")
         return f"{PREFIX}.{self._next - 1}"
 
-    def wait_for_ssh(self, address: str, port: int, limit: float) -> float:
-        """Wait until an SSH banner comes; the seconds it took. Raises `TimeoutError`."""
+    def wait_for_ssh(self, address: str, port: int, limit: float, alive: Callable[[], bool]) -> float:
+        """Wait until an SSH banner comes; the seconds it took.
+
+        Raises `TimeoutError` after `limit` seconds, and at once when `alive` says no.
+        """
         begun = time.monotonic()
         patience = 0.25
-        while (waited := time.monotonic() - begun) < limit:
+        while (waited := time.monotonic() - begun) < limit and alive():
             with self.entered(), socket.socket() as probe:
                 probe.settimeout(1)
                 with contextlib.suppress(OSError):

@@ -18,6 +18,45 @@ CPU part\t: 0xd07
 CPU revision\t: 0
 
 """,
+    "armhf": """\
+processor\t: 0
+model name\t: ARMv7 Processor rev 0 (v7l)
+BogoMIPS\t: 125.00
+Features\t: half thumb fastmult vfp edsp thumbee neon vfpv3 tls vfpv4 idiva idivt vfpd32 lpae evtstrm 
+CPU implementer\t: 0x41
+CPU architecture: 7
+CPU variant\t: 0x4
+CPU part\t: 0xc0f
+CPU revision\t: 0
+
+Hardware\t: Generic DT based system
+Revision\t: 0000
+Serial\t\t: 0000000000000000
+""",
+    "riscv64": """\
+processor\t: 0
+hart\t\t: 0
+isa\t\t: rv64imafdch_zicntr_zicsr_zifencei_zihintpause_zihpm_zca_zcd_zba_zbb_zbc_zbs_sstc
+mmu\t\t: sv57
+mvendorid\t: 0x0
+marchid\t\t: 0x70216
+mimpid\t\t: 0x70216
+
+""",
+    "s390x": """\
+vendor_id       : IBM/S390
+# processors    : 1
+bogomips per cpu: 13370.00
+max thread id   : 0
+features\t: esan3 zarch stfle msa ldisp eimm etf3eh highgprs vx vxe vxe2 
+processor 0: version = 00,  identification = 000000,  machine = 8561
+
+cpu number      : 0
+version         : 00
+identification  : 000000
+machine         : 8561
+
+""",
 }
 #: Sysctls that only one architecture's kernel has.
 _ABI = {"arm64": ("cp15_barrier", "setend", "swp", "tagged_addr_disabled")}

@@ -148,10 +148,12 @@ class Lab:
             about = order.about
             limit = VM_LIMIT if about.vm else SYSTEMD_LIMIT if about.server == "systemd" else NODE_LIMIT
             try:
-                self.bridge.wait_for_ssh(order.address, 22, limit)
+                running = self._running[order.name]
+                self.bridge.wait_for_ssh(order.address, 22, limit, lambda: running.alive)
             except TimeoutError as error:
-                log = (order.state / "log").read_text(errors="replace")
-                raise TimeoutError(f"{order.name}: {error}; its log ends:\n{log[-1500:]}") from None
+                logs = [path.read_text(errors="replace") for path in sorted(order.state.glob("*log"))]
+                ends = "\n".join(log[-1500:] for log in logs)
+                raise TimeoutError(f"{order.name}: {error}; its logs end:\n{ends}") from None
 
         with ThreadPoolExecutor(max_workers=len(orders)) as pool:
             list(pool.map(ready, orders))

@@ -36,6 +36,11 @@ class Running:
     link: str
     cgroup: str
 
+    @property
+    def alive(self) -> bool:
+        """Whether its PID 1 still runs."""
+        return self.monitor.poll() is None
+
     def stop(self) -> None:
         """End the node at once: with PID 1 every process in it dies."""
         with contextlib.suppress(ProcessLookupError):

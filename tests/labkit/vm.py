@@ -66,7 +66,7 @@ BOARDS = {
         "power9",
         "hvc0",
         "linux-image-powerpc64le",
-        memory=384,
+        memory=512,  # a multiple of 256
     ),
     "s390x": Board(
         "qemu-system-s390x",
@@ -140,6 +140,11 @@ class Running:
     def pid(self) -> int:
         """The emulator's process."""
         return self.process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self.process.poll() is None
 
     def stop(self) -> None:
         """Cut the power."""
