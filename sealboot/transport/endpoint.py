@@ -1,0 +1,167 @@
+"""Where a connection goes and who logs in: one value for each hop, made from inventory and ssh_config."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from sealboot.model.diagnostic import Diagnostic
+from sealboot.model.host import Host, SshSettings
+from sealboot.transport.knownhosts import SSH_PORT
+from sealboot.transport.sshconfig import Resolved, SshConfig
+
+#: More hops than this are a mistake.
+MAX_HOPS = 16
+
+_HOP = re.compile(
+    r"(?:ssh://)?(?:(?P<user>[^@]+)@)?(?P<host>\[[^\]]+\]|[^:]+|[^\[]*:.*:.*?)(?::(?P<port>\d+))?/?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One server to log in to.
+
+    `label` is what the operator calls it; `trust_name` and `trust_port` are
+    what known_hosts is asked for; `explicit` says that the inventory names the
+    keys, so no others are offered.
+    """
+
+    label: str
+    address: str
+    port: int
+    user: str
+    settings: SshSettings
+    alias: str | None = None
+    identities: tuple[str, ...] = ()
+    certificates: tuple[str, ...] = ()
+    identities_only: bool = False
+    agent: str | None = None  # a path, `none`, or None for the run's own
+    timeout: float = 15.0
+
+    @property
+    def trust_name(self) -> str:
+        """The name in known_hosts: the alias, or the address as written."""
+        return (self.alias or self.address.strip("[]")).lower()
+
+    @property
+    def trust_port(self) -> int:
+        """The port in known_hosts; an alias stands for itself, whatever the port (as in OpenSSH)."""
+        return SSH_PORT if self.alias else self.port
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.address}:{self.port}"
+
+
+@dataclass(slots=True)
+class Routes:
+    """Turns inventory names into chains of endpoints, the target last."""
+
+    hosts: Mapping[str, Host]
+    config: SshConfig | None
+    local_user: str
+    findings: list[Diagnostic] = field(default_factory=list)
+
+    def route(self, name: str) -> tuple[Endpoint, ...] | Diagnostic:
+        """The hops to an inventory host and the host itself; raises `KeyError` for an unknown name."""
+        host = self.hosts[name]
+        found = self._chain(host, ())
+        if isinstance(found, str):
+            return Diagnostic(
+                "SB201",
+                f"{name} cannot be reached: {found}",
+                host=name,
+                at=host.origin("ssh.jump"),
+                evidence=(("stage", "route"), ("jump", " -> ".join(host.ssh.jump) or "from ssh_config")),
+                hints=("correct `ssh.jump`",),
+            )
+        return found
+
+    def _chain(self, host: Host, above: tuple[str, ...]) -> tuple[Endpoint, ...] | str:
+        if host.name in above:
+            return "the jump hosts form a circle: " + " -> ".join((*above, host.name))
+        resolved = self._lookup(host.address, host.ssh, host.ssh.user)
+        if resolved.proxy_command:
+            return f"ssh_config asks for a ProxyCommand at {resolved.proxy_command}; use ProxyJump"
+        hops = self._hops(
+            host.ssh.jump or resolved.jump, host.ssh, (*above, host.name), inventory=bool(host.ssh.jump)
+        )
+        return (
+            hops if isinstance(hops, str) else (*hops, _endpoint(host.name, host, resolved, self.local_user))
+        )
+
+    def _hops(
+        self, jump: tuple[str, ...], settings: SshSettings, above: tuple[str, ...], *, inventory: bool
+    ) -> tuple[Endpoint, ...] | str:
+        chain: tuple[Endpoint, ...] = ()
+        for index, text in enumerate(jump):
+            known = self.hosts.get(text) if inventory else None
+            if text == above[-1]:
+                continue  # a group's jump host is often a member of the group itself
+            before = self._chain(known, above) if known is not None else self._foreign(text, settings, above)
+            if isinstance(before, str):
+                return before
+            # Only the first hop is reached in its own way; each further one through the hop before it.
+            chain = before if index == 0 or not chain else (*chain, before[-1])
+            if len(chain) > MAX_HOPS:
+                return f"more than {MAX_HOPS} hops"
+        return chain
+
+    def _foreign(
+        self, text: str, settings: SshSettings, above: tuple[str, ...]
+    ) -> tuple[Endpoint, ...] | str:
+        """A hop that is no inventory host: an alias of ssh_config, or user@host:port.
+
+        It inherits how to connect, not as whom: like OpenSSH, a hop without a
+        user gets the local one, and no password of the target is sent to it.
+        """
+        if text in above:
+            return "the jump hosts form a circle: " + " -> ".join((*above, text))
+        parsed = _HOP.fullmatch(text)
+        if parsed is None or int(parsed["port"] or SSH_PORT) >= 1 << 16:
+            return f"{text!r} is not user@host:port"
+        own = replace(
+            settings,
+            user=parsed["user"],
+            port=int(parsed["port"]) if parsed["port"] else None,
+            jump=(),
+            password_from=None,
+            host_key_alias=None,
+        )
+        hop = Host(name=text, address=parsed["host"], role="", ssh=own)
+        resolved = self._lookup(hop.address, own, own.user)
+        if resolved.proxy_command:
+            return f"ssh_config asks for a ProxyCommand at {resolved.proxy_command}; use ProxyJump"
+        hops = self._hops(resolved.jump, own, (*above, text), inventory=False)
+        return hops if isinstance(hops, str) else (*hops, _endpoint(text, hop, resolved, self.local_user))
+
+    def _lookup(self, alias: str, settings: SshSettings, user: str | None) -> Resolved:
+        if not settings.config or self.config is None:
+            return Resolved()
+        resolved = self.config.lookup(alias, user=user)
+        self.findings += [f for f in resolved.findings if f not in self.findings]
+        return resolved
+
+
+def _endpoint(label: str, host: Host, resolved: Resolved, local_user: str) -> Endpoint:
+    """The inventory wins over ssh_config, and both over the defaults."""
+    ssh = host.ssh
+    default = SshSettings()
+    return Endpoint(
+        label=label,
+        address=resolved.hostname or host.address,
+        port=ssh.port or resolved.port or SSH_PORT,
+        user=ssh.user or resolved.user or local_user,
+        settings=ssh,
+        alias=ssh.host_key_alias or resolved.alias,
+        identities=ssh.identity_files or resolved.identities,
+        certificates=() if ssh.identity_files else resolved.certificates,
+        identities_only=bool(ssh.identity_files) or resolved.identities_only,
+        agent=resolved.agent,
+        timeout=(
+            resolved.timeout
+            if resolved.timeout and ssh.connect_timeout == default.connect_timeout
+            else ssh.connect_timeout
+        ),
+    )
