@@ -25,7 +25,6 @@ from sealboot.cli.init import init
 from sealboot.cli.inspect import inspect
 from sealboot.cli.options import config_file, taste
 from sealboot.cli.plan import plan
-from sealboot.cli.rollback import rollback
 from sealboot.cli.trust import trust
 
 #: In the order in which an operator meets them.
@@ -36,7 +35,6 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     check,
     plan,
     apply,
-    rollback,
     inspect,
     facts,
     explain,

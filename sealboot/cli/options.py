@@ -7,10 +7,10 @@ import inspect
 import os
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Self, get_type_hints
 
 import typer
 
@@ -77,6 +77,10 @@ class Common(Output):
     no_input: Annotated[
         bool, typer.Option("--no-input", envvar="SEALBOOT_NO_INPUT", help="never ask anything")
     ] = False
+
+    def narrowed(self, limit: str) -> Self:
+        """The same options for fewer hosts."""
+        return replace(self, limit=f"{self.limit},{limit}" if self.limit else limit)
 
     @property
     def sources(self) -> tuple[str, ...]:

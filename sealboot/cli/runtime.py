@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import typer
 
@@ -23,9 +23,12 @@ from sealboot.model.events import Event, RunFinished, RunStarted
 from sealboot.model.secret import Redactor, Secret, SecretRef
 from sealboot.render.view import View, make_view
 from sealboot.transport.base import Connector
-from sealboot.workflow.preflight import Candidates, Preflight, candidates, preflight
+from sealboot.workflow.preflight import Preflight, candidates, preflight
 from sealboot.workflow.prepare import Prepared, prepare
 from sealboot.workflow.survey import Survey, survey
+
+if TYPE_CHECKING:
+    from sealboot.transport.connect import SshConnector
 
 T = TypeVar("T")
 
@@ -89,7 +92,6 @@ class Looked:
     survey: Survey
     preflight: Preflight
     connector: Connector
-    secrets: Secrets
     redactor: Redactor
     started: float
     sink: Callable[[Event], None]
@@ -106,8 +108,14 @@ class Looked:
 
 
 def make_connector(
-    options: Remote, prepared: Prepared, secrets: Secrets, *, accept_new: bool = False
-) -> Connector:
+    options: Remote,
+    prepared: Prepared,
+    secrets: Secrets,
+    view: View,
+    *,
+    started: float,
+    accept_new: bool = False,
+) -> SshConnector:
     """The connector for the hosts of this inventory; asyncssh is imported here and not before."""
     from sealboot.transport.connect import SshConnector
 
@@ -116,7 +124,28 @@ def make_connector(
         known_hosts=Path(options.known_hosts),
         secrets=secrets,
         accept_new=accept_new,
+        sink=view.event,
+        clock=lambda: time.monotonic() - started,
+        jobs=options.jobs,
+        base=Path(prepared.inventory.base),
     )
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    options: Remote, prepared: Prepared, view: View, *, accept_new: bool = False
+) -> AsyncIterator[tuple[SshConnector, Secrets, Redactor]]:
+    """A connector for the time of a block; whatever is to be typed is asked for first."""
+    redactor = Redactor()
+    secrets = Secrets(Path(prepared.inventory.base), redactor, may_ask=may_ask(options))
+    secrets.ask_all(prepared)
+    connector = make_connector(
+        options, prepared, secrets, view, started=time.monotonic(), accept_new=accept_new
+    )
+    try:
+        yield connector, secrets, redactor
+    finally:
+        await connector.close()
 
 
 @contextlib.asynccontextmanager
@@ -131,10 +160,6 @@ async def look(
 ) -> AsyncIterator[Looked]:
     """Reach, probe and match everything; connections stay open until the block ends."""
     started = time.monotonic()
-    redactor = Redactor()
-    secrets = Secrets(Path(prepared.inventory.base), redactor, may_ask=may_ask(options))
-    secrets.ask_all(prepared)
-    connector = make_connector(options, prepared, secrets, accept_new=accept_new)
     view.event(
         RunStarted(
             at=0.0,
@@ -143,20 +168,17 @@ async def look(
             hosts=tuple(h.name for h in prepared.selected),
         )
     )
-    try:
-        files: Candidates
-        seen: Survey
+    async with connected(options, prepared, view, accept_new=accept_new) as (connector, _, redactor):
         async with asyncio.TaskGroup() as group:
             reading = group.create_task(asyncio.to_thread(candidates, prepared))
             looking = group.create_task(
                 survey(prepared, connector, jobs=options.jobs, timeout=options.timeout, sink=view.event)
             )
-        files, seen = reading.result(), looking.result()
-        found = preflight(prepared, seen, files, matrix=matrix, command=command)
+        seen = looking.result()
+        seen = replace(seen, diagnostics=(*seen.diagnostics, *connector.findings))
+        found = preflight(prepared, seen, reading.result(), matrix=matrix, command=command)
         found = replace(found, report=replace(found.report, seconds=time.monotonic() - started))
-        yield Looked(prepared, seen, found, connector, secrets, redactor, started, view.event)
-    finally:
-        await connector.close()
+        yield Looked(prepared, seen, found, connector, redactor, started, view.event)
 
 
 def finish(view: View, looked: Looked, code: Exit) -> Exit:

@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from sealboot.model.artifact import Artifact, Elf, Layer
-from sealboot.model.facts import Facts
+from sealboot.model.facts import Facts, Space
 from sealboot.render.findings import block
 from sealboot.render.table import table
 from sealboot.render.text import human_bytes, human_seconds, safe
@@ -84,6 +84,11 @@ def facts_table(facts: Sequence[Facts]) -> RenderableType:
     )
 
 
+def _space(s: Space) -> str:
+    free = human_bytes(s.free) if s.free is not None else "?"
+    return f"{s.path}: {free} free on {s.mount} ({s.fstype}{'' if s.executable else ', noexec'})"
+
+
 def facts_details(f: Facts) -> Iterator[RenderableType]:
     """Everything known about one host, a line for each fact."""
     cpu = f.cpu
@@ -107,8 +112,7 @@ def facts_details(f: Facts) -> Iterator[RenderableType]:
         *(
             (
                 "space",
-                f"{s.path}: {human_bytes(s.free) if s.free is not None else '?'} free"
-                + f" on {s.mount} ({s.fstype}{'' if s.executable else ', noexec'})",
+                _space(s),
             )
             for s in f.spaces
         ),
