@@ -26,20 +26,36 @@ def validate(driver: Driver, inventory: Inventory) -> BaseModel | tuple[Diagnost
     Keys that begin with `x-` are the operator's own and are left out.
     """
     tree = copy.deepcopy(dict(inventory.options))
-    try:
-        return driver.Options.model_validate(tree)
-    except ValidationError as error:
-        problems = error.errors(include_input=False, include_url=False, include_context=False)
-    own = [e["loc"] for e in problems if e["type"] == _EXTRA and str(e["loc"][-1]).startswith("x-")]
-    if not own:
-        return tuple(_finding(driver, inventory, dict(problem)) for problem in problems)
+    made = _attempt(driver, tree)
+    if isinstance(made, BaseModel):
+        return made
+    own = [e["loc"] for e in made if e["type"] == _EXTRA and str(e["loc"][-1]).startswith("x-")]
     for loc in own:
         _drop(tree, loc)
+    again = _attempt(driver, tree) if own else made
+    if isinstance(again, BaseModel):
+        return again
+    return tuple(_finding(driver, inventory, problem) for problem in again)
+
+
+def _attempt(driver: Driver, tree: Mapping[str, Any]) -> BaseModel | list[Mapping[str, Any]]:
+    """The model, or pydantic's problems without their inputs and without those that only follow from others.
+
+    A list whose items are all wrong is also reported as too short, which it is not.
+    """
     try:
         return driver.Options.model_validate(tree)
     except ValidationError as error:
-        problems = error.errors(include_input=False, include_url=False, include_context=False)
-    return tuple(_finding(driver, inventory, dict(problem)) for problem in problems)
+        found = error.errors(include_input=False, include_url=False, include_context=False)
+    return [
+        dict(problem)
+        for problem in found
+        if problem["type"] != "too_short"
+        or not any(
+            len(other["loc"]) > len(problem["loc"]) and other["loc"][: len(problem["loc"])] == problem["loc"]
+            for other in found
+        )
+    ]
 
 
 def path_text(loc: tuple[int | str, ...]) -> str:

@@ -29,8 +29,12 @@ OUTPUT_LIMIT: Final = 1 << 20
 #: Names to values: `host.name`, `vars.x`, `first.server.address`.
 Names: TypeAlias = Mapping[str, str]
 
-# Every alternative begins with another character, so that no input makes the match backtrack.
-_TAG = re.compile(r'\{\{((?:"(?:[^"\\]|\\.)*"|[^"{}]|\{[^{}]*\})*)\}\}', re.DOTALL)
+# Every alternative begins with another character and nothing is given back (`*+`), so that no input
+# makes the match slow.
+_QUOTED = r'"(?:[^"\\]|\\.)*+"'
+_TAG = re.compile(
+    rf'\{{\{{((?:{_QUOTED}|[^"{{}}]|\{{(?:{_QUOTED}|[^"{{}}]|\{{[^{{}}]*+\}})*+\}})*+)\}}\}}', re.DOTALL
+)
 _LOOKUP = re.compile(r"([A-Za-z_][\w+-]*(?:\.[\w+-]+)+)\s*(?:\|\s*([a-z]+))?")
 _LITERAL = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _EACH = re.compile(r'each((?:\s+[a-z]+=(?:"(?:[^"\\]|\\.)*"|[^\s":]+))*)\s*:\s*(.*)', re.DOTALL)
@@ -152,6 +156,8 @@ def _loop(settings: str, item: str, scope: Scope) -> str:
     item = item.strip()
     if not item:
         raise TemplateError("`each` needs a text after the colon")
+    if "{{" in item:
+        raise TemplateError("inside `each`, values stand in single braces: {host.name}")
     return chosen.get("sep", " ").join(
         _item(item, {**member.names, "index": str(index)}) for index, member in enumerate(members, 1)
     )

@@ -1,0 +1,226 @@
+"""The sealos scripts run in real shells against a sealctl that behaves as the real one does."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from driver_kit import Cluster
+
+from sealboot.drivers import sealos_scripts as scripts
+from sealboot.drivers.phases_schema import PhasesOptions
+from sealboot.drivers.sealos import SealosDriver
+from sealboot.drivers.sealos_options import SealosOptions
+from sealboot.model.arch import Arch
+from sealboot.model.host import Host, Inventory
+
+SHELLS = [
+    pytest.param(["/bin/sh"], id="sh"),
+    pytest.param(["bash", "--posix"], id="bash"),
+    pytest.param(
+        ["busybox", "sh"],
+        id="busybox",
+        marks=pytest.mark.skipif(shutil.which("busybox") is None, reason="busybox is not installed"),
+    ),
+]
+
+#: Rewrites the hosts file as sealctl does: unparsable lines and a last line without newline are lost.
+SEALCTL = """#!/bin/sh
+case "$1" in
+hostname) printf %s "$(uname -n)" >&2 ;;
+hosts)
+  while read -r ip names; do
+    case " $names " in *" $8 "*|"  ") ;; *) echo "$ip $names" ;; esac
+  done <"$4" >"$4.new"
+  echo "$6 $8" >>"$4.new"
+  cat "$4.new" >"$4"; rm "$4.new" ;;
+static-pod) [ "$2" = lvscare ] && printf '%s\\n' "$@" >"$4/$6.yaml" ;;
+esac
+"""
+
+
+def sh(shell: list[str], script: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*shell, "-c", script], env={"PATH": "/usr/bin:/bin", **env}, text=True, capture_output=True, timeout=20, check=False
+    )  # fmt: skip
+
+
+@pytest.fixture
+def sealctl(tmp_path: Path) -> Path:
+    path = tmp_path / "my sealctl"
+    path.write_text(SEALCTL)
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+class TestHostsFile:
+    @pytest.mark.parametrize(
+        ("content", "holds"),
+        [
+            ("10.0.0.1 sealos.hub\n", True),
+            ("10.0.0.1\tother sealos.hub # comment\n", True),
+            ("10.0.0.1 sealos.hub", True),
+            ("  10.0.0.1   sealos.hub\n", True),
+            ("", False),
+            ("#10.0.0.1 sealos.hub\n", False),
+            ("10.0.0.1 other # sealos.hub\n", False),
+            ("10.0.0.1 sealos.hub.lan\n10.0.0.1 my.sealos.hub\n", False),
+            ("10.0.0.11 sealos.hub\n", False),
+            ("10.0.0.2 sealos.hub\n10.0.0.1 sealos.hub\n", False),
+            ("10.0.0.1 sealos.hub\n10.0.0.2 sealos.hub\n", False),
+            ("10.0.0.1 sealosxhub\n", False),
+        ],
+    )
+    def test_the_question(self, shell: list[str], content: str, holds: bool, tmp_path: Path) -> None:
+        hosts = tmp_path / "my hosts"
+        hosts.write_text(content)
+        result = sh(shell, scripts.has_entry(str(hosts), "10.0.0.1", "sealos.hub"))
+        assert (result.returncode == 0) is holds
+
+    @pytest.mark.parametrize(
+        "content", ["", "127.0.0.1 localhost # us\n# note\n10.0.0.9 sealos.hub\n", "1.2.3.4 last"]
+    )
+    def test_the_answer(self, shell: list[str], content: str, tmp_path: Path, sealctl: Path) -> None:
+        hosts = tmp_path / "hosts"
+        hosts.write_text(content)
+        env = {"SEALCTL": str(sealctl), "HOSTS_FILE": str(hosts), "IP": "10.0.0.1", "DOMAIN": "sealos.hub"}
+        result = sh(shell, scripts.ADD_HOST, **env)
+        assert result.returncode == 0, result.stderr
+        assert sh(shell, scripts.has_entry(str(hosts), "10.0.0.1", "sealos.hub")).returncode == 0
+        for line in content.splitlines():
+            address, _, name = line.partition(" ")
+            if name and "sealos.hub" not in name and not line.startswith("#"):
+                assert sh(shell, scripts.has_entry(str(hosts), address, name.split()[0])).returncode == 0
+
+    def test_lost_entries_are_put_back(self, shell: list[str], tmp_path: Path, sealctl: Path) -> None:
+        sealctl.write_text('#!/bin/sh\necho "$6 $8" >"$4"\n')
+        hosts = tmp_path / "hosts"
+        hosts.write_text("127.0.0.1 localhost\n10.0.0.5 nas\n")
+        env = {"SEALCTL": str(sealctl), "HOSTS_FILE": str(hosts), "IP": "10.0.0.1", "DOMAIN": "sealos.hub"}
+        result = sh(shell, scripts.ADD_HOST, **env)
+        assert result.returncode == scripts.LOST_ENTRIES
+        assert "was put back" in result.stderr
+        assert hosts.read_text() == "127.0.0.1 localhost\n10.0.0.5 nas\n"
+
+    def test_success_without_a_write_is_not_believed(
+        self, shell: list[str], tmp_path: Path, sealctl: Path
+    ) -> None:
+        sealctl.write_text("#!/bin/sh\nexit 0\n")
+        hosts = tmp_path / "hosts"
+        hosts.write_text("127.0.0.1 localhost\n")
+        env = {"SEALCTL": str(sealctl), "HOSTS_FILE": str(hosts), "IP": "10.0.0.1", "DOMAIN": "sealos.hub"}
+        assert sh(shell, scripts.ADD_HOST, **env).returncode == 0
+        assert sh(shell, scripts.has_entry(str(hosts), "10.0.0.1", "sealos.hub")).returncode == 1
+
+    def test_a_failing_sealctl_keeps_its_status(
+        self, shell: list[str], tmp_path: Path, sealctl: Path
+    ) -> None:
+        sealctl.write_text("#!/bin/sh\nexit 41\n")
+        (tmp_path / "hosts").write_text("127.0.0.1 localhost\n")
+        env = {"SEALCTL": str(sealctl), "HOSTS_FILE": str(tmp_path / "hosts"), "IP": "1.1.1.1", "DOMAIN": "x"}
+        assert sh(shell, scripts.ADD_HOST, **env).returncode == 41
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_hostname_is_read_from_either_stream(shell: list[str], sealctl: Path) -> None:
+    assert sh(shell, scripts.same_hostname(str(sealctl))).returncode == 0
+    sealctl.write_text("#!/bin/sh\necho elsewhere\n")
+    result = sh(shell, scripts.same_hostname(str(sealctl)))
+    assert result.returncode == 1
+    assert "elsewhere" in result.stderr
+    sealctl.write_text("#!/bin/sh\n")
+    assert sh(shell, scripts.same_hostname(str(sealctl))).returncode == 1
+    sealctl.chmod(0o644)
+    assert sh(shell, scripts.same_hostname(str(sealctl))).returncode == 126
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_static_pod_is_written_and_recognised(shell: list[str], tmp_path: Path, sealctl: Path) -> None:
+    folder = str(tmp_path / "manifests")
+    asked = scripts.has_lvscare(
+        folder=folder,
+        name="lvs",
+        vip="10.103.97.2",
+        image="hub/lvs:v5",
+        masters=["10.0.0.1", "10.0.0.2"],
+        port=6443,
+    )
+    assert sh(shell, asked).returncode == 1
+    made = scripts.add_lvscare(
+        str(sealctl),
+        folder=folder,
+        name="lvs",
+        vip="10.103.97.2",
+        image="hub/lvs:v5",
+        masters=["10.0.0.1"],
+        port=6443,
+    )
+    assert sh(shell, made).returncode == 0
+    assert sh(shell, asked).returncode == 1  # the second master is not in it
+    made = scripts.add_lvscare(
+        str(sealctl), folder=folder, name="lvs", vip="10.103.97.2", image="hub/lvs:v5", masters=["10.0.0.1", "10.0.0.2"], port=6443
+    )  # fmt: skip
+    assert sh(shell, made).returncode == 0
+    assert sh(shell, asked).returncode == 0
+
+
+def test_the_ipvs_question_reads_the_kernels_table(tmp_path: Path) -> None:
+    table = tmp_path / "ip_vs"
+    table.write_text(
+        "IP Virtual Server version 1.2.1 (size=4096)\nProt LocalAddress:Port Scheduler Flags\n"
+        "TCP  0A676102:192B rr\n  -> 0A00000B:192B      Masq    1      0          0\n"
+    )
+    one = scripts.has_ipvs("10.103.97.2", ["10.0.0.11"], 6443).replace("/proc/net/ip_vs", str(table))
+    two = scripts.has_ipvs("10.103.97.2", ["10.0.0.11", "10.0.0.12"], 6443).replace(
+        "/proc/net/ip_vs", str(table)
+    )
+    assert sh(["/bin/sh"], one).returncode == 0
+    assert sh(["/bin/sh"], two).returncode == 1
+
+
+def inventory(*hosts: Host, **options: str) -> Inventory:
+    return Inventory("i.yaml", ".", "lab", "sealos", None, hosts, options=options)
+
+
+def test_clusters_that_cannot_be_described() -> None:
+    master, node = Host("m", "10.0.0.1", "master"), Host("n", "n.lan", "node")
+    for made, expected in (
+        (inventory(Host("n", "10.0.0.2", "node")), {"SB607"}),
+        (inventory(master, registry_host="mm"), {"SB607"}),
+        (inventory(master, node), {"SB604"}),
+        (inventory(Host("m", "fd00::1", "master"), ipvs="true"), {"SB604"}),
+        (inventory(Host("m", "fd00::1", "master")), set()),
+    ):
+        cluster = Cluster(made, {h.name: Arch.AMD64 for h in made.hosts})
+        ctx = cluster.context()
+        assert {d.code for d in cluster.driver.checks(ctx)} == expected
+        assert bool(cluster.driver.waves(ctx)) is (not expected)
+
+
+def test_a_limit_leaves_the_others_out_and_still_knows_them() -> None:
+    made = inventory(Host("m", "10.0.0.1", "master"), Host("n", "10.0.0.2", "node"))
+    cluster = Cluster(made, {"m": Arch.AMD64, "n": Arch.ARM64})
+    waves = cluster.driver.waves(cluster.context(["n"]))
+    assert {step.host for wave in waves for step in wave.steps} == {"n"}
+    assert any(step.title == "sealos.hub is 10.0.0.1" for wave in waves for step in wave.steps)
+
+
+def test_the_options_of_another_driver_are_a_bug() -> None:
+    with pytest.raises(TypeError):
+        SealosDriver().wants(Host("a", "a", "node"), PhasesOptions.model_construct())
+
+
+@pytest.mark.parametrize(
+    ("paths", "folder"),
+    [
+        ({}, "/var/lib/sealos/data"),
+        ({"state": "/data/s/"}, "/data/s/rootfs/opt"),
+        ({"binary": "/opt/bin"}, "/opt/bin"),
+    ],
+)
+def test_what_is_probed(paths: dict[str, str], folder: str) -> None:
+    wants = SealosDriver().wants(Host("a", "a", "node", paths=paths), SealosOptions())
+    assert wants.directories == (folder, "/etc")
