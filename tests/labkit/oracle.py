@@ -1,0 +1,127 @@
+"""The oracle: what sealboot predicts for every ELF sample on every machine, and what the kernel then did.
+
+    python -m labkit.oracle > docs/oracle.md
+
+The prediction is made of the file's bytes and of the facts that sealboot's own
+probe gathered on the machine; then execve itself is asked. A sample *ran* when
+the program wrote all it has to say and exited with 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import elf_corpus
+
+from labkit import kernels, machines, reach
+from labkit.lab import Lab
+from labkit.machines import Node
+from sealboot.artifacts import inspect
+from sealboot.fit.judge import judge
+from sealboot.model.facts import Facts
+from sealboot.model.verdict import Outcome, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One sample on one machine."""
+
+    sample: str
+    note: str
+    kind: str
+    verdict: Verdict
+    answer: kernels.Answer
+    ran: bool
+
+    @property
+    def agree(self) -> bool:
+        """Whether the kernel did what was predicted."""
+        return self.ran == (self.verdict.outcome is not Outcome.CANNOT)
+
+    @property
+    def predicted(self) -> str:
+        """The outcome, with the code that is the reason."""
+        reason = f" ({self.verdict.reason})" if self.verdict.reason else ""
+        return f"{self.verdict.outcome.value}{reason}"
+
+    @property
+    def happened(self) -> str:
+        """What execve and the program did, in words."""
+        if self.ran:
+            return "ran"
+        return f"stopped, exit {self.answer.code}" if self.answer.ran else self.answer.text
+
+
+def rows_for(lab: Lab, node: Node, facts: Facts, folder: Path) -> list[Row]:
+    """Judge and execute the whole corpus on one machine."""
+    samples = elf_corpus.samples()
+    answers = kernels.ask(lab, node, {sample.name: sample.bytes for sample in samples})
+    rows = []
+    for sample in samples:
+        path = folder / sample.name
+        path.write_bytes(sample.bytes)
+        path.chmod(0o755)
+        verdict = judge(inspect(path, sample.name), facts, emulation_allowed=True)
+        answer = answers[sample.name]
+        ran = answer.code == 0 and answer.output == sample.says
+        rows.append(Row(sample.name, sample.note, node.kind, verdict, answer, ran))
+    return rows
+
+
+def observe(lab: Lab, kinds: Sequence[str], folder: Path) -> list[Row]:
+    """Every sample on one machine of each kind."""
+    nodes = lab.need(*kinds)
+    with lab.entered():
+        facts = asyncio.run(reach.facts_of(lab, nodes, folder))
+    return [row for node in nodes for row in rows_for(lab, node, facts[node.name], folder)]
+
+
+def table(rows: Iterable[Row]) -> str:
+    """The page: one line for every sample and distinct behaviour, with the machines that share it."""
+    rows = list(rows)
+    lines = [
+        "# Predicted and done: the corpus against the lab",
+        "",
+        "Made by `make table`. Each ELF sample of the corpus was judged from its bytes and the probed facts,",
+        "then executed by a direct `execve` on each machine of the lab. *ran* means that the program wrote",
+        "all it has to say and exited with 0.",
+        "",
+        f"{len({row.sample for row in rows})} samples, {len({row.kind for row in rows})} machines,"
+        f" {len(rows)} pairs, **{sum(not row.agree for row in rows)} disagreements**.",
+        "",
+        "| Sample | What it is | Machines | Predicted | The kernel |",
+        "|---|---|---|---|---|",
+    ]
+    groups: dict[tuple[str, str, str, str], list[str]] = defaultdict(list)
+    for row in rows:
+        mark = "" if row.agree else " **≠**"
+        groups[row.sample, row.note, row.predicted, row.happened + mark].append(row.kind)
+    everywhere = len({row.kind for row in rows})
+    for (sample, note, predicted, happened), kinds in groups.items():
+        where = "all" if len(kinds) == everywhere else ", ".join(kinds)
+        lines.append(f"| `{sample}` | {note} | {where} | {predicted} | {happened} |")
+    return "\n".join([*lines, ""])
+
+
+def main() -> int:
+    """Print the table; 1 when prediction and kernel disagree anywhere."""
+    with tempfile.TemporaryDirectory(prefix="sealboot-oracle-") as folder:
+        lab = Lab(Path(folder))
+        try:
+            corpus = Path(folder, "corpus")
+            corpus.mkdir()
+            rows = observe(lab, machines.FAST, corpus)
+        finally:
+            lab.close()
+    sys.stdout.write(table(rows))
+    return int(any(not row.agree for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
