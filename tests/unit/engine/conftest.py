@@ -1,0 +1,384 @@
+"""A session onto this very machine's /bin/sh, with the faults of a network built in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from sealboot.engine.bus import Bus
+from sealboot.engine.context import SecretStore, Sources, Work
+from sealboot.engine.lock import Claim
+from sealboot.engine.options import ApplyOptions
+from sealboot.engine.run import Engine
+from sealboot.engine.shell import NodePaths, node_paths
+from sealboot.model.diagnostic import Diagnostic
+from sealboot.model.events import Event
+from sealboot.model.host import Host
+from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave, Step
+from sealboot.model.report import ApplyReport
+from sealboot.model.secret import Redactor, Secret
+from sealboot.transport.base import OUTPUT_LIMIT, Hold, Progress, PutResult, Result, Session
+
+LOST = Result("lost", None)
+
+
+class ShHold:
+    """A held script; `release` closes its stdin."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+
+    @property
+    def alive(self) -> bool:
+        return self.process.returncode is None
+
+    async def release(self) -> None:
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        await self.process.wait()
+
+
+@dataclass
+class ShSession:
+    """Runs scripts with the local /bin/sh. `before` may end the connection or let a call hang."""
+
+    host: str
+    lost: Diagnostic | None = None
+    path: str = os.environ["PATH"]
+    calls: int = 0
+    sent: int = 0
+    scripts: list[str] = field(default_factory=list)
+    holds: list[ShHold] = field(default_factory=list)
+    #: Called with the number of each call and its script; may return how it ends instead of running.
+    before: Callable[[int, str], Result | None] = lambda number, script: None
+    after: Callable[[int, str], None] = lambda number, script: None
+    corrupt: int = 0  # how many transfers arrive damaged
+    hang: asyncio.Event | None = None
+    shell: tuple[str, ...] = ("/bin/sh",)
+
+    def drop(self, why: str = "the network went away") -> None:
+        self.lost = Diagnostic("SB201", why, host=self.host)
+        for hold in self.holds:
+            if hold.process.stdin is not None:
+                hold.process.stdin.close()
+
+    async def run(
+        self,
+        script: str,
+        *,
+        args: Sequence[str] = (),
+        env: Mapping[str, str | Secret] | None = None,
+        stdin: bytes = b"",
+        become: bool = False,
+        timeout: float,
+        limit: int = OUTPUT_LIMIT,
+    ) -> Result:
+        self.calls += 1
+        self.scripts.append(script)
+        if self.lost is not None:
+            return LOST
+        if self.hang is not None:
+            await self.hang.wait()
+        instead = self.before(self.calls, script)
+        if instead is not None:
+            return instead
+        values = {k: v.reveal() if isinstance(v, Secret) else v for k, v in (env or {}).items()}
+        process = await asyncio.create_subprocess_exec(
+            *self.shell,
+            "-c",
+            script,
+            "sh",
+            *args,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={"PATH": self.path, "HOME": os.environ.get("HOME", "/"), **values},
+            start_new_session=True,
+        )
+        try:
+            out, err = await asyncio.wait_for(process.communicate(stdin), timeout)
+        except TimeoutError:
+            return Result("timeout", None, seconds=timeout)
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
+        self.after(self.calls, script)
+        if self.lost is not None:
+            return LOST
+        return Result("exited", process.returncode, out[:limit], err[:limit])
+
+    async def put(
+        self,
+        source: Path | bytes,
+        dest: str,
+        *,
+        mode: int = 0o600,
+        become: bool = False,
+        stall: float = 60.0,
+        progress: Progress | None = None,
+    ) -> PutResult:
+        self.calls += 1
+        instead = self.before(self.calls, f"put {dest}") if self.lost is None else LOST
+        if instead is not None:
+            return PutResult(instead, "", 0)
+        data = source if isinstance(source, bytes) else source.read_bytes()
+        try:
+            descriptor = os.open(dest, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            arrived = data
+            if self.corrupt:
+                self.corrupt -= 1
+                arrived = data[:-1] + bytes([data[-1] ^ 1])
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(arrived)
+        except OSError as error:
+            return PutResult(Result("exited", 1, b"", str(error).encode()), "", 0)
+        Path(dest).chmod(mode)
+        self.sent += len(data)
+        if progress is not None:
+            progress(len(data))
+        self.after(self.calls, f"put {dest}")
+        if self.lost is not None:
+            return PutResult(LOST, "", len(data))
+        return PutResult(Result("exited", 0), hashlib.sha256(arrived).hexdigest(), len(data))
+
+    async def hold(
+        self, script: str, *, args: Sequence[str] = (), become: bool = False, ready: str, timeout: float
+    ) -> Hold | Result:
+        self.calls += 1
+        if self.lost is not None:
+            return LOST
+        process = await asyncio.create_subprocess_exec(
+            *self.shell,
+            "-c",
+            script,
+            "sh",
+            *args,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={"PATH": self.path, "SSH_CONNECTION": "192.0.2.7 50000 192.0.2.8 22"},
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        said = b""
+        while line := await asyncio.wait_for(process.stdout.readline(), timeout):
+            if line.decode().strip() == ready:
+                hold = ShHold(process)
+                self.holds.append(hold)
+                return hold
+            said += line
+        return Result("exited", await process.wait(), said)
+
+    async def close(self) -> None:
+        self.drop("closed")
+
+
+@dataclass
+class Node:
+    """A directory that stands for a host."""
+
+    root: Path
+    host: Host
+    paths: NodePaths
+    session: ShSession
+
+    def path(self, name: str) -> str:
+        return str(self.root / name)
+
+    def leftovers(self) -> list[str]:
+        """Staged files that nobody removed."""
+        return [str(p) for p in self.root.rglob("*sealboot-*")]
+
+    def fresh(self) -> ShSession:
+        """A new connection."""
+        self.session = ShSession(self.host.name, path=self.session.path, shell=self.session.shell)
+        return self.session
+
+
+@pytest.fixture
+async def nodes(tmp_path: Path) -> AsyncIterator[Callable[[str], Node]]:
+    made: list[Node] = []
+
+    def make(name: str) -> Node:
+        root = tmp_path / name
+        root.mkdir(exist_ok=True)
+        host = Host(name, "127.0.0.1", "node", paths={"state": str(root / "state")})
+        node = Node(root, host, node_paths("lab", host), ShSession(name))
+        made.append(node)
+        return node
+
+    yield make
+    for node in made:
+        node.session.drop()
+        for hold in node.session.holds:
+            await asyncio.wait_for(hold.release(), 5)
+
+
+@pytest.fixture
+def node(nodes: Callable[[str], Node]) -> Node:
+    return nodes("n1")
+
+
+@pytest.fixture
+def claim() -> Claim:
+    return Claim("run1", "ops@desk, pid 7", "apply")
+
+
+def work_for(node: Node, redactor: Redactor | None = None) -> Work:
+    return Work(
+        session=node.session,
+        paths=node.paths,
+        run="run1",
+        secrets=SecretStore(redactor or Redactor()),
+        sources=Sources(),
+        uploads=asyncio.Semaphore(4),
+        progress=lambda step, done, total: None,
+    )
+
+
+@pytest.fixture
+def work(node: Node) -> Work:
+    return work_for(node)
+
+
+def planned(*waves: Sequence[Step], parallel: int | None = None) -> Plan:
+    """A plan in which every step is to act."""
+    made = tuple(
+        PlannedWave(f"w{n}", f"wave {n}", tuple(PlannedStep(s, Action.CHANGE) for s in steps), parallel)
+        for n, steps in enumerate(waves)
+    )
+    hosts = tuple(dict.fromkeys(s.host for steps in waves for s in steps))
+    return Plan("lab", "phases", made, hosts)
+
+
+@dataclass
+class Rig:
+    """An engine with everything around it."""
+
+    engine: Engine = field(default_factory=Engine)
+    events: list[Event] = field(default_factory=list)
+    redactor: Redactor = field(default_factory=Redactor)
+
+    async def apply(
+        self,
+        plan: Plan,
+        *nodes: Node,
+        options: ApplyOptions | None = None,
+        secrets: Mapping[str, Secret] | None = None,
+        reconnect: Callable[[str], object] | None = None,
+    ) -> ApplyReport:
+        by_name = {node.host.name: node for node in nodes}
+
+        async def again(name: str) -> Session | Diagnostic:
+            made = reconnect(name) if reconnect is not None else by_name[name].fresh()
+            assert isinstance(made, (ShSession, Diagnostic))
+            return made
+
+        return await self.engine.apply(
+            plan,
+            {name: node.session for name, node in by_name.items()},
+            hosts={name: node.host for name, node in by_name.items()},
+            facts={},
+            sink=self.events.append,
+            options=options or ApplyOptions(reconnect_timeout=0.0, reconnect_pause=0.01),
+            redactor=self.redactor,
+            secrets=secrets,
+            reconnect=again,
+        )
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig()
+
+
+@pytest.fixture
+def bus() -> Bus:
+    return Bus()
+
+
+@pytest.fixture
+def plan_of() -> Callable[..., Plan]:
+    return planned
+
+
+@pytest.fixture
+def work_of() -> Callable[[Node], Work]:
+    return work_for
+
+
+_SYSTEMCTL = """#!/bin/sh
+echo "$*" >>"$D/log"
+verb=; name=
+while [ $# -gt 0 ]; do
+  case $1 in -p) shift;; -*) ;; *) [ -n "$verb" ] && name=$1 || verb=$1;; esac
+  shift
+done
+f=$D/$name
+case $verb in
+  show)
+    if [ -e "$f.unit" ]; then echo LoadState=loaded; else echo LoadState=not-found; fi
+    echo "ActiveState=$(cat "$f.active" 2>/dev/null || echo inactive)"
+    echo "UnitFileState=$(cat "$f.enabled" 2>/dev/null || echo disabled)";;
+  start|restart)
+    [ -e "$f.broken" ] && { echo "Job for $name failed." >&2; echo failed >"$f.active"; exit 1; }
+    echo active >"$f.active";;
+  stop) echo inactive >"$f.active";;
+  enable) echo enabled >"$f.enabled";;
+  disable) echo disabled >"$f.enabled";;
+  is-active) [ "$(cat "$f.active" 2>/dev/null)" = active ];;
+esac
+"""
+
+
+@dataclass
+class FakeSystemd:
+    """A systemctl whose units are files."""
+
+    folder: Path
+
+    def unit(self, name: str, *, active: str = "inactive", enabled: str = "disabled") -> None:
+        (self.folder / f"{name}.unit").touch()
+        (self.folder / f"{name}.active").write_text(active + "\n")
+        (self.folder / f"{name}.enabled").write_text(enabled + "\n")
+
+    def breaks(self, name: str) -> None:
+        (self.folder / f"{name}.broken").touch()
+
+    def state(self, name: str) -> tuple[str, str]:
+        words = [(self.folder / f"{name}.{what}").read_text().strip() for what in ("active", "enabled")]
+        return words[0], words[1]
+
+    @property
+    def log(self) -> str:
+        file = self.folder / "log"
+        return file.read_text() if file.exists() else ""
+
+
+@pytest.fixture
+def systemd(node: Node) -> FakeSystemd:
+    """The node's scripts see a running systemd, in a mount namespace of their own."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root for a mount namespace")
+    folder = node.root / "systemd"
+    folder.mkdir()
+    tool = folder / "systemctl"
+    tool.write_text(_SYSTEMCTL.replace("$D", str(folder)))
+    tool.chmod(0o755)
+    journal = folder / "journalctl"
+    journal.write_text("#!/bin/sh\necho 'panic: no such flag'\n")
+    journal.chmod(0o755)
+    inside = 'mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system && exec /bin/sh "$@"'
+    node.session.shell = ("unshare", "-m", "/bin/sh", "-c", inside, "sh")
+    node.session.path = f"{folder}:{node.session.path}"
+    return FakeSystemd(folder)
