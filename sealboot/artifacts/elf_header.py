@@ -82,11 +82,14 @@ def read_header(source: Source) -> Header:
     bits, endian = _readable(claimed_bits, claimed_endian, laid_out)
     if len(head) < EHDR_SIZE[bits]:
         raise MalformedError(f"ends inside the ELF header: {len(head)} bytes", len(head))
-    raw = struct_parse(_structs(bits, endian).Elf_Ehdr, BytesIO(head), 0)
+    layout = Layout(bits, endian, _structs(bits, endian))
+    # Numbers only: the parser refuses class and data bytes that it has no name for.
+    numbers = head[:_EI_CLASS] + bytes((1, 1)) + head[_EI_DATA + 1 :]
+    raw = struct_parse(layout.structs.Elf_Ehdr, BytesIO(numbers), 0)
     shown_bits = claimed_bits or bits
     shown_endian = claimed_endian or endian
     return Header(
-        layout=Layout(bits, endian, _structs(bits, endian)),
+        layout=layout,
         bits=shown_bits,
         endian=shown_endian,
         machine=_half(head, _MACHINE_AT, shown_endian),
