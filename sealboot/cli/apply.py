@@ -39,7 +39,10 @@ def apply(
         bool, typer.Option("--accept-new", help="pin unknown host keys (changed ones are always refused)")
     ] = False,
 ) -> None:
-    """Bring every host to the desired state. Safe to stop at any instant and to run again."""
+    """Bring every host to the desired state.
+
+    Checks, plans, asks, runs. Safe to stop at any instant and to run again.
+    """
     from sealboot.cli import runtime
     from sealboot.cli.applying import Wishes, carry_out
 

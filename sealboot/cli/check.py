@@ -28,7 +28,10 @@ def check(
         typer.Option("--ignore", metavar="CODE", help="accept this finding (never SB101, SB202)"),
     ] = None,
 ) -> None:
-    """Probe every host, inspect every file, match them, and say what does not fit. Changes nothing."""
+    """Say what does not fit, before anything is written.
+
+    Probes every host, inspects every file, and matches them. Changes nothing.
+    """
     from sealboot.cli import runtime
     from sealboot.cli.exits import Exit, of_findings
     from sealboot.cli.ignoring import ignored, unknown_codes

@@ -17,7 +17,10 @@ def demo(
     folder: Annotated[Path, typer.Option("--folder", help="where everything is put")] = Path(".demo"),
     keep: Annotated[bool, typer.Option("--keep", help="leave the machines running until Ctrl-C")] = False,
 ) -> None:
-    """Start four machines (two x86-64, two arm64), find a mislabelled binary, fix it, apply, apply again."""
+    """Play the whole story on four machines of its own.
+
+    Starts two x86-64 and two arm64 machines, finds a mislabelled binary, fixes it, applies, applies again.
+    """
     from sealboot.cli import runtime
     from sealboot.cli.demo_story import tell
     from sealboot.cli.exits import Exit

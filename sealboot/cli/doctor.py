@@ -7,7 +7,10 @@ from sealboot.cli.options import Remote, takes
 
 @takes(Remote)
 def doctor(options: Remote) -> None:
-    """Check this machine: Python, libraries, agent, trust files, limits, drivers, inventory. Connects to no host."""
+    """Check this machine.
+
+    Python, libraries, agent, trust files, limits, drivers, inventory. Connects to no host.
+    """
     from sealboot.cli import runtime
     from sealboot.cli.doctoring import examine
     from sealboot.cli.exits import Exit

@@ -17,7 +17,10 @@ def explain(
         str | None, typer.Argument(metavar="[CODE]", help="SB101, or its name: arch-mismatch")
     ] = None,
 ) -> None:
-    """Explain a code: what happened, why it matters, how to fix it, how to check it yourself."""
+    """Explain a code such as SB101.
+
+    What happened, why it matters, how to fix it, how to check it yourself.
+    """
     from sealboot.cli import runtime
     from sealboot.cli.exits import Exit
     from sealboot.cli.suggest import closest

@@ -15,7 +15,7 @@ def facts(
     *,
     details: Annotated[bool, typer.Option("--details", help="everything, host by host")] = False,
 ) -> None:
-    """Probe every host and show the facts. Changes nothing."""
+    """Show what each host is. Changes nothing."""
     from sealboot.cli import runtime
     from sealboot.cli.exits import Exit, of_findings
 

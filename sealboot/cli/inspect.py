@@ -16,7 +16,10 @@ def inspect(
     *,
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="files or folders, under any name")],
 ) -> None:
-    """Say what each file is by its bytes: what would run it, what it needs, what is wrong with it."""
+    """Say what a file is, by its bytes.
+
+    What would run it, what it needs, what is wrong with it. Offline.
+    """
     from sealboot.artifacts import collect
     from sealboot.cli import runtime
     from sealboot.cli.exits import of_findings, strongest

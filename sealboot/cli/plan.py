@@ -23,7 +23,7 @@ def plan(
         bool, typer.Option("--detailed-exitcode", help="exit 10 when there are changes")
     ] = False,
 ) -> None:
-    """Show what `apply` would do, host by host. Changes nothing."""
+    """Show what `apply` would do. Changes nothing."""
     from sealboot.cli import runtime
     from sealboot.cli.exits import Exit, of_findings
     from sealboot.model.report import PlanReport

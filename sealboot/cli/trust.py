@@ -22,7 +22,10 @@ def trust(
         bool, typer.Option("-y", "--yes", help="record new keys unasked (never changed ones)")
     ] = False,
 ) -> None:
-    """Compare the keys that hosts show with the known ones, and record what you accept. No login is tried."""
+    """Compare and record the host keys.
+
+    Shows the keys that hosts offer beside the known ones and records what you accept. No login is tried.
+    """
     from sealboot.cli import runtime
     from sealboot.cli.exits import Exit
     from sealboot.cli.trusting import compare_all, decide

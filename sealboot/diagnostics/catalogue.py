@@ -51,5 +51,8 @@ def page(code: str) -> Page:
 
 
 def name_of(code: str) -> str:
-    """The stable name of a code (`arch-mismatch`); raises `KeyError` for an unknown one."""
-    return page(code).name
+    """The stable name of a code (`arch-mismatch`); `unlisted` for one that has no page (a driver from elsewhere)."""
+    try:
+        return page(code).name
+    except KeyError:
+        return "unlisted"

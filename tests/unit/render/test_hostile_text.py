@@ -1,0 +1,91 @@
+"""Promise P6: what hosts and files say cannot move the cursor, inject markup or crash the output."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+from render_kit import HOSTILE, MISMATCH, Screen, check_report
+
+from sealboot.model.diagnostic import Diagnostic
+from sealboot.render.jsondoc import check, dump
+from sealboot.render.text import human_bytes, human_seconds, plural, safe
+
+ANY_TEXT = st.text(st.characters())
+
+
+@given(ANY_TEXT)
+def test_safe_is_printable_whatever_comes(text: str) -> None:
+    assert all(c.isprintable() for c in safe(text))
+
+
+@given(ANY_TEXT)
+def test_safe_lines_keep_only_line_feeds(text: str) -> None:
+    assert all(c.isprintable() or c == "\n" for c in safe(text, lines=True))
+
+
+def test_escapes_are_shown() -> None:
+    assert safe("a\x1b[31mb\x9bc\u202ed\u200be\x7f") == r"a\x1b[31mb\x9bc\u202ed\u200be\x7f"
+    assert safe("\U000e0041") == r"\U000e0041"
+    assert safe("ü 日本 😀") == "ü 日本 😀"
+
+
+def test_long_values_say_what_was_cut() -> None:
+    assert safe("x" * 500, limit=10) == "xxxxxxxxxx... (490 more characters)"
+
+
+@given(ANY_TEXT, ANY_TEXT, ANY_TEXT)
+def test_no_diagnostic_crashes_or_moves_the_cursor(summary: str, label: str, value: str) -> None:
+    screen = Screen(80)
+    found = Diagnostic(
+        "SB101", summary, host=value, artifact=value, evidence=((label, value),), hints=(value,)
+    )
+    screen.view.diagnostics("check", [found])
+    assert all(c.isprintable() or c == "\n" for c in screen.err.getvalue())
+
+
+def test_markup_is_text() -> None:
+    screen = Screen(120)
+    screen.view.rows("x", ("A",), [("[/]",), ("[bold]x[/bold]",), ("[fe80::1]:22",)])
+    assert "[/]" in screen.text
+    assert "[bold]x[/bold]" in screen.text
+    assert "[fe80::1]:22" in screen.text
+
+
+def test_evidence_keeps_its_lines_behind_the_rule() -> None:
+    screen = Screen(80)
+    screen.view.diagnostics("check", [HOSTILE])
+    shown = screen.err.getvalue()
+    assert "   | says  line one\n   |       line two [link=http://x]\\x9b2J\n" in shown
+
+
+def test_json_is_ascii_and_complete() -> None:
+    text = dump(check(check_report()))
+    assert text.isascii()
+    document = json.loads(text)
+    assert document["format"] == 1
+    assert document["summary"] == {"hosts": 5, "ok": 2, "failed": 1, "not_reached": 2}
+    assert document["hosts"][2] == {
+        "host": "pi02",
+        "role": "agent",
+        "status": "failed",
+        "arch": "arm64",
+        "userland": "arm64",
+        "artifacts": {"k3s": "binaries/old/k3s-arm64"},
+    }
+    assert document["diagnostics"][2]["name"] == "arch-mismatch"
+    assert document["diagnostics"][2]["at"] == {"file": "inventory.yaml", "line": 27, "column": 12}
+    assert document["diagnostics"][2]["evidence"]["host"] == MISMATCH.evidence[1][1]
+    assert {
+        "host": "pi02",
+        "artifact": "binaries/old/k3s-arm64",
+        "outcome": "runs-emulated",
+        "code": "SB103",
+    } in (document["pairs"])
+
+
+def test_small_words() -> None:
+    assert (plural(1, "host"), plural(0, "host")) == ("1 host", "0 hosts")
+    assert (human_bytes(0), human_bytes(1536), human_bytes(5 << 40)) == ("0 B", "1.5 KiB", "5120 GiB")
+    assert (human_seconds(4.12), human_seconds(125)) == ("4.1s", "2m05s")
