@@ -13,9 +13,7 @@ from sealboot.model.diagnostic import Diagnostic, Location
 from sealboot.model.facts import Facts
 from sealboot.model.host import Host
 from sealboot.model.verdict import Outcome, Verdict
-
-#: Candidates named in one finding; a folder of thousands must not flood it.
-_SHOWN = 8
+from sealboot.plan.select_words import ambiguous, nothing_fits, wrong_kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +139,11 @@ def _answer(question: _Question) -> _Answer:
         )
     if not question.slot.required and not question.overridden:
         return _Answer()
-    return _Answer(diagnostics=(_nothing_fits(question),))
+    return _Answer(
+        diagnostics=(
+            nothing_fits(question.slot, question.host, question.facts, question.offered, question.at),
+        )
+    )
 
 
 def _best(question: _Question, fitting: list[tuple[Artifact, Verdict]]) -> _Answer:
@@ -151,7 +153,9 @@ def _best(question: _Question, fitting: list[tuple[Artifact, Verdict]]) -> _Answ
     artifact, verdict = equal[0]
     if len({a.sha256 for a, _ in equal}) > 1:
         files = tuple(a for a, _ in equal)
-        return _Answer(relevant=files, diagnostics=(_ambiguous(question, files),))
+        return _Answer(
+            relevant=files, diagnostics=(ambiguous(question.slot, question.host, files, question.at),)
+        )
     return _Answer(artifact, (verdict,), (artifact,), verdict.diagnostics)
 
 
@@ -181,14 +185,7 @@ def _misfit(question: _Question, artifact: Artifact, verdict: Verdict) -> Verdic
     """The verdict; a file that would run but is not of the slot's kind has none that says so."""
     if not verdict.usable:
         return verdict
-    wrong = Diagnostic(
-        code="SB112",
-        summary=f"{artifact.path} is not what {question.slot.name} needs",
-        host=question.host.name,
-        artifact=artifact.path,
-        at=question.at,
-        evidence=(("file", artifact.kind.value), ("wanted", _kinds(question.slot))),
-    )
+    wrong = wrong_kind(question.slot, question.host, artifact, question.at)
     return replace(verdict, usable=False, outcome=Outcome.CANNOT, reason="SB112", diagnostics=(wrong,))
 
 
@@ -252,50 +249,20 @@ def _answer_data(question: _Question) -> _Answer:
             ranked.append((1 if artifact.named_arch else 2, artifact))
     if not ranked:
         wanted = question.slot.required or question.overridden
-        return _Answer(diagnostics=(_nothing_fits(question),) if wanted else ())
+        return _Answer(
+            diagnostics=(
+                nothing_fits(question.slot, question.host, question.facts, question.offered, question.at),
+            )
+            if wanted
+            else ()
+        )
     top = min(rank for rank, _ in ranked)
     equal = sorted((a for rank, a in ranked if rank == top), key=lambda a: a.path)
     if len({a.sha256 for a in equal}) > 1:
-        return _Answer(relevant=tuple(equal), diagnostics=(_ambiguous(question, equal),))
+        return _Answer(
+            relevant=tuple(equal), diagnostics=(ambiguous(question.slot, question.host, equal, question.at),)
+        )
     return _Answer(equal[0], relevant=(equal[0],))
-
-
-def _nothing_fits(question: _Question) -> Diagnostic:
-    host, facts = question.host, question.facts
-    kernel = facts.kernel_arch
-    wanted = kernel.both_names if kernel else f"unknown machine {facts.kernel_machine!r}"
-    build = kernel.value if kernel else "right"
-    return Diagnostic(
-        code="SB104",
-        summary=f"no {question.slot.name} for {host.name}: none of the files is for {wanted}",
-        host=host.name,
-        at=question.at,
-        evidence=(("wanted", f"{_kinds(question.slot)} for {wanted}"), ("found", _found(question.offered))),
-        hints=(f"put the {build} build of {question.slot.name} beside the others; any name will do",),
-    )
-
-
-def _found(offered: Sequence[Artifact]) -> str:
-    words = [f"{a.path} ({', '.join(a.platforms) or a.kind.value})" for a in offered[:_SHOWN]]
-    more = len(offered) - len(words)
-    return ", ".join(words + ([f"and {more} more"] if more > 0 else [])) or "nothing"
-
-
-def _ambiguous(question: _Question, files: Sequence[Artifact]) -> Diagnostic:
-    return Diagnostic(
-        code="SB113",
-        summary=f"{len(files)} different files fit {question.host.name} equally well as {question.slot.name}",
-        host=question.host.name,
-        at=question.at,
-        evidence=tuple(
-            ("fits", f"{a.path} (SHA-256 {a.sha256[:12]}, {a.size} bytes)") for a in files[:_SHOWN]
-        ),
-        hints=(f"name one of them under `artifacts: {question.slot.name}:`, or move the others away",),
-    )
-
-
-def _kinds(slot: Slot) -> str:
-    return " or ".join(kind.value for kind in slot.kinds)
 
 
 def _matrix(

@@ -1,0 +1,69 @@
+"""What selection says when it cannot choose: the texts, apart from the decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sealboot.drivers.base import Slot
+from sealboot.model.artifact import Artifact
+from sealboot.model.diagnostic import Diagnostic, Location
+from sealboot.model.facts import Facts
+from sealboot.model.host import Host
+
+#: Candidates named in one finding; a folder of thousands must not flood it.
+_SHOWN = 8
+
+
+def nothing_fits(
+    slot: Slot, host: Host, facts: Facts, offered: Sequence[Artifact], at: Location | None
+) -> Diagnostic:
+    """SB104: none of the files is for this host's architecture; names what was found instead."""
+    kernel = facts.kernel_arch
+    wanted = kernel.both_names if kernel else f"unknown machine {facts.kernel_machine!r}"
+    build = kernel.value if kernel else "right"
+    return Diagnostic(
+        code="SB104",
+        summary=f"no {slot.name} for {host.name}: none of the files is for {wanted}",
+        host=host.name,
+        at=at,
+        evidence=(("wanted", f"{kinds_of(slot)} for {wanted}"), ("found", _found(offered))),
+        hints=(f"put the {build} build of {slot.name} beside the others; any name will do",),
+    )
+
+
+def _found(offered: Sequence[Artifact]) -> str:
+    words = [f"{a.path} ({', '.join(a.platforms) or a.kind.value})" for a in offered[:_SHOWN]]
+    more = len(offered) - len(words)
+    return ", ".join(words + ([f"and {more} more"] if more > 0 else [])) or "nothing"
+
+
+def ambiguous(slot: Slot, host: Host, files: Sequence[Artifact], at: Location | None) -> Diagnostic:
+    """SB113: different bytes fit equally well, and choosing is not ours."""
+    return Diagnostic(
+        code="SB113",
+        summary=f"{len(files)} different files fit {host.name} equally well as {slot.name}",
+        host=host.name,
+        at=at,
+        evidence=tuple(
+            (f"file {n}", f"{a.path} (SHA-256 {a.sha256[:12]}, {a.size} bytes)")
+            for n, a in enumerate(files[:_SHOWN], 1)
+        ),
+        hints=(f"name one of them under `artifacts: {slot.name}:`, or move the others away",),
+    )
+
+
+def wrong_kind(slot: Slot, host: Host, artifact: Artifact, at: Location | None) -> Diagnostic:
+    """SB112: an override names a file that might run, but is not of the kind that the slot takes."""
+    return Diagnostic(
+        code="SB112",
+        summary=f"{artifact.path} is not what {slot.name} needs",
+        host=host.name,
+        artifact=artifact.path,
+        at=at,
+        evidence=(("file", artifact.kind.value), ("wanted", kinds_of(slot))),
+    )
+
+
+def kinds_of(slot: Slot) -> str:
+    """`elf`, or `gzip or zstd`: what the slot takes."""
+    return " or ".join(kind.value for kind in slot.kinds)
