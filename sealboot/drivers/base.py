@@ -34,7 +34,7 @@ class Slot:
     kinds: tuple[Kind, ...] = (Kind.ELF,)
     executable: bool = True
     required: bool = True
-    hosts: tuple[str, ...] = ()
+    hosts: frozenset[str] = frozenset()
 
     def wanted_by(self, host: Host) -> bool:
         """Whether this host needs the slot filled."""

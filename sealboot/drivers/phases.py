@@ -20,7 +20,7 @@ from sealboot.drivers.options import origin_of
 from sealboot.drivers.phases_compile import compile_phase
 from sealboot.drivers.phases_desk import Problem, Site
 from sealboot.drivers.phases_schema import PhasePart, PhasesOptions, UploadPart
-from sealboot.drivers.phases_scope import hosts_of, scope_for, secrets_before
+from sealboot.drivers.phases_scope import Cast, hosts_of, secrets_before
 from sealboot.model.artifact import Kind
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.host import Host, Inventory
@@ -42,10 +42,10 @@ class PhasesDriver:
         for name in dict.fromkeys(part.artifact for _, part in uploads):
             mine = [(phase, part) for phase, part in uploads if part.artifact == name]
             executable = any(part.executable for _, part in mine)
-            hosts = dict.fromkeys(h.name for phase, _ in mine for h in hosts_of(phase, inventory))
+            hosts = frozenset(h.name for phase, _ in mine for h in hosts_of(phase, inventory))
             if hosts:
                 kinds = (Kind.ELF,) if executable else tuple(Kind)
-                slots.append(Slot(name, kinds=kinds, executable=executable, hosts=tuple(hosts)))
+                slots.append(Slot(name, kinds=kinds, executable=executable, hosts=hosts))
         return tuple(slots)
 
     def wants(self, host: Host, options: BaseModel) -> Wants:
@@ -85,13 +85,14 @@ def _compile(ctx: Context) -> tuple[tuple[Wave, ...], dict[Problem, list[str]]]:
     options = _typed(ctx.options)
     selected = {host.name for host in ctx.selected}
     sites = {host.name: Site(ctx, host) for host in ctx.selected}
+    cast = Cast(ctx)
     waves: list[Wave] = []
     for index, phase in enumerate(options.phases):
         secrets = secrets_before(options, index)
         steps: list[Step] = []
         for host in hosts_of(phase, ctx.inventory):
             if host.name in selected:
-                scope = scope_for(ctx, host, secrets)
+                scope = cast.scope(host, secrets)
                 steps += compile_phase(sites[host.name], phase, scope, f"phases[{index}]")
         if steps:
             parallel = 1 if phase.serial else phase.parallel

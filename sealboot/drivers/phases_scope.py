@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from ipaddress import IPv6Address
@@ -42,20 +43,28 @@ def secrets_before(options: PhasesOptions, index: int) -> frozenset[str]:
     )
 
 
-def scope_for(ctx: Context, host: Host, secrets: frozenset[str]) -> Scope:
-    """Everything that a template of this host may name."""
-    members = tuple(Member(h.name, h.role, _names_of(h, ctx.facts.get(h.name))) for h in ctx.inventory.hosts)
-    shared = {"cluster.name": ctx.inventory.name}
-    if ctx.inventory.release is not None:
-        shared["cluster.release"] = ctx.inventory.release
-    for role in dict.fromkeys(h.role for h in ctx.inventory.hosts):
-        of_role = [member for member in members if member.role == role]
-        shared[f"count.{role}"] = str(len(of_role))
-        for name, value in of_role[0].names.items():
-            if name.startswith("host."):
-                shared[f"first.{role}.{name.removeprefix('host.')}"] = value
-    own = _names_of(host, ctx.facts.get(host.name))
-    return Scope({**shared, **own}, members, secrets)
+class Cast:
+    """Who is who in a cluster; made once, because loops may name every host on every host."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._own = {host.name: _names_of(host, ctx.facts.get(host.name)) for host in ctx.inventory.hosts}
+        self._members = tuple(Member(h.name, h.role, self._own[h.name]) for h in ctx.inventory.hosts)
+        self._shared = {"cluster.name": ctx.inventory.name}
+        if ctx.inventory.release is not None:
+            self._shared["cluster.release"] = ctx.inventory.release
+        first: dict[str, Host] = {}
+        for host in ctx.inventory.hosts:
+            first.setdefault(host.role, host)
+        count = Counter(host.role for host in ctx.inventory.hosts)
+        for role, host in first.items():
+            self._shared[f"count.{role}"] = str(count[role])
+            for name, value in self._own[host.name].items():
+                if name.startswith("host."):
+                    self._shared[f"first.{role}.{name.removeprefix('host.')}"] = value
+
+    def scope(self, host: Host, secrets: frozenset[str]) -> Scope:
+        """Everything that a template of this host may name."""
+        return Scope({**self._shared, **self._own[host.name]}, self._members, secrets)
 
 
 def _names_of(host: Host, facts: Facts | None) -> Mapping[str, str]:

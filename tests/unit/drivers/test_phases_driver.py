@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -285,3 +286,17 @@ def test_a_file_with_secrets_is_compared_by_its_shape(
     result = subprocess.run([*shell, "-c", script], capture_output=True, timeout=20, check=False)
     assert (result.returncode == 0) is same
     assert result.stderr == b""
+
+
+def test_a_thousand_hosts_are_quick() -> None:
+    hosts = tuple(Host(f"h{n}", f"10.1.{n // 250}.{n % 250}", "agent") for n in range(1000))
+    step = {"write": {"dest": "/x", "content": "{{ host.name }} {{ first.agent.address }}"}}
+    made = Cluster(
+        Inventory(
+            "i", ".", "lab", "phases", None, hosts, options={"phases": [{"name": "p", "steps": [step]}]}
+        ),
+        dict.fromkeys((h.name for h in hosts), Arch.ARM64),
+    )
+    began = time.process_time()
+    assert made.plan(fresh).changes == 1000
+    assert time.process_time() - began < 3.0
