@@ -43,6 +43,7 @@ _NEEDS_PASSWORD = (
 )
 _DENIED = (
     "not allowed",
+    "not enabled",
     "may not run",
     "not in the sudoers",
     "must have a tty",
