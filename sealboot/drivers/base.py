@@ -60,7 +60,7 @@ class Wants:
 class Context:
     """All that a driver may know when it writes its steps.
 
-    `facts` has every selected host; `chosen` maps (host name, slot name) to
+    `facts` has every selected host that was reached; `chosen` maps (host name, slot name) to
     the file that fits that host; `options` is the driver's validated model.
     `selected` are the hosts this run may change (`--limit`): waves for others
     are left out, but they still count (an agent needs its server's address).
@@ -71,6 +71,11 @@ class Context:
     selected: tuple[Host, ...]
     facts: Mapping[str, Facts]
     chosen: Mapping[tuple[str, str], Artifact]
+
+    @property
+    def reached(self) -> tuple[Host, ...]:
+        """The selected hosts that answered; about the others nothing can be planned."""
+        return tuple(host for host in self.selected if host.name in self.facts)
 
     def artifact(self, host: Host, slot: str) -> Artifact:
         """The file chosen for this host and slot; raises `KeyError` when there is none."""

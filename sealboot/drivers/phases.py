@@ -83,8 +83,8 @@ def _typed(options: BaseModel) -> PhasesOptions:
 def _compile(ctx: Context) -> tuple[tuple[Wave, ...], dict[Problem, list[str]]]:
     """All waves, and every problem with the hosts that have it."""
     options = _typed(ctx.options)
-    selected = {host.name for host in ctx.selected}
-    sites = {host.name: Site(ctx, host) for host in ctx.selected}
+    selected = {host.name for host in ctx.reached}
+    sites = {host.name: Site(ctx, host) for host in ctx.reached}
     cast = Cast(ctx)
     waves: list[Wave] = []
     for index, phase in enumerate(options.phases):

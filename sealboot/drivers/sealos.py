@@ -81,15 +81,15 @@ class SealosDriver:
         masters = tuple(_ip(host) for host in ctx.inventory.by_role("master"))
         cluster = _Cluster(ctx, options, _ip(registry), masters)
         # A host that only serves the registry is no member of the cluster and needs its own name for it only.
-        members = tuple(host for host in ctx.selected if host.role != "registry")
+        members = tuple(host for host in ctx.reached if host.role != "registry")
         nodes = tuple(host for host in members if host.role == "node")
         stages = [
-            Wave("ship", "Ship sealctl", tuple(s for h in ctx.selected for s in _ship(cluster, h))),
-            _stage("verify", "Verify that sealctl runs", [_hostname(cluster, h) for h in ctx.selected]),
+            Wave("ship", "Ship sealctl", tuple(s for h in ctx.reached for s in _ship(cluster, h))),
+            _stage("verify", "Verify that sealctl runs", [_hostname(cluster, h) for h in ctx.reached]),
             _stage(
                 "registry-host",
                 "Name the registry",
-                [_entry(cluster, h, cluster.registry_ip, options.registry_domain) for h in ctx.selected],
+                [_entry(cluster, h, cluster.registry_ip, options.registry_domain) for h in ctx.reached],
             ),
             _stage(
                 "apiserver-host",

@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -286,6 +287,14 @@ def test_a_file_with_secrets_is_compared_by_its_shape(
     result = subprocess.run([*shell, "-c", script], capture_output=True, timeout=20, check=False)
     assert (result.returncode == 0) is same
     assert result.stderr == b""
+
+
+def test_hosts_that_were_not_reached_are_left_to_the_probe() -> None:
+    made = cluster({"steps": [{"write": {"dest": "/x", "content": "{{ host.arch }}"}}]})
+    ctx = made.context()
+    partly = replace(ctx, facts={name: facts for name, facts in ctx.facts.items() if name != "s2"})
+    assert made.driver.checks(partly) == ()
+    assert [wave.hosts for wave in made.driver.waves(partly)] == [("s1", "a1", "a2")]
 
 
 def test_a_thousand_hosts_are_quick() -> None:
