@@ -12,6 +12,7 @@ import getpass
 import logging
 import os
 import time
+import warnings
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -106,6 +107,8 @@ class SshConnector:
         self._guard = LoopGuard()
         # asyncssh logs commands, environment and its own tracebacks; none of that may reach a terminal.
         logging.getLogger("asyncssh").setLevel(logging.CRITICAL + 1)
+        # Old servers know no better exchange than a finite-field one; the operator cannot act on this.
+        warnings.filterwarnings("ignore", message="Diffie-Hellman over finite fields", category=UserWarning)
         self._tell()
 
     @property

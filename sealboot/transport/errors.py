@@ -148,11 +148,18 @@ def protocol_failure(endpoint: Endpoint, stage: Stage, error: Exception) -> Fail
     broken_off = isinstance(error, (asyncssh.ConnectionLost, ConnectionError, EOFError))
     if stage is Stage.BANNER and not broken_off:
         return unreachable(endpoint, stage, f"is not an SSH server: {text}", hint="is `ssh.port` right?")
+    if not broken_off:
+        return unreachable(
+            endpoint,
+            stage,
+            f"does not speak SSH as it should ({stage.value}): {text}",
+            hint="is `ssh.port` right?",
+        )
     return unreachable(
         endpoint,
         stage,
         f"broke off the connection ({stage.value}): {text}",
-        retry=broken_off and stage in {Stage.BANNER, Stage.KEY_EXCHANGE},
+        retry=stage in {Stage.BANNER, Stage.KEY_EXCHANGE},
         hint="its log says why: `journalctl -u ssh`; MaxStartups or fail2ban may be at work",
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from connect_kit import host_of, rig
@@ -137,7 +138,7 @@ async def test_accept_new_pins_into_the_project_only(tmp_path: Path) -> None:
     users.write_text("# mine\n")
     with openssh(tmp_path / "s", keys=("ecdsa", "ed25519")) as server:
         kept = "# kept\nother.example ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDamaged0\n"
-        options = {"user_known_hosts": (users,), "accept_new": True}
+        options: dict[str, Any] = {"user_known_hosts": (users,), "accept_new": True}
         async with rig(tmp_path, [host_of(server)], trust=kept, **options) as r:
             await r.raw("n1")
             await r.raw("n1")
@@ -155,7 +156,7 @@ async def test_accept_new_without_a_writable_project_does_not_log_in(tmp_path: P
     blocked = tmp_path / "file"
     blocked.write_text("")
     with openssh(tmp_path / "s") as server:
-        options = {"accept_new": True, "known_hosts": blocked / "known_hosts"}
+        options: dict[str, Any] = {"accept_new": True, "known_hosts": blocked / "known_hosts"}
         async with rig(tmp_path, [host_of(server)], **options) as r:
             found = await r.refusal("n1")
         assert found.code == "SB209"
