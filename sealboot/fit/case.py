@@ -42,8 +42,8 @@ class Case:
 
     @property
     def native(self) -> bool:
-        """Whether a kernel runs this file without help: the host's own, or the one beneath an emulated host."""
-        return self.arch in native_of(self.facts) or self.elf.laid_out_as is self.arch
+        """Whether the host's kernel runs this architecture without help."""
+        return self.arch in native_of(self.facts)
 
     @property
     def own_userland(self) -> bool:

@@ -85,15 +85,13 @@ def taken_for(elf: Elf, facts: Facts) -> Arch | None:
     """The architecture this host will take the file for, or `None` when it knows none.
 
     Where class or data byte contradict the layout, a kernel that does not
-    look at them starts the file all the same. Binfmt rules match on both
-    bytes, so such a file passes by them, to the kernel beneath an emulated
-    host as well as by a rule that refuses.
+    look at them starts the file all the same. An emulator does look: where a
+    host's own architecture is emulated, only the kernel beneath is so lax.
     """
     if elf.arch is not None:
         return elf.arch
     arch = elf.laid_out_as
-    kernels = {facts.beneath} if facts.beneath is not None else native_of(facts)
-    if arch is None or arch not in kernels:
+    if arch is None or arch not in native_of(facts) or facts.beneath not in {None, arch}:
         return None
     return None if arch in _CHECK_CLASS and elf.bits != arch.info.bits else arch
 

@@ -203,12 +203,13 @@ def test_some_kernels_do_not_look(name: str, host: Arch, expected: str | None, t
     assert reason(sample(tmp_path, name), facts_of(host)) == expected
 
 
-def test_binfmt_rules_do_look(tmp_path: Path) -> None:
-    emulated = replace(
-        facts_of(ARM64), native=frozenset({ARM64}), beneath=AMD64, binfmt=(handler_for(ARM64),)
-    )
-    assert reason(sample(tmp_path, "class-flipped-arm64"), emulated) == "SB101"
-    assert reason(sample(tmp_path, "class-flipped-amd64"), emulated) is None
+def test_emulators_do_look(tmp_path: Path) -> None:
+    machine = replace(facts_of(ARM64), native=frozenset({ARM64}), beneath=AMD64, binfmt=(handler_for(ARM64),))
+    assert reason(sample(tmp_path, "class-flipped-arm64"), machine) == "SB101"
+    assert reason(sample(tmp_path, "class-flipped-amd64"), machine) == "SB101"
+    container = replace(facts_of(AMD64, userland=ARM64), beneath=AMD64, binfmt=(handler_for(ARM64),))
+    assert reason(sample(tmp_path, "class-flipped-amd64"), container) is None
+    assert reason(sample(tmp_path, "class-flipped-arm64"), container) == "SB101"
 
 
 # -- loading ------------------------------------------------------------------------------------------
