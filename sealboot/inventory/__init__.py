@@ -1,1 +1,1 @@
-"""Text becomes frozen, validated hosts that know where every value was written."""
+"""Inventory text becomes frozen, validated values, each with the place it was written at."""

@@ -67,9 +67,9 @@ class SecretResolver:
             except LookupError as error:
                 self._known[ref] = error
         found = self._known[ref]
-        if isinstance(found, LookupError):
-            raise LookupError(*found.args)
-        return found
+        if isinstance(found, Secret):
+            return found
+        raise LookupError(*found.args)
 
     def _value(self, ref: SecretRef) -> str:
         match ref.kind:
@@ -103,7 +103,7 @@ class SecretResolver:
             ) from None
 
     def _from_file(self, ref: SecretRef) -> str:
-        path = self._base / Path(ref.name).expanduser() if not ref.name.startswith("~") else _home(ref)
+        path = self._base / _expanded(ref)
         try:
             # O_NONBLOCK: opening a FIFO must not wait for a writer that never comes.
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -127,7 +127,7 @@ class SecretResolver:
             os.close(fd)
 
 
-def _home(ref: SecretRef) -> Path:
+def _expanded(ref: SecretRef) -> Path:
     try:
         return Path(ref.name).expanduser()
     except RuntimeError:

@@ -1,0 +1,164 @@
+"""What may be written in an inventory: pydantic models of untrusted text, and the JSON schema made of them.
+
+`python -m sealboot.inventory.schema > schemas/inventory.schema.json` writes
+the schema that editors use.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sealboot.inventory import fields as f
+
+
+class Part(BaseModel):
+    """Unknown keys are errors, and no error repeats what was written."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, defer_build=False)
+
+
+class SshPart(Part):
+    """How to reach and log in to a host."""
+
+    user: f.User | None = None
+    port: f.Port | None = None
+    identity_file: Annotated[f.Texts | None, Field(description="one private key file, or several")] = None
+    jump: Annotated[
+        f.Hops | None,
+        Field(description="a host of this inventory, an ssh_config alias or user@host:port; `none`: direct"),
+    ] = None
+    config: Annotated[f.Switch | None, Field(description="reuse ~/.ssh/config")] = None
+    password_from: f.Secret | None = None
+    passphrase_from: f.Secret | None = None
+    host_key_alias: f.HostAlias | None = None
+    connect_timeout: Annotated[f.Seconds | None, Field(description="seconds, login included")] = None
+    legacy_crypto: Annotated[f.Switch | None, Field(description="admit SHA-1, for very old servers")] = None
+
+
+class BecomePart(Part):
+    """How to gain root where the login user is not root."""
+
+    method: Annotated[
+        str | None,
+        f.one_of("sudo", "doas", "none"),
+        Field(json_schema_extra={"enum": ["sudo", "doas", "none"]}),
+    ] = None
+    user: f.User | None = None
+    password_from: f.Secret | None = None
+
+
+class PathsPart(Part):
+    """Directories on the host, where they are not the distribution's own."""
+
+    binary: f.HostPath | None = None
+    state: f.HostPath | None = None
+    staging: f.HostPath | None = None
+
+
+class IgnorePart(Part):
+    """A finding that is accepted, and why."""
+
+    code: f.Code
+    reason: Annotated[f.Text, Field(description="why it is accepted; shown in reports")]
+
+
+class SettingsPart(Part):
+    """What can be said for all hosts, for a group, and for one host."""
+
+    ssh: Annotated[SshPart, f.OrEmpty] = SshPart()
+    become: Annotated[BecomePart, f.OrEmpty] = BecomePart()
+    role: f.Word | None = None
+    arch: Annotated[f.ArchText | None, Field(description="an expectation, verified on the host")] = None
+    emulation: Annotated[
+        str | None, f.one_of("allow", "refuse"), Field(json_schema_extra={"enum": ["allow", "refuse"]})
+    ] = None
+    artifacts: Annotated[dict[f.Word, f.Texts], f.OrEmpty] = Field(default_factory=dict)
+    paths: Annotated[PathsPart, f.OrEmpty] = PathsPart()
+    vars: Annotated[dict[f.Word, f.Value], f.OrEmpty] = Field(default_factory=dict)
+    ignore: tuple[IgnorePart, ...] = ()
+
+
+class HostPart(SettingsPart):
+    """One host, or all hosts of a pattern."""
+
+    address: Annotated[
+        f.Address | None, Field(description="IP address or DNS name; else the host's name")
+    ] = None
+    groups: f.Words = ()
+
+
+class ClusterPart(Part):
+    """The cluster's name, and what brings it up."""
+
+    name: f.Word | None = None
+    driver: f.Word | None = None
+    release: f.Release | None = None
+
+
+class InventoryPart(Part):
+    """An inventory of sealboot."""
+
+    version: Annotated[
+        str | None,
+        f.one_of("1"),
+        Field(json_schema_extra={"enum": [1, "1"]}),
+    ] = None
+    cluster: Annotated[ClusterPart, f.OrEmpty] = ClusterPart()
+    artifacts: Annotated[dict[f.Word, f.Texts], f.OrEmpty] = Field(default_factory=dict)
+    defaults: Annotated[SettingsPart, f.OrEmpty] = SettingsPart()
+    groups: Annotated[dict[f.Word, Annotated[SettingsPart, f.OrEmpty]], f.OrEmpty] = Field(
+        default_factory=dict
+    )
+    hosts: Annotated[dict[str, Annotated[HostPart, f.OrEmpty]], f.OrEmpty] = Field(default_factory=dict)
+    options: Annotated[dict[str, Any], f.OrEmpty] = Field(
+        default_factory=dict, description="the driver's own settings"
+    )
+    phases: list[Any] | None = Field(default=None, description="the steps of the driver `phases`")
+
+
+#: The keys whose own keys are the operator's words, so that `x-…` is a word there and no comment.
+NAMING_KEYS = frozenset({"hosts", "groups", "vars", "artifacts", "options", "phases"})
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema (draft 2020-12) of inventories: for editors; the loader checks more."""
+    schema = InventoryPart.model_json_schema(mode="validation")
+    for model in (schema, *schema["$defs"].values()):
+        model["patternProperties"] = {"^x-": {}}
+        for name, setting in model["properties"].items():
+            _tidy(name, setting)
+    schema["required"] = ["version", "cluster", "hosts"]
+    schema["$defs"]["ClusterPart"]["required"] = ["name", "driver"]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "sealboot inventory",
+        **{key: value for key, value in schema.items() if key != "title"},
+    }
+
+
+def _tidy(name: str, setting: dict[str, Any]) -> None:
+    """Fold pydantic's `X or null, default null` into X: what is not said is left out, never null."""
+    setting.pop("default", None)
+    setting.pop("title", None)
+    choices = [choice for choice in setting.pop("anyOf", []) if choice != {"type": "null"}]
+    if "enum" in setting:
+        setting.pop("type", None)
+    elif len(choices) == 1:
+        setting.update(choices[0])
+    elif choices:
+        setting["anyOf"] = choices
+    if name == "groups" and setting.get("type") is None and "anyOf" in setting:
+        setting["description"] = "the groups of the host"
+
+
+def main() -> None:
+    """Write the JSON schema to standard output."""
+    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

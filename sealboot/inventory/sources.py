@@ -1,0 +1,133 @@
+"""Reading inventory files, and laying several of them over each other."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+
+from sealboot.inventory.tree import MAXIMUM_BYTES, Entry, Map, Node, Scalar, parse
+from sealboot.model.diagnostic import Diagnostic, Location
+
+STDIN_NAME = "<stdin>"
+
+#: What a later file may not say again, since a host is defined in one place.
+_DEFINED_ONCE = "hosts"
+_MERGED_KEYS = frozenset({"cluster", "artifacts", "defaults", "groups", "options"})
+
+
+def read_sources(sources: Sequence[str], stdin: bytes | None) -> tuple[Map | None, tuple[Diagnostic, ...]]:
+    """All sources as one tree, the later over the earlier; `None` when one of them cannot be read.
+
+    Findings are SB001 (no such file, not a regular file), those of `parse`,
+    and SB010 for a host that two sources define.
+    """
+    found: list[Diagnostic] = []
+    maps: list[Map] = []
+    for source in sources:
+        data = _read(source, stdin)
+        root = data if isinstance(data, Diagnostic) else parse(data, STDIN_NAME if source == "-" else source)
+        if isinstance(root, Diagnostic):
+            found.append(root)
+        elif isinstance(root, Map):
+            maps.append(root)
+        else:
+            hint = "begin it with `version: 1`; `sealboot init` writes one to start from"
+            found.append(
+                Diagnostic("SB007", "the inventory is not a map of settings", at=root.at, hints=(hint,))
+            )
+    if found or not maps:
+        return None, tuple(found or [_none_given()])
+    merged = maps[0]
+    for later in maps[1:]:
+        merged = _over(merged, later, found)
+    return merged, tuple(found)
+
+
+def _none_given() -> Diagnostic:
+    return Diagnostic(
+        "SB001", "no inventory was named", hints=("name one with `-i FILE`, or run `sealboot init`",)
+    )
+
+
+def _read(source: str, stdin: bytes | None) -> bytes | Diagnostic:
+    if source == "-":
+        if stdin is None:
+            return Diagnostic(
+                "SB001",
+                "there is nothing on standard input",
+                hints=("pipe the inventory in: `… | sealboot -i -`",),
+            )
+        return stdin
+    at = Location(source, 1)
+    try:
+        # O_NONBLOCK: a FIFO without a writer must not hold sealboot up.
+        fd = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        hint = "run `sealboot init` to write a starter inventory, or name yours with `-i FILE`"
+        return Diagnostic("SB001", f"there is no inventory at {source}", at=at, hints=(hint,))
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not a path"
+        return Diagnostic(
+            "SB001", f"{source} cannot be read: {why}", at=at, hints=("check the path and its mode",)
+        )
+    with open(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            hint = "name a file; `-i -` reads standard input"
+            return Diagnostic("SB001", f"{source} is not a regular file", at=at, hints=(hint,))
+        try:
+            return file.read(MAXIMUM_BYTES + 1)
+        except OSError as error:
+            hints = ("check the disk and the mount",)
+            return Diagnostic("SB001", f"{source} cannot be read: {error.strerror}", at=at, hints=hints)
+
+
+def _over(first: Map, later: Map, found: list[Diagnostic]) -> Map:
+    """Top level: maps are merged key by key, hosts are only added, all else is replaced."""
+    entries = dict(first.entries)
+    for key, entry in later.entries.items():
+        before = entries.get(key)
+        if before is None:
+            entries[key] = entry
+        elif key == _DEFINED_ONCE:
+            entries[key] = _hosts(before, entry, found)
+        elif key in _MERGED_KEYS:
+            entries[key] = Entry(entry.at, _deep(before.node, entry.node))
+        else:
+            entries[key] = entry
+    return Map(entries, first.at)
+
+
+def _hosts(first: Entry, later: Entry, found: list[Diagnostic]) -> Entry:
+    if not isinstance(first.node, Map) or not isinstance(later.node, Map):
+        return first if _absent(later.node) else later if _absent(first.node) else Entry(later.at, later.node)
+    entries = dict(first.node.entries)
+    for name, entry in later.node.entries.items():
+        if name in entries:
+            found.append(
+                Diagnostic(
+                    "SB010",
+                    f"the host `{name}` is defined twice",
+                    host=name,
+                    at=entry.at,
+                    evidence=(("first", str(entries[name].at)), ("again", str(entry.at))),
+                    hints=("define a host in one file; put what differs into a group or into `defaults`",),
+                )
+            )
+        else:
+            entries[name] = entry
+    return Entry(first.at, Map(entries, first.node.at))
+
+
+def _absent(node: Node) -> bool:
+    return isinstance(node, Scalar) and not node.text and not node.quoted
+
+
+def _deep(first: Node, later: Node) -> Node:
+    if not isinstance(first, Map) or not isinstance(later, Map):
+        return first if _absent(later) else later
+    entries = dict(first.entries)
+    for key, entry in later.entries.items():
+        before = entries.get(key)
+        entries[key] = Entry(entry.at, _deep(before.node, entry.node)) if before else entry
+    return Map(entries, first.at)
