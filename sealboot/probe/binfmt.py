@@ -61,7 +61,11 @@ def _rule(name: str, lines: tuple[str, ...], seen: Seen) -> Rule | None:
 
 
 def caught(magic: str, mask: str, offset: str = "0") -> Arch | None:
-    """The kind of ELF file that a magic and mask catch; `None` where it is no ELF rule or not only one kind."""
+    """The kind of ELF file that a magic and mask catch; `None` where it is no rule for ELF of one machine.
+
+    A mask may leave class and byte order open, as most kernels do that look at
+    `e_machine` alone: the magic's own then tell which architecture is meant.
+    """
     try:
         wanted = bytes.fromhex(magic.strip())
         bits = bytes.fromhex(mask.strip()) if mask.strip() else b"\xff" * len(wanted)
@@ -69,7 +73,7 @@ def caught(magic: str, mask: str, offset: str = "0") -> Arch | None:
         return None
     if offset not in {"", "0"} or len(wanted) < 20 or len(bits) < 20 or wanted[:4] != b"\x7fELF":
         return None
-    if any(bits[i] != 0xFF for i in (4, 5, 18, 19)) or wanted[4] not in {1, 2} or wanted[5] not in {1, 2}:
+    if any(bits[i] != 0xFF for i in (18, 19)) or wanted[4] not in {1, 2} or wanted[5] not in {1, 2}:
         return None
     endian = "little" if wanted[5] == 1 else "big"
     machine = int.from_bytes(wanted[18:20], "little" if wanted[5] == 1 else "big")

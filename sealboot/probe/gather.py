@@ -46,8 +46,9 @@ async def gather(
 
 def _ended(session: Session, result: Result, timeout: float) -> Diagnostic:
     host = session.host
-    if result.ending == "lost" and session.lost is not None:
-        return session.lost
+    why = result.diagnostic or (session.lost if result.ending == "lost" else None)
+    if why is not None:
+        return why
     if result.ending == "no-shell":
         return Diagnostic(
             "SB205",

@@ -97,6 +97,12 @@ async def test_the_reason_of_a_lost_connection_is_the_sessions_own() -> None:
     assert await gather(Shell(Result("lost", None), why), Wants(), timeout=1) is why
 
 
+async def test_a_reason_in_the_result_comes_first() -> None:
+    why = Diagnostic("SB506", "gone", host="pi01")
+    answer = Result("lost", None, diagnostic=why)
+    assert await gather(Shell(answer, Diagnostic("SB201", "gone")), Wants(), timeout=1) is why
+
+
 async def test_no_shell_is_sb205() -> None:
     found = await gather(Shell(Result("no-shell", None, b"not available\x1b[2J")), Wants(), timeout=1)
     assert isinstance(found, Diagnostic)

@@ -164,6 +164,7 @@ ARM64_MASK = "ffffffffffffff00fffffffffffffffffeffffff"
 def test_the_magic_tells_what_a_rule_catches() -> None:
     assert caught(ARM64_MAGIC, ARM64_MASK) is Arch.ARM64
     assert caught(ARM64_MAGIC, "") is Arch.ARM64
+    assert caught(ARM64_MAGIC, ARM64_MASK[:8] + "0000" + ARM64_MASK[12:]) is Arch.ARM64
     assert caught(ARM64_MAGIC, ARM64_MASK[:-4] + "00ff") is None
     assert caught(ARM64_MAGIC, ARM64_MASK, "2") is None
     assert caught("4d5a", "ffff") is None
