@@ -17,8 +17,8 @@ from sealboot.model.plan import Step
 from sealboot.model.secret import Redactor, Secret
 from sealboot.transport.base import Result, Session
 
-#: lost: the connection broke while the step ran, so nobody knows (yet).
-StepResult: TypeAlias = Literal["changed", "same", "failed", "lost"]
+#: lost: the connection broke while the step ran, so nobody knows yet. unknown: nobody can know.
+StepResult: TypeAlias = Literal["changed", "same", "failed", "lost", "unknown"]
 
 _PLACE = re.compile(r"\{\{ *secret\.([A-Za-z0-9_.-]+) *\}\}")
 
@@ -120,7 +120,9 @@ class Work:
     ) -> StepEnd:
         """The end of a step whose script did not succeed: lost, out of time (SB507) or failed (SB501)."""
         if result.ending == "lost":
-            return StepEnd("lost", self.session.lost, sent)
+            return StepEnd("lost", result.diagnostic or self.session.lost, sent)
+        if result.diagnostic is not None:
+            return StepEnd("failed", result.diagnostic, sent)
         if result.ending == "timeout":
             late = Diagnostic(
                 "SB507",

@@ -39,6 +39,8 @@ def ending_words(result: Result) -> str:
             return f"no end within {result.seconds:.0f} s"
         case "overflow":
             return "it wrote more output than is read"
+        case "no-become":
+            return "the become user could not be reached"
         case _:
             return "the account gives no shell"
 
@@ -55,7 +57,13 @@ def quotes(result: Result) -> tuple[tuple[str, str], ...]:
 
 
 def unanswered(host: str, what: str, result: Result) -> Diagnostic:
-    """A host did not get to the end of something the engine asked (SB507 for a deadline, else SB501)."""
+    """A host did not get to the end of something the engine asked.
+
+    The session's own finding where it has one (lost, no shell, no become),
+    SB507 for a deadline, else SB501.
+    """
+    if result.diagnostic is not None:
+        return result.diagnostic
     code = "SB507" if result.ending == "timeout" else "SB501"
     return Diagnostic(
         code,

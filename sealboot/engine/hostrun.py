@@ -41,6 +41,7 @@ class HostRun:
         self._sent = 0
         self._begun = shared.bus.now
         self._running: Step | None = None
+        self._unproven = False  # the connection was lost while a step changed the host
         self._fresh = _NOTHING
 
     @property
@@ -172,7 +173,8 @@ class HostRun:
                 break
             held = await reconnected(self._shared, self.work, self.adopted)
             if isinstance(held, Diagnostic):
-                return StepEnd("lost", held if not acting else unknown(self.work.host, step, held), end.sent)
+                self._unproven = acting
+                return StepEnd("lost", unknown(self.work.host, step, held) if acting else held, end.sent)
             self.hold = held
             self._fresh = _NOTHING
             reboot = await rebooted(self.work)
@@ -183,8 +185,11 @@ class HostRun:
             else:
                 end, acting = await self._once(step, forced=forced)
             end = StepEnd(end.result, end.diagnostic, end.sent + sent)
-        if end.result == "lost" and acting:
-            return StepEnd("lost", unknown(self.work.host, step, end.diagnostic), end.sent)
+        if end.result == "lost":
+            self._unproven = acting
+            told = unknown(self.work.host, step, end.diagnostic) if acting else end.diagnostic
+            return StepEnd("lost", told, end.sent)
+        self._unproven = end.result == "unknown"
         if end.result in {"changed", "failed"} and not _reads(step):
             failed = await self._mark(step.id, "done" if end.result == "changed" else "failed")
             if failed is not None and end.result == "changed":
@@ -230,8 +235,6 @@ class HostRun:
         self._sent += end.sent
         result: Literal["changed", "same", "failed", "unknown"]
         result = "unknown" if end.result == "lost" else end.result
-        if end.diagnostic is not None and end.diagnostic.code == "SB506":
-            result = "unknown"
         if result == "changed":
             self._acted.add(step.id)
             self._changed += 1
@@ -251,8 +254,8 @@ class HostRun:
         if result == "failed":
             self.end(HostOutcome.FAILED, end.diagnostic)
         elif result == "unknown":
-            known = end.diagnostic is not None and end.diagnostic.code != "SB506" and not self._changed
-            self.end(HostOutcome.UNREACHABLE if known else HostOutcome.UNKNOWN, end.diagnostic)
+            untouched = not (self._unproven or self._changed)
+            self.end(HostOutcome.UNREACHABLE if untouched else HostOutcome.UNKNOWN, end.diagnostic)
 
 
 def _reads(step: Step) -> bool:

@@ -85,7 +85,7 @@ async def read(session: Session, paths: NodePaths) -> History | Diagnostic:
         _READ, args=(paths.journal, str(READ_LIMIT)), become=True, timeout=WRITE_TIMEOUT, limit=2 * READ_LIMIT
     )
     if not result.ok:
-        return session.lost or unanswered(session.host, "reading its journal", result)
+        return unanswered(session.host, "reading its journal", result)
     entries = [entry for line in result.text.splitlines() if (entry := _entry(line)) is not None]
     ends = [n for n, entry in enumerate(entries) if entry.mark == "finished"]
     return History(tuple(entries[ends[-1] + 1 :] if ends else entries))
@@ -98,7 +98,7 @@ async def write(session: Session, paths: NodePaths, entry: Entry) -> Diagnostic 
     result = await session.run(script, args=(paths.journal, line), become=True, timeout=WRITE_TIMEOUT)
     if result.ok:
         return None
-    return session.lost or unanswered(session.host, "writing its journal", result)
+    return unanswered(session.host, "writing its journal", result)
 
 
 def resumed(host: str, entry: Entry) -> Diagnostic:

@@ -170,8 +170,8 @@ def busy(host: str, holder: Holder) -> Diagnostic:
 
 
 def _not_lockable(session: Session, result: Result) -> Diagnostic:
-    if session.lost is not None:
-        return session.lost
+    if result.diagnostic is not None:
+        return result.diagnostic
     return Diagnostic(
         "SB516",
         f"the lock on {session.host} cannot be used: {ending_words(result)}",

@@ -11,7 +11,7 @@ from sealboot.engine.failures import unanswered
 from sealboot.engine.shell import PRELUDE, NodePaths, nonce, quoted
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.plan import Check, FileIs, Observation, PathExists, ServiceIs, Step, Succeeds
-from sealboot.transport.base import Result, Session
+from sealboot.transport.base import Session
 
 #: Seconds for a round of checks beyond what its scripts ask for themselves: hashing large files takes time.
 BASE_TIMEOUT = 120.0
@@ -106,7 +106,7 @@ async def ask(
     patience = BASE_TIMEOUT + sum(c.timeout for c in checks if isinstance(c, Succeeds))
     result = await session.run(script, become=become, timeout=patience)
     if not result.ok:
-        return not_answered(session, result)
+        return unanswered(session.host, "its checks", result)
     return parse_answers(result.text, token, len(checks))
 
 
@@ -153,13 +153,6 @@ def _state(word: str) -> Literal["same", "absent", "differs", "unknown"]:
             return word
         case _:
             return "unknown"
-
-
-def not_answered(session: Session, result: Result) -> Diagnostic:
-    """Why a round of checks has no answers."""
-    if session.lost is not None:
-        return session.lost
-    return unanswered(session.host, "its checks", result)
 
 
 def _become(step: Step, check: Check) -> bool:

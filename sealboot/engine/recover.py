@@ -56,7 +56,7 @@ async def resume(work: Work, step: Step) -> StepEnd:
     """Find out how a step ended whose connection was lost, and do it again where that is safe.
 
     Its check holds: done. It may be repeated: once more. A detached step that
-    still runs: adopted. Else SB506, and the result is `lost`.
+    still runs: adopted. Else SB506, and the result is `unknown`.
     """
     seen = await holds(work, step)
     if isinstance(seen, StepEnd):
@@ -70,7 +70,7 @@ async def resume(work: Work, step: Step) -> StepEnd:
             return await act_and_prove(work, step)
     if may_repeat(step):
         return await act_and_prove(work, step)
-    return StepEnd("failed", unknown(work.host, step, None))
+    return StepEnd("unknown", unknown(work.host, step, None))
 
 
 def unknown(host: str, step: Step, cause: Diagnostic | None, *, reboot: bool = False) -> Diagnostic:

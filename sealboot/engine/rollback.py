@@ -87,8 +87,8 @@ async def rollback(
     if result.ok and len(words) >= 2:
         mode = words[2] if len(words) > 2 else ""
         return Rollback(session.host, path, words[0], words[1], mode)
-    if session.lost is not None:
-        return session.lost
+    if result.diagnostic is not None:
+        return result.diagnostic
     why = ending_words(result)
     if result.ending == "exited" and result.exit_status is not None:
         why = _REASONS.get(result.exit_status, why)

@@ -29,11 +29,16 @@ sb_listens() {
   done | grep -q y
 }
 sb_local() { case $1 in localhost|127.*|::1|0.0.0.0|::) return 0;; esac; return 1; }
+sb_nc() {
+  # The small busybox has no -z; it runs a program once it is connected.
+  sb_within 5 $1 -z -w 2 "$2" "$3" </dev/null >/dev/null 2>&1 ||
+    sb_within 5 $1 -w 2 "$2" "$3" -e true </dev/null >/dev/null 2>&1
+}
 sb_tcp() {
   if sb_has bash; then sb_within 5 bash -c 'exec 3<>"/dev/tcp/$1/$2"' bash "$1" "$2" 2>/dev/null
   elif sb_has python3; then sb_within 5 python3 -c 'import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 4).close()' "$1" "$2" 2>/dev/null
-  elif sb_has nc; then sb_within 5 nc -w 2 "$1" "$2" </dev/null >/dev/null 2>&1
-  elif sb_applet nc; then sb_within 5 busybox nc -w 2 "$1" "$2" </dev/null >/dev/null 2>&1
+  elif sb_has nc; then sb_nc nc "$1" "$2"
+  elif sb_applet nc; then sb_nc 'busybox nc' "$1" "$2"
   elif sb_has curl; then
     case $1 in *:*) sb_u="telnet://[$1]:$2";; *) sb_u="telnet://$1:$2";; esac
     sb_within 5 curl -s --connect-timeout 4 --max-time 4 "$sb_u" </dev/null >/dev/null 2>&1

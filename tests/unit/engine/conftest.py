@@ -27,8 +27,6 @@ from sealboot.model.report import ApplyReport
 from sealboot.model.secret import Redactor, Secret
 from sealboot.transport.base import OUTPUT_LIMIT, Hold, Progress, PutResult, Result, Session
 
-LOST = Result("lost", None)
-
 
 class ShHold:
     """A held script; `release` closes its stdin."""
@@ -65,10 +63,13 @@ class ShSession:
     shell: tuple[str, ...] = ("/bin/sh",)
 
     def drop(self, why: str = "the network went away") -> None:
-        self.lost = Diagnostic("SB201", why, host=self.host)
+        self.lost = Diagnostic("SB506", why, host=self.host)
         for hold in self.holds:
             if hold.process.stdin is not None:
                 hold.process.stdin.close()
+
+    def gone(self) -> Result:
+        return Result("lost", None, diagnostic=self.lost)
 
     async def run(
         self,
@@ -84,7 +85,7 @@ class ShSession:
         self.calls += 1
         self.scripts.append(script)
         if self.lost is not None:
-            return LOST
+            return self.gone()
         if self.hang is not None:
             await self.hang.wait()
         instead = self.before(self.calls, script)
@@ -114,7 +115,7 @@ class ShSession:
                 await process.wait()
         self.after(self.calls, script)
         if self.lost is not None:
-            return LOST
+            return self.gone()
         return Result("exited", process.returncode, out[:limit], err[:limit])
 
     async def put(
@@ -128,7 +129,7 @@ class ShSession:
         progress: Progress | None = None,
     ) -> PutResult:
         self.calls += 1
-        instead = self.before(self.calls, f"put {dest}") if self.lost is None else LOST
+        instead = self.before(self.calls, f"put {dest}") if self.lost is None else self.gone()
         if instead is not None:
             return PutResult(instead, "", 0)
         data = source if isinstance(source, bytes) else source.read_bytes()
@@ -148,7 +149,7 @@ class ShSession:
             progress(len(data))
         self.after(self.calls, f"put {dest}")
         if self.lost is not None:
-            return PutResult(LOST, "", len(data))
+            return PutResult(self.gone(), "", len(data))
         return PutResult(Result("exited", 0), hashlib.sha256(arrived).hexdigest(), len(data))
 
     async def hold(
@@ -156,7 +157,7 @@ class ShSession:
     ) -> Hold | Result:
         self.calls += 1
         if self.lost is not None:
-            return LOST
+            return self.gone()
         process = await asyncio.create_subprocess_exec(
             *self.shell,
             "-c",
@@ -319,17 +320,21 @@ def work_of() -> Callable[[Node], Work]:
 
 _SYSTEMCTL = """#!/bin/sh
 echo "$*" >>"$D/log"
-verb=; name=
+verb=; name=; want=
 while [ $# -gt 0 ]; do
-  case $1 in -p) shift;; -*) ;; *) [ -n "$verb" ] && name=$1 || verb=$1;; esac
+  case $1 in -p) want="$want $2"; shift;; -*) ;; *) [ -n "$verb" ] && name=$1 || verb=$1;; esac
   shift
 done
 f=$D/$name
 case $verb in
   show)
-    if [ -e "$f.unit" ]; then echo LoadState=loaded; else echo LoadState=not-found; fi
-    echo "ActiveState=$(cat "$f.active" 2>/dev/null || echo inactive)"
-    echo "UnitFileState=$(cat "$f.enabled" 2>/dev/null || echo disabled)";;
+    for p in $want; do
+      case $p in
+        LoadState) if [ -e "$f.unit" ]; then echo LoadState=loaded; else echo LoadState=not-found; fi;;
+        ActiveState) echo "ActiveState=$(cat "$f.active" 2>/dev/null || echo inactive)";;
+        UnitFileState) echo "UnitFileState=$(cat "$f.enabled" 2>/dev/null || echo disabled)";;
+      esac
+    done;;
   start|restart)
     [ -e "$f.broken" ] && { echo "Job for $name failed." >&2; echo failed >"$f.active"; exit 1; }
     echo active >"$f.active";;

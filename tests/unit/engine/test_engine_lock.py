@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ OTHER = Claim("run2", "eve@lap, pid 9", "apply")
 
 
 @pytest.fixture(params=["flock", "busybox", "link"])
-async def host(node: Any, request: pytest.FixtureRequest) -> AsyncIterator[Any]:
+def host(node: Any, request: pytest.FixtureRequest) -> Any:
     """A node with util-linux's flock, with busybox's, and with none."""
     if request.param != "flock":
         folder = node.root / "bin"
@@ -35,7 +34,7 @@ async def host(node: Any, request: pytest.FixtureRequest) -> AsyncIterator[Any]:
                 pytest.skip(f"{name} is not on this machine")
             (folder / name).symlink_to(found)
         node.session.path = str(folder)
-    yield node
+    return node
 
 
 async def test_one_holds_and_the_other_is_told_who(host: Any, claim: Claim) -> None:
@@ -107,7 +106,7 @@ async def test_a_detached_job_keeps_the_host_busy_but_not_for_its_own_plan(
     work = work_of(host)
     work.claim = claim.text
     waiting = asyncio.create_task(run_detached(work, step, ""))
-    while await job_state(work, step) != "running":
+    while await job_state(work, step) != "running":  # noqa: ASYNC110 (another process decides)
         await asyncio.sleep(0.02)
     refused = await take(host.fresh(), host.paths, OTHER)
     assert isinstance(refused, Holder)
