@@ -14,8 +14,8 @@ run
 deny
     x86 ELF files go to a text file. The kernel's own ELF loader would run
     them on the lab's real processor; with the rule execve answers ENOEXEC, as
-    on the real machine. The emulator itself is an x86 ELF: it is a copy whose
-    byte `e_ident[15]` (padding) is 1, which the rule does not match.
+    on the real machine. The emulator itself is an x86 ELF: it is a copy with a
+    mark in the padding of its header, which the rule does not match.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from pathlib import Path
 
 from sealboot.model.arch import Endian
 
-#: e_ident[EI_NIDENT - 1]: the last padding byte of the ELF identification.
-_MARK = 15
+#: e_ident[EI_NIDENT - 1], the last padding byte of the ELF identification, and the bit that marks
+#: the lab's emulators there. No linker writes it, and no sample of the tests has it.
+_MARK, _MARKED = 15, 0x80
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,30 +55,76 @@ _X86_64 = Emulated("x86_64", 64, little=True, machine=62)
 _I386 = Emulated("i386", 32, little=True, machine=3)
 
 
-def _escaped(raw: bytes) -> str:
+def _escaped(raw: bytearray) -> str:
     return "".join(f"\\x{byte:02x}" for byte in raw)
 
 
-def _rule(name: str, elf: Emulated, interpreter: Path, flags: str) -> str:
-    order: Endian = "little" if elf.little else "big"
-    ident = b"\x7fELF" + bytes([elf.bits // 32, 1 if elf.little else 2, 1]) + bytes(9)
-    magic = ident + (2).to_bytes(2, order) + elf.machine.to_bytes(2, order)
-    # e_ident[7] (OS ABI) is free; 0xfffe in e_type admits ET_EXEC and ET_DYN.
-    mask = b"\xff" * 7 + b"\x00" + b"\xff" * 8 + (0xFFFE).to_bytes(2, order) + b"\xff\xff"
-    return f":{name}:M::{_escaped(magic)}:{_escaped(mask)}:{interpreter}:{flags}"
+@dataclass(slots=True)
+class _Pattern:
+    """Bytes of an ELF header and which of their bits count."""
+
+    magic: bytearray
+    mask: bytearray
+
+    @classmethod
+    def of(cls, elf: Emulated, *, lenient: bool = False) -> _Pattern:
+        """Executables and shared objects for one machine.
+
+        `lenient` looks as most kernels do, at e_machine alone: the class and
+        the byte order that the identification names are ignored.
+        """
+        order: Endian = "little" if elf.little else "big"
+        ident = b"\x7fELF" + bytes([elf.bits // 32, 1 if elf.little else 2, 1]) + bytes(9)
+        # e_ident[7] (OS ABI) is free; 0xfffe in e_type admits ET_EXEC and ET_DYN.
+        strict = b"\xff" * 7 + b"\x00" + b"\xff" * 8
+        mask = strict if not lenient else b"\xff" * 4 + bytes(12)
+        return cls(
+            bytearray(ident + (2).to_bytes(2, order) + elf.machine.to_bytes(2, order)),
+            bytearray(mask + (0xFFFE).to_bytes(2, order) + b"\xff\xff"),
+        )
+
+    def but_not_marked(self) -> _Pattern:
+        """The same, except files that carry the mark."""
+        self.mask[_MARK] |= _MARKED
+        return self
+
+    def with_flags(self, offset: int, value: int) -> _Pattern:
+        """The same, with one more byte of the header given."""
+        padding = bytes(offset - len(self.magic))
+        self.magic += padding + bytes([value])
+        self.mask += padding + b"\xff"
+        return self
+
+    def rule(self, name: str, interpreter: Path, flags: str) -> str:
+        """What to write to `register`."""
+        return f":{name}:M::{_escaped(self.magic)}:{_escaped(self.mask)}:{interpreter}:{flags}"
+
+
+def _run(name: str, rule: str, path: Path, *, lenient: bool) -> str:
+    pattern = _Pattern.of(EMULATED[name], lenient=lenient)
+    if name == "armhf" and lenient:
+        # An arm64 kernel takes only files of the new ABI (EABI 5), and it has no other half.
+        pattern = _Pattern.of(EMULATED[name]).with_flags(39, 5)
+    return pattern.rule(rule, path, "POCF")
 
 
 def foreign(emulators: Mapping[str, Path], refuser: Path) -> list[str]:
-    """What to write to `register` for a node that is to be a machine of another architecture."""
-    run = [_rule(f"lab-{name}", EMULATED[name], path, "POCF") for name, path in emulators.items()]
-    # The refusals match only files that no `run` rule matches, so the order does not matter.
-    return [*run, _rule("no-x86-64", _X86_64, refuser, "F"), _rule("no-i386", _I386, refuser, "F")]
+    """What to write to `register`, line by line, for a node that is to be a machine of another architecture.
+
+    All are lenient: a kernel looks at e_machine, and so does the x86 kernel
+    below, which would run an x86 file whatever class its header names.
+    """
+    refuse = [
+        _Pattern.of(elf, lenient=True).but_not_marked().rule(f"no-{elf.qemu}", refuser, "F")
+        for elf in (_X86_64, _I386)
+    ]
+    return [*refuse, *(_run(name, f"lab-{name}", path, lenient=True) for name, path in emulators.items())]
 
 
 def emulating(emulators: Mapping[str, Path]) -> list[str]:
     """The same for a node that stays x86 and emulates others, as `qemu-user-static` sets a machine up."""
     return [
-        _rule(f"qemu-{EMULATED[name].qemu}", EMULATED[name], path, "POCF") for name, path in emulators.items()
+        _run(name, f"qemu-{EMULATED[name].qemu}", path, lenient=False) for name, path in emulators.items()
     ]
 
 
@@ -86,5 +133,5 @@ def marked_emulator(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
     with target.open("r+b") as handle:
         handle.seek(_MARK)
-        handle.write(b"\x01")
+        handle.write(bytes([_MARKED]))
     target.chmod(0o755)

@@ -1,6 +1,7 @@
 """What a machine of another architecture shows in /proc, so that an emulated node shows the same.
 
-qemu-user answers uname but passes most of /proc through from the real kernel.
+qemu-user answers uname but passes most of /proc through from the real kernel;
+the binfmt_misc rules, which no real board has, would show as well.
 The texts are what the virtual machines of the slow tier print.
 """
 
@@ -22,7 +23,7 @@ CPU revision\t: 0
 processor\t: 0
 model name\t: ARMv7 Processor rev 0 (v7l)
 BogoMIPS\t: 125.00
-Features\t: half thumb fastmult vfp edsp thumbee neon vfpv3 tls vfpv4 idiva idivt vfpd32 lpae evtstrm 
+Features\t: half thumb fastmult vfp edsp thumbee neon vfpv3 tls vfpv4 idiva idivt vfpd32 lpae evtstrm
 CPU implementer\t: 0x41
 CPU architecture: 7
 CPU variant\t: 0x4
@@ -48,7 +49,7 @@ vendor_id       : IBM/S390
 # processors    : 1
 bogomips per cpu: 13370.00
 max thread id   : 0
-features\t: esan3 zarch stfle msa ldisp eimm etf3eh highgprs vx vxe vxe2 
+features\t: esan3 zarch stfle msa ldisp eimm etf3eh highgprs vx vxe vxe2
 processor 0: version = 00,  identification = 000000,  machine = 8561
 
 cpu number      : 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import io
-import re
 import signal
 import tarfile
 from collections.abc import Mapping
@@ -15,27 +14,32 @@ from labkit.launcher import REFUSED, launcher
 from labkit.machines import Node
 
 _SCRIPT = """
-set -u
 d=$(mktemp -d /tmp/oracle.XXXXXX) && cd "$d" && tar xf - || exit 1
+exec 2>/dev/null
 for f in s*; do
-  ( exec 2>/dev/null; timeout 10 ./launch "./$f" </dev/null >out; echo "$f $? $(head -c 200 out | od -An -v -tx1 | tr -d ' \\n')" )
+  timeout 10 ./launch "./$f" </dev/null >"$f.out" 2>"$f.err"; echo $? >"$f.code"
 done
-cd / && rm -rf "$d"
+tar cf - *.out *.err *.code && cd / && rm -rf "$d"
 """
-_LINE = re.compile(r"s(\d+) (\d+) ?([0-9a-f]*)")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How one execve ended: the exit code that the launcher or the program left, and the program's output."""
+    """How one execve ended: the exit code that the launcher or the program left, and what it wrote."""
 
     code: int
     output: bytes
+    errors: bytes = b""
 
     @property
     def ran(self) -> bool:
         """Whether the program itself had its say: it ended by itself, not by a refusal or a fatal signal."""
         return self.code < REFUSED
+
+    @property
+    def emulator_refused(self) -> bool:
+        """Whether the kernel accepted the file and qemu-user's own loader then did not."""
+        return b"Invalid ELF image for this architecture" in self.errors
 
     @property
     def text(self) -> str:
@@ -58,6 +62,16 @@ def ask(lab: Lab, node: Node, files: Mapping[str, bytes]) -> dict[str, Answer]:
             entry.size, entry.mode = len(content), 0o755
             archive.addfile(entry, io.BytesIO(content))
     done = lab.ssh(node, _SCRIPT, stdin=packed.getvalue(), limit=110)
-    found = {int(m[1]): Answer(int(m[2]), bytes.fromhex(m[3])) for m in _LINE.finditer(done.stdout.decode())}
-    assert len(found) == len(files), (node.name, done.stdout[-500:], done.stderr[-500:])
-    return {name: found[number] for number, name in enumerate(files)}
+    if done.returncode:
+        raise RuntimeError(f"{node.name}: {done.stderr.decode(errors='replace')[-500:]}")
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        parts = {m.name: _content(archive, m) for m in archive.getmembers()}
+    return {
+        name: Answer(int(parts[f"s{n}.code"]), parts[f"s{n}.out"], parts[f"s{n}.err"])
+        for n, name in enumerate(files)
+    }
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    part = archive.extractfile(member)
+    return part.read() if part else b""

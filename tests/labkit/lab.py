@@ -9,8 +9,9 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 from labkit import inventories, keys, listings, nodes, vm
 from labkit.apt import LabUnavailableError
@@ -21,6 +22,15 @@ from labkit.machines import Node, Order
 NODE_LIMIT = 30.0
 SYSTEMD_LIMIT = 60.0
 VM_LIMIT = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An open shell on a machine, through the OpenSSH client."""
+
+    stdin: IO[bytes]
+    stdout: IO[bytes]
+    wait: Callable[[float], int]
 
 
 class Lab:
@@ -162,13 +172,37 @@ class Lab:
         self, node: Node, command: str, stdin: bytes = b"", limit: float = 60
     ) -> subprocess.CompletedProcess[bytes]:
         """Run a command on `node` with the OpenSSH client: a second opinion, independent of sealboot."""
-        known = self.folder / "known_hosts"
-        self.known_hosts(known, [*self._up, node])
-        options = ("BatchMode=yes", f"UserKnownHostsFile={known}", "GlobalKnownHostsFile=/dev/null")
-        argv = ["ssh", "-F", "none", *(word for option in options for word in ("-o", option))]
-        argv += ["-i", str(node.key_file), "-p", str(node.port), f"{node.user}@{node.address}", command]
+        argv = [*self._client(node), command]
         with self.entered():
             return subprocess.run(argv, input=stdin, capture_output=True, timeout=limit, check=False)
+
+    @contextlib.contextmanager
+    def held(self, node: Node) -> Iterator[Held]:
+        """A shell on `node` that stays open: commands go in, lines come out."""
+        with self.entered():
+            process = subprocess.Popen(
+                [*self._client(node), "exec sh -s"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+        assert process.stdin
+        assert process.stdout
+        held = Held(process.stdin, process.stdout, process.wait)
+        try:
+            held.stdin.write(b"echo ready\n")
+            held.stdin.flush()
+            assert held.stdout.readline() == b"ready\n"
+            yield held
+        finally:
+            process.kill()
+            process.communicate()
+
+    def _client(self, node: Node) -> list[str]:
+        known = self.known_hosts(self.folder / f"{node.name}.known", [node])
+        options = ("BatchMode=yes", f"UserKnownHostsFile={known}", "GlobalKnownHostsFile=/dev/null")
+        argv = ["ssh", "-F", "none", *(word for option in options for word in ("-o", option))]
+        return [*argv, "-i", str(node.key_file), "-p", str(node.port), f"{node.user}@{node.address}"]
 
     def known_hosts(self, path: Path, machines: Sequence[Node]) -> Path:
         """Write a known_hosts file that trusts `machines`."""

@@ -19,8 +19,8 @@ class Kind:
 
     `debian` is Debian's name of the architecture whose packages make the root;
     `uname` is what `uname -m` says there. `vm` kinds boot a kernel of their own.
-    A disguised node looks like real hardware; one that is not shows its
-    emulator's rules, as a container on a build machine does.
+    A node of another architecture than the lab's machine is emulated, and shows
+    nothing of that: see `binfmt` and `disguise`.
     """
 
     arch: Arch
@@ -30,7 +30,6 @@ class Kind:
     server: Server
     personality: int = 0
     emulates: tuple[str, ...] = ()  # through binfmt_misc rules that the node shows
-    disguised: bool = False  # an emulated node that shows nothing of the real processor
     vm: bool = False
     slow: bool = False
 
@@ -43,13 +42,13 @@ KINDS: dict[str, Kind] = {
     "i686": Kind(Arch.AMD64, "amd64", "i686", "debian", "openssh", personality=syscalls.PER_LINUX32),
     # What installing qemu-user-static makes of a machine.
     "amd64-emulating": Kind(Arch.AMD64, "amd64", "x86_64", "minimal", "dropbear", emulates=("arm64",)),
-    "arm64": Kind(Arch.ARM64, "arm64", "aarch64", "minimal", "dropbear", disguised=True),
+    "arm64": Kind(Arch.ARM64, "arm64", "aarch64", "minimal", "dropbear"),
     "arm64-openssh": Kind(Arch.ARM64, "arm64", "aarch64", "debian", "openssh"),
-    "arm64-systemd": Kind(Arch.ARM64, "arm64", "aarch64", "debian", "systemd", disguised=True),
-    "riscv64": Kind(Arch.RISCV64, "riscv64", "riscv64", "minimal", "dropbear", disguised=True),
-    "s390x": Kind(Arch.S390X, "s390x", "s390x", "minimal", "dropbear", disguised=True),
-    "armhf": Kind(Arch.ARM, "armhf", "armv7l", "minimal", "dropbear", disguised=True, slow=True),
-    "ppc64el": Kind(Arch.PPC64LE, "ppc64el", "ppc64le", "minimal", "dropbear", disguised=True, slow=True),
+    "arm64-systemd": Kind(Arch.ARM64, "arm64", "aarch64", "debian", "systemd"),
+    "riscv64": Kind(Arch.RISCV64, "riscv64", "riscv64", "minimal", "dropbear"),
+    "s390x": Kind(Arch.S390X, "s390x", "s390x", "minimal", "dropbear"),
+    "armhf": Kind(Arch.ARM, "armhf", "armv7l", "minimal", "dropbear", slow=True),
+    "ppc64el": Kind(Arch.PPC64LE, "ppc64el", "ppc64le", "minimal", "dropbear", slow=True),
     "arm64-vm": Kind(Arch.ARM64, "arm64", "aarch64", "minimal", "dropbear", vm=True),
     "amd64-vm": Kind(Arch.AMD64, "amd64", "x86_64", "minimal", "dropbear", vm=True, slow=True),
     "armhf-vm": Kind(Arch.ARM, "armhf", "armv7l", "minimal", "dropbear", vm=True, slow=True),

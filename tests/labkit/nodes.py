@@ -23,6 +23,8 @@ from labkit.nodeinit import Spec
 from labkit.roots import root
 
 _TESTS = Path(__file__).resolve().parents[1]
+#: Raise when emulators are marked in another way.
+_MARK = 2
 #: The whole range of ids that Debian uses; the map is the identity.
 _ID_MAP = "0 0 65536\n"
 
@@ -74,7 +76,7 @@ def _installed(debian: str) -> Path:
 def _emulator(debian: str) -> Path:
     source = _installed(debian)
     facts = source.stat()
-    digest = key(facts.st_size, facts.st_mtime_ns)
+    digest = key(_MARK, facts.st_size, facts.st_mtime_ns)
     return made(
         CACHE / "emulators" / f"{source.name}-{digest}", lambda part: binfmt.marked_emulator(source, part)
     )
@@ -111,7 +113,7 @@ class Starter:
             address=order.address,
             gateway=GATEWAY,
             rules=rules,
-            masks=masks(kind.debian, kind.uname) if kind.disguised else {},
+            masks=masks(kind.debian, kind.uname) if kind.debian in binfmt.EMULATED else {},
             personality=kind.personality,
             cgroup=_make_cgroup(order.name) if kind.server == "systemd" else "",
         )
