@@ -70,7 +70,8 @@ class Desk:
     @property
     def timeout(self) -> float:
         """Seconds: the operator's, or what the kind of step has by default."""
-        return self.part.timeout or TIMEOUTS.get(self.part.action, _DEFAULT_TIMEOUT)
+        waiting = self.part.wait.timeout if self.part.wait else None
+        return self.part.timeout or waiting or TIMEOUTS.get(self.part.action, _DEFAULT_TIMEOUT)
 
     @property
     def after(self) -> tuple[str, ...]:

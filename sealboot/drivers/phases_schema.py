@@ -132,6 +132,7 @@ class WaitPart(Part):
     service: Text | None = None
     status: Annotated[int, Field(ge=100, le=599)] | None = None
     interval: Seconds = 1.0
+    timeout: Seconds | None = None  # the same as the step's own
 
     @model_validator(mode="after")
     def _one(self) -> WaitPart:
@@ -204,6 +205,8 @@ class StepPart(Part):
         if len(given) != 1:
             listed = ", ".join(f"`{key}`" for key in ACTIONS)
             raise ValueError(f"a step does exactly one of {listed}; this one has {len(given)}")
+        if self.wait is not None and self.wait.timeout is not None and self.timeout is not None:
+            raise ValueError("give `timeout` once: in the step or in its `wait`")
         if self.run is None and (self.unless or self.creates):
             raise ValueError("`unless` and `creates` belong to `run`; other steps know themselves")
         return self

@@ -51,11 +51,12 @@ def save(plan: Plan, path: Path) -> Diagnostic | None:
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: text that is no Unicode
         if temporary is not None:
             with contextlib.suppress(OSError):
                 Path(temporary).unlink()
-        return Diagnostic("SB611", f"the plan cannot be written to {path}: {error.strerror or error}")
+        why = error.strerror if isinstance(error, OSError) else type(error).__name__
+        return Diagnostic("SB611", f"the plan cannot be written to {path}: {why}")
     return None
 
 

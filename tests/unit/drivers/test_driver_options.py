@@ -150,6 +150,8 @@ def test_the_operators_own_keys_are_left_out() -> None:
         ({"phases": [phase({"wait": {}})]}, "exactly one of"),
         ({"phases": [phase({"wait": {"tcp": "a:1", "file": "/x"}})]}, "exactly one of"),
         ({"phases": [phase({"wait": {"tcp": "a:1", "status": "200"}})]}, "belongs to `http`"),
+        ({"phases": [phase({"run": "half a pair: \ud800"})]}, "unicode"),
+        ({"phases": [phase({"wait": {"tcp": "a:1", "timeout": "1s"}, "timeout": "1s"})]}, "`timeout` once"),
         ({"phases": [phase({"capture": {"run": "x", "into": "t", "pattern": "("}})]}, "no regular expression"),
         ({"phases": [phase({"capture": {"run": "x", "into": "1t"}})]}, "into"),
         ({"phases": [phase({"run": "x", "timeout": "soon"})]}, "duration"),

@@ -159,7 +159,7 @@ def test_waits() -> None:
             "steps": [
                 {"wait": {"tcp": "{{ host.url_host }}:80"}, "timeout": "9s"},
                 {"wait": {"run": "true", "interval": "100ms"}, "become": "false"},
-                {"wait": {"http": "http://x/", "status": "204"}},
+                {"wait": {"http": "http://x/", "status": "204", "timeout": "7s"}},
                 {"wait": {"file": "/run/x"}},
                 {"wait": {"service": "x"}},
             ],
@@ -173,6 +173,7 @@ def test_waits() -> None:
         ("file", "/run/x"),
         ("service", "x"),
     ]
+    assert (found[2].timeout, found[3].timeout) == (7.0, 300.0)
     assert (found[0].timeout, found[1].interval, found[1].become, found[2].status) == (9.0, 0.1, False, 204)
 
 

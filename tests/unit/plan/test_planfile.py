@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.plan import (
@@ -93,6 +95,20 @@ def test_a_plan_that_cannot_be_written_is_a_finding(tmp_path: Path) -> None:
     assert found is not None
     assert found.code == "SB611"
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+def test_text_that_is_no_unicode_is_a_finding(tmp_path: Path) -> None:
+    found = save(replace(plan(), cluster="a\ud800"), tmp_path / "p")
+    assert found is not None
+    assert found.code == "SB611"
+    assert list(tmp_path.iterdir()) == []
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])), st.integers(0, 0o777), st.floats(0.1, 1e6))
+def test_any_text_survives(text: str, mode: int, timeout: float) -> None:
+    step = WriteFile(id=text, host=text, title=text, dest=text, content=text, mode=mode, timeout=timeout)
+    made = replace(plan(), waves=(PlannedWave("w", text, (PlannedStep(step, Action.CREATE, text),)),))
+    assert loads(dumps(made), Path("p")) == made
 
 
 def _changed(**values: Any) -> bytes:
