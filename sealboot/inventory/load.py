@@ -13,7 +13,7 @@ from sealboot.inventory.resolve import HostResolver, cluster_findings, written_k
 from sealboot.inventory.roles import DriverRoles
 from sealboot.inventory.schema import InventoryPart
 from sealboot.inventory.sources import STDIN_NAME, read_sources
-from sealboot.inventory.tree import Entry, Map, places, plain
+from sealboot.inventory.tree import Entry, Map, places
 from sealboot.inventory.validate import validate
 from sealboot.model.diagnostic import Diagnostic, Location, has_errors
 from sealboot.model.host import Inventory

@@ -71,7 +71,7 @@ def _read(source: str, stdin: bytes | None) -> bytes | Diagnostic:
         return Diagnostic(
             "SB001", f"{source} cannot be read: {why}", at=at, hints=("check the path and its mode",)
         )
-    with open(fd, "rb") as file:
+    with os.fdopen(fd, "rb") as file:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             hint = "name a file; `-i -` reads standard input"
             return Diagnostic("SB001", f"{source} is not a regular file", at=at, hints=(hint,))
