@@ -13,6 +13,7 @@ host, so no clock has to be believed, unlike with a heartbeat.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ from sealboot.transport.base import Hold, Result, Session
 
 #: Seconds until the holding script must have answered.
 ANSWER_TIMEOUT = 30.0
+#: How often, and after how many seconds, a run asks for its own lock again on a new connection.
+RETAKE_TRIES = 20
+RETAKE_PAUSE = 0.1
 #: Exit status of the script where somebody else holds the lock (EX_TEMPFAIL of sysexits.h).
 BUSY = 75
 
@@ -116,10 +120,13 @@ async def retake(
     """
     adopted = tuple(adopted)
     held = await take(session, paths, claim, adopted)
-    if isinstance(held, Holder) and held.run == claim.run and not held.job:
-        gone = await release(session, paths, claim.run)
-        if gone is not None:
-            return gone
+    for _ in range(RETAKE_TRIES):
+        # Without a run id: the holder is just ending, or has not said yet who it is.
+        if not isinstance(held, Holder) or held.job or held.run not in {claim.run, ""}:
+            return held
+        if held.run:
+            await release(session, paths, claim.run)
+        await asyncio.sleep(RETAKE_PAUSE)
         held = await take(session, paths, claim, adopted)
     return held
 

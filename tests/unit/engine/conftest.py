@@ -79,7 +79,7 @@ class ShSession:
         env: Mapping[str, str | Secret] | None = None,
         stdin: bytes = b"",
         become: bool = False,
-        timeout: float,
+        timeout: float,  # noqa: ASYNC109 (the protocol's)
         limit: int = OUTPUT_LIMIT,
     ) -> Result:
         self.calls += 1
@@ -153,7 +153,13 @@ class ShSession:
         return PutResult(Result("exited", 0), hashlib.sha256(arrived).hexdigest(), len(data))
 
     async def hold(
-        self, script: str, *, args: Sequence[str] = (), become: bool = False, ready: str, timeout: float
+        self,
+        script: str,
+        *,
+        args: Sequence[str] = (),
+        become: bool = False,
+        ready: str,
+        timeout: float,  # noqa: ASYNC109 (the protocol's)
     ) -> Hold | Result:
         self.calls += 1
         if self.lost is not None:
