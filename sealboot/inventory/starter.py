@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sealboot.inventory.hygiene import UnsafeError, address, host_name, hop
+from sealboot.inventory.hygiene import UnsafeError, address, hop, host_name
 
 #: Role of the first host and of the others, and the slot of the driver's program.
 _DRIVERS = {
