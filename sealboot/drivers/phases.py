@@ -49,18 +49,13 @@ class PhasesDriver:
         return tuple(slots)
 
     def wants(self, host: Host, options: BaseModel) -> Wants:
-        """The directories that this host's files go to, as far as no template hides them."""
-        found: dict[str, None] = {}
-        for phase in _typed(options).phases:
-            for step in phase.steps:
-                dest = step.upload.dest if step.upload else step.write.dest if step.write else ""
-                if (
-                    dest.startswith("/")
-                    and "{{" not in dest
-                    and (not phase.roles or host.role in phase.roles)
-                ):
-                    found[dest.rpartition("/")[0] or "/"] = None
-        return Wants(directories=tuple(found))
+        """The directories that this host's files go to, uploads first, as far as no template hides them."""
+        mine = [p for p in _typed(options).phases if not p.roles or host.role in p.roles]
+        steps = [step for phase in mine for step in phase.steps]
+        dests = [step.upload.dest for step in steps if step.upload]
+        dests += [step.write.dest for step in steps if step.write]
+        plain = [dest for dest in dests if dest.startswith("/") and "{{" not in dest]
+        return Wants(directories=tuple(dict.fromkeys(dest.rpartition("/")[0] or "/" for dest in plain)))
 
     def checks(self, ctx: Context) -> tuple[Diagnostic, ...]:
         """What is wrong with the phases, seen with the whole cluster."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from sealboot.drivers.base import Context, Driver
 from sealboot.drivers.options import validate
 from sealboot.drivers.registry import load_driver
+from sealboot.inventory.load import load_inventory
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Artifact, Elf, Kind
 from sealboot.model.diagnostic import Diagnostic
@@ -19,11 +18,13 @@ from sealboot.model.facts import Facts
 from sealboot.model.host import Host, Inventory
 from sealboot.model.plan import Observation, Plan, Run, Step, Upload, WriteFile
 from sealboot.plan.build import make_plan
+from sealboot.workflow.drivers import known_drivers
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "tests" / "golden" / "plans"
 
 Observe = Callable[[Step], Observation]
+KNOWN = known_drivers()
 MACHINES = {Arch.AMD64: ("x86_64", 0x3E), Arch.ARM64: ("aarch64", 0xB7)}
 
 
@@ -74,24 +75,12 @@ class Cluster:
         return plan
 
 
-def example(name: str, arches: Mapping[str, Arch], hosts: Sequence[Host] | None = None) -> Cluster:
-    """A cluster of docs/examples, all scalars as text; `hosts` replaces those of the file."""
-    tree: dict[str, Any] = yaml.load((ROOT / "docs/examples" / name).read_text(), Loader=yaml.BaseLoader)  # noqa: S506
-    listed = hosts or tuple(
-        Host(key, value.get("address", key), value["role"], vars=value.get("vars", {}))
-        for key, value in tree["hosts"].items()
-    )
-    inventory = Inventory(
-        source=name,
-        base=".",
-        name=tree["cluster"]["name"],
-        driver=tree["cluster"]["driver"],
-        release=None,
-        hosts=tuple(listed),
-        artifacts={key: tuple(value) for key, value in tree["artifacts"].items()},
-        options={"phases": tree["phases"]},
-    )
-    return Cluster(inventory, arches)
+def example(name: str, arches: Mapping[str, Arch], hosts: Sequence[Host] = ()) -> Cluster:
+    """A cluster of docs/examples, read as an operator's; `hosts` replaces those of the file."""
+    inventory, found = load_inventory([str(ROOT / "docs/examples" / name)], stdin=None, drivers=KNOWN)
+    assert inventory is not None, found
+    assert found == ()
+    return Cluster(replace(inventory, hosts=tuple(hosts) or inventory.hosts), arches)
 
 
 def fresh(step: Step) -> Observation:
