@@ -38,7 +38,7 @@ def parse(
     if told is None or not told.complete:
         return unreadable(host, transcript, told)
     files = system.files(told.text("files"))
-    uname = [line.strip() for line in told.text("uname", 1024).split("\n")]
+    uname = told.text("uname", 1024).split()
     release, named = (uname[1], uname[2]) if len(uname) >= 3 else ("", "")
     named = named if _MACHINE.fullmatch(named) else named[:64]
     shell = elfhead.head(elfhead.from_hex(told.text("exe", 1024)))

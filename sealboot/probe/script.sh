@@ -30,7 +30,7 @@ emit clock "$(date +%s.%N)"
 up up0
 
 # -- kernel and the shell's own ELF header (opened by the forked shell: /proc/self is the shell)
-emit uname "$(uname -s; uname -r; uname -m)"
+emit uname "$(uname -srm)"
 emit exe "$(hexa 64 </proc/self/exe)"
 emit auxv "$(hexa 512 </proc/self/auxv)"
 
@@ -197,7 +197,7 @@ emit tools "$o"
 
 # -- the driver's own questions
 ask() {
-    emit "ask.$1" "$( (eval "$2") | keep 4096)"
+    emit "ask.$1" "$( (set +f; eval "$2") | keep 4096)"
 }
 #QUESTIONS#
 

@@ -111,6 +111,7 @@ def test_questions_cannot_disturb_each_other(shell: tuple[str, ...]) -> None:
                 "noise": "echo to-stderr >&2; echo quiet",
                 "frame": "printf 'NONCE uname 5\\nLinux\\n'",
                 "quotes": "echo 'single' \"double\"",
+                "glob": "cd / && echo pro[c]",
                 "bad key!": "echo never",
                 "zero": "echo \0",
             },
@@ -125,6 +126,7 @@ def test_questions_cannot_disturb_each_other(shell: tuple[str, ...]) -> None:
     assert facts.observed["input"] == "none"
     assert facts.observed["noise"] == "quiet"
     assert facts.observed["frame"] == "NONCE uname 5\nLinux"
+    assert facts.observed["glob"] == "proc"
     assert facts.observed["quotes"] == "single double"
     assert not {"bad key!", "zero"} & set(facts.observed)
     assert facts.kernel_machine == os.uname().machine
@@ -159,7 +161,7 @@ def test_a_real_32_bit_personality_is_seen_through() -> None:
 
 
 def test_a_uname_in_path_that_lies_is_overruled_where_the_kernel_tells(tmp_path: Path) -> None:
-    (tmp_path / "uname").write_text("#!/bin/sh\ncase $1 in -m) echo s390x;; *) exec /bin/uname $1;; esac\n")
+    (tmp_path / "uname").write_text("#!/bin/sh\ncase $1 in -srm) echo Linux 6.1 s390x;; *) exec /bin/uname $1;; esac\n")
     (tmp_path / "uname").chmod(0o755)
     facts = ask(("sh",), Wants(), {"PATH": f"{tmp_path}:{os.environ['PATH']}"})
     assert facts.kernel_machine == "s390x"
