@@ -67,6 +67,10 @@ class Conversation:
         self.writable = True
         self._wake()
 
+    def reopened(self) -> None:
+        """Forget the end of a channel that the server refused to open: another is tried."""
+        self.closed = False
+
     def set_writable(self, writable: bool) -> None:
         """Whether more should be written now (flow control)."""
         self.writable = writable

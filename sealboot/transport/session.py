@@ -66,18 +66,21 @@ class SshSession(ShellSession):
                 return self._broken(talk, str(error))
 
     async def _create(self, talk: Conversation) -> SshPipe:
-        def receiver() -> _Receiver:
-            return _Receiver(self, talk)
-
-        channel, _ = await self._connection.create_session(
-            receiver,
-            LOADER,
-            env=(),
-            send_env=None,
-            request_pty=False,
-            x11_forwarding=False,
-            encoding=None,
-        )
+        receiver = _Receiver(self, talk)
+        try:
+            channel, _ = await self._connection.create_session(
+                lambda: receiver,
+                LOADER,
+                env=(),
+                send_env=None,
+                request_pty=False,
+                x11_forwarding=False,
+                encoding=None,
+            )
+        except asyncssh.ChannelOpenError:
+            # The end of this channel is reported later, when another may serve the conversation.
+            receiver.detach()
+            raise
         # Zero: "writable" then means that everything queued has left.
         channel.set_write_buffer_limits(0, 0)
         return SshPipe(channel, talk)
@@ -116,6 +119,7 @@ class _Receiver(asyncssh.SSHClientSession[bytes]):
     def __init__(self, owner: SshSession, talk: Conversation) -> None:
         self._owner = owner
         self._talk = talk
+        self._attached = True
 
     def connection_made(self, _chan: asyncssh.SSHClientChannel[bytes]) -> None:
         self._owner.channel_opened(1)
@@ -139,7 +143,13 @@ class _Receiver(asyncssh.SSHClientSession[bytes]):
         self._owner.channel_opened(-1)
         if exc is not None:
             self._owner.note_lost(str(exc))
-        self._talk.ended(None if exc is None else str(exc) or type(exc).__name__)
+        if self._attached:
+            self._talk.ended(None if exc is None else str(exc) or type(exc).__name__)
+
+    def detach(self) -> None:
+        """Report nothing more: the server refused this channel."""
+        self._attached = False
+        self._talk.reopened()
 
 
 class SshPipe:

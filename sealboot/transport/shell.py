@@ -67,17 +67,18 @@ _WATCHER = """\
 ( trap '' TERM HUP; while read -r sb_x; do :; done; sb_stop ) <&3 >/dev/null 2>&1 3<&- & sb_w=$!
 """
 
+# Its own signal is USR1: a TERM that the server sends to the whole group must not disarm it.
 # `$!` and not a variable: it is set before a trap can run.
 _TIMER = """\
-( trap '[ -z "$!" ] || kill "$!"; exit' TERM; sleep %(seconds)d & wait "$!"; sb_stop ) \
-</dev/null >/dev/null 2>&1 3<&- & sb_t=$!
+( trap '[ -z "$!" ] || kill -KILL "$!"; exit' USR1; trap '' TERM HUP
+sleep %(seconds)d & wait "$!"; sb_stop ) </dev/null >/dev/null 2>&1 3<&- & sb_t=$!
 """
 
 _EPILOGUE = """\
 sb_s=$?
 printf '%%s:%%s:%%s\\n' "$sb_n" end "$sb_s" >&2
 printf '%%s:%%s:%%s\\n' "$sb_n" end "$sb_s"
-{ [ -z "$sb_w" ] || kill -KILL "$sb_w"; [ -z "$sb_t" ] || kill -TERM "$sb_t"; } >/dev/null 2>&1
+{ [ -z "$sb_w" ] || kill -KILL "$sb_w"; [ -z "$sb_t" ] || kill -USR1 "$sb_t"; } >/dev/null 2>&1
 exit "$sb_s"
 }
 """

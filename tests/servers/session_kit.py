@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import asyncssh
@@ -75,3 +76,15 @@ async def eventually(condition: Callable[[], object], seconds: float = 10.0) -> 
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.02)
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A folder for a server with users of its own.
+
+    Not pytest's: every run of pytest closes its common folder to other users,
+    those of a server that another run started included.
+    """
+    with tempfile.TemporaryDirectory(prefix="sealboot-server-", ignore_cleanup_errors=True) as made:
+        Path(made).chmod(0o755)
+        yield Path(made)

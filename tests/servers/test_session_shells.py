@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from session_kit import session
+from session_kit import folder, session
 from sshd_kit import Server, User, dropbear, need, openssh
 
 pytestmark = pytest.mark.usefixtures("_shells_are_there")
@@ -22,7 +21,9 @@ SHELLS = {
     "restricted": "/run/rbash",
     "menu": "/run/menu",
 }
-REAL = [name for name, shell in SHELLS.items() if "nologin" not in shell and "/run/" not in shell] + ["ashuser"]
+REAL = [name for name, shell in SHELLS.items() if "nologin" not in shell and "/run/" not in shell] + [
+    "ashuser"
+]
 
 SETUP = """
 printf '#!/bin/sh\\nexec busybox sh "$@"\\n' >/run/ash
@@ -51,11 +52,10 @@ def _shells_are_there() -> None:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("shells")
+def server() -> Iterator[Server]:
     users = [User(name, shell=shell) for name, shell in SHELLS.items()]
     users += [User(name) for name in ("forcedecho", "forcedcat", "forcedyes", "forcedfake")]
-    with openssh(folder, users=users, setup=SETUP, config=FORCED) as started:
+    with folder() as place, openssh(place, users=users, setup=SETUP, config=FORCED) as started:
         noisy = "echo 'loading…'; echo warning >&2\n"
         for name, rc in (
             ("bashuser", ".bashrc"),
@@ -73,7 +73,7 @@ async def test_scripts_run_in_sh_whatever_the_login_shell(server: Server, user: 
     async with session(server, user) as ssh:
         result = await ssh.run(
             'x=$(id -un); echo "$x|$1|$2|$V"; echo problem >&2; exit 7',
-            args=("it's ! \\ \"$HOME\" `id`\nsecond", ""),
+            args=('it\'s ! \\ "$HOME" `id`\nsecond', ""),
             env={"V": "a'b!c"},
             timeout=20,
         )
@@ -123,9 +123,9 @@ async def test_a_noisy_login_does_not_reach_the_held_script(server: Server) -> N
         assert not hasattr(hold, "ending")
 
 
-async def test_dropbear_runs_scripts_and_takes_files_without_an_sftp_server(tmp_path: Path) -> None:
+async def test_dropbear_runs_scripts_and_takes_files_without_an_sftp_server() -> None:
     data = bytes(range(256)) * 20_000
-    with dropbear(tmp_path / "server", users=[User("ops")]) as server:
+    with folder() as place, dropbear(place, users=[User("ops")]) as server:
         async with session(server, "ops", ciphers=("aes128-ctr", "chacha20-poly1305@openssh.com")) as ssh:
             result = await ssh.run('echo "$1"; exit 3', args=("hi",), timeout=20)
             assert (result.ending, result.exit_status, result.stdout) == ("exited", 3, b"hi\n")
