@@ -9,7 +9,10 @@ from sealboot.model.facts import Space
 from sealboot.probe.transcript import Transcript
 
 _ESCAPE = re.compile(r"\\([0-7]{3})")
-_DF = re.compile(r"(.*?)\s+(\d{1,18}|-)\s+(-?\d{1,18}|-)\s+(-?\d{1,18}|-)\s+(?:\d+%|-)\s+(/.*)")
+_BLANKS = re.compile(r"[ \t]+")
+# Single blanks only (see `rows`): with repeated ones a hostile line would make this search quadratic.
+_DF = re.compile(r"(.*?) (\d{1,18}|-) (-?\d{1,18}|-) (-?\d{1,18}|-) (?:\d{1,4}%|-) (/.*)")
+_MOST_LINES = 1024
 _LOOK = re.compile(r"([01]) ([01]) ([d-])")
 _KEY = re.compile(r"dir\.\d{1,4}")
 
@@ -35,7 +38,7 @@ class Row:
 def mounts(text: str) -> tuple[Mount, ...]:
     """The mount table in order; later lines lie over earlier ones of the same place."""
     found = []
-    for line in text.split("\n"):
+    for line in text.split("\n")[:_MOST_LINES]:
         parts = line.split(" ")
         if len(parts) >= 4 and parts[1].startswith("/"):
             options = frozenset(option[:64] for option in parts[3].split(",")[:64] if option)
@@ -59,9 +62,8 @@ def holding(table: tuple[Mount, ...], path: str) -> Mount | None:
 
 def rows(text: str) -> tuple[Row, ...]:
     """The lines of `df -Pk` without its heading."""
-    return tuple(
-        Row(_kib(m[2]), _kib(m[4]), m[5]) for m in (_DF.fullmatch(line) for line in text.split("\n")[1:]) if m
-    )
+    lines = (_BLANKS.sub(" ", line[:4096]) for line in text.split("\n")[1:_MOST_LINES])
+    return tuple(Row(_kib(m[2]), _kib(m[4]), m[5]) for m in map(_DF.fullmatch, lines) if m)
 
 
 def _kib(text: str) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -218,6 +219,17 @@ def test_df_rows_by_place_where_one_is_missing() -> None:
     first, second = storage.spaces(told)
     assert (first.free, first.existing, first.exists) == (None, "/a", False)
     assert (second.free, second.total, second.immutable) == (60 * 1024, 100 * 1024, True)
+
+
+@pytest.mark.parametrize(
+    "filler", [b" ", b"1 ", b"/", b"a:", b"\n", b"0 1 d\n", b"BOARD x 9\n", b"\\040", b"- "]
+)
+def test_no_filler_takes_long(filler: bytes) -> None:
+    begun = time.process_time()
+    for key in RECORDS:
+        raw = framed({**RECORDS, key: (filler * 60000)[:60000]})
+        assert isinstance(parsed(raw), (Facts, Diagnostic))
+    assert time.process_time() - begun < 10
 
 
 def test_libc_of_a_static_userland() -> None:

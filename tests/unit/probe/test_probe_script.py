@@ -161,7 +161,9 @@ def test_a_real_32_bit_personality_is_seen_through() -> None:
 
 
 def test_a_uname_in_path_that_lies_is_overruled_where_the_kernel_tells(tmp_path: Path) -> None:
-    (tmp_path / "uname").write_text("#!/bin/sh\ncase $1 in -srm) echo Linux 6.1 s390x;; *) exec /bin/uname $1;; esac\n")
+    (tmp_path / "uname").write_text(
+        "#!/bin/sh\ncase $1 in -srm) echo Linux 6.1 s390x;; *) exec /bin/uname $1;; esac\n"
+    )
     (tmp_path / "uname").chmod(0o755)
     facts = ask(("sh",), Wants(), {"PATH": f"{tmp_path}:{os.environ['PATH']}"})
     assert facts.kernel_machine == "s390x"
