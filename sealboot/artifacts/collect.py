@@ -69,14 +69,14 @@ def _matches(pattern: str, base: Path) -> _Matched:
     expanded = os.path.expanduser(pattern) if pattern.startswith("~/") else pattern  # noqa: PTH111 (text)
     start = "/" if expanded.startswith("/") else ""
     parts = [part for part in expanded.split("/") if part not in {"", "."}]
-    if not _MAGIC.search(expanded):
-        plain = start + "/".join(parts)
-        if not (base / plain).is_dir():
+    plain = start + "/".join(parts)
+    if not _MAGIC.search(expanded) or os.path.lexists(base / plain):  # `tool[1]` may be a file's name
+        if not _is_folder(base / plain):
             return _Matched([(plain, base / plain)], more=False)
-        parts.append("*")
+        start, parts = (start if plain in {"", "/"} else f"{plain}/"), ["*"]
     walk = _Walk(base)
     found = sorted(set(walk.find(start, parts)))
-    files = [(shown, base / shown) for shown in found if not (base / shown).is_dir()]
+    files = [(shown, base / shown) for shown in found if not _is_folder(base / shown)]
     return _Matched(files[:MAX_FILES], more=walk.exhausted or len(files) > MAX_FILES)
 
 
@@ -119,7 +119,7 @@ class _Walk:
             pending += [
                 f"{here}{entry.name}/"
                 for entry in self._entries(here)
-                if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
+                if _folder(entry, follow=False) and not entry.name.startswith(".")
             ]
 
     def _entries(self, prefix: str) -> list[os.DirEntry[str]]:
@@ -136,9 +136,14 @@ class _Walk:
         return found
 
 
-def _folder(entry: os.DirEntry[str]) -> bool:
+def _is_folder(path: Path) -> bool:
+    """Like `Path.is_dir`, which raises for names that are too long or folders that are closed to us."""
+    return os.path.isdir(path)  # noqa: PTH112 (see above)
+
+
+def _folder(entry: os.DirEntry[str], *, follow: bool = True) -> bool:
     try:
-        return entry.is_dir()
+        return entry.is_dir(follow_symlinks=follow)
     except OSError:  # a loop of links
         return False
 

@@ -12,7 +12,7 @@ from sealboot.fit.machine import damaged, foreign, old_arm_abi, taken_for, unrea
 from sealboot.fit.userland import libc_version, loader
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Artifact, Elf
-from sealboot.model.diagnostic import Diagnostic, Location, Severity, has_errors
+from sealboot.model.diagnostic import Diagnostic, Location, Severity
 from sealboot.model.facts import Facts
 from sealboot.model.verdict import Outcome, Verdict
 
@@ -53,14 +53,12 @@ def judge(
         return _verdict(artifact, facts, Outcome.CANNOT, usable=False, found=(found, *warnings))
     elf = artifact.elf
     arch = taken_for(elf, facts) if elf else None
-    sound = not has_errors(artifact.diagnostics)
+    own = _own_errors(artifact, facts, at)
     if elf is not None and arch is not None and arch in facts.emulates:
         only = _emulation_only(artifact, facts, arch, allowed=emulation_allowed)
-        found = _diagnostic(only, artifact, facts, at)
-        usable = emulation_allowed and sound
-        return _verdict(artifact, facts, Outcome.EMULATED, usable=usable, found=(found, *warnings))
-    own = () if sound else _own_errors(artifact, facts, at)
-    return _verdict(artifact, facts, Outcome.RUNS, usable=sound, found=(*own, *warnings))
+        told = (_diagnostic(only, artifact, facts, at), *own, *warnings)
+        return _verdict(artifact, facts, Outcome.EMULATED, usable=emulation_allowed and not own, found=told)
+    return _verdict(artifact, facts, Outcome.RUNS, usable=not own, found=(*own, *warnings))
 
 
 def _examine(artifact: Artifact, facts: Facts) -> tuple[Reason | None, list[Reason]]:

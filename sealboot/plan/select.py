@@ -214,6 +214,7 @@ def _near_misses(
 ) -> list[tuple[Artifact, Verdict]]:
     """Files that should have fitted: of the right machine, or so named. Else those an emulator would run."""
     wanted = _wanted(question)
+    judged = [(a, v) for a, v in judged if not v.usable]  # of another kind than the slot's: not a miss
     right = [(a, v) for a, v in judged if _arch(a) is not None and _arch(a) in wanted]
     named = [(a, v) for a, v in judged if a.named_arch in wanted and (a, v) not in right]
     proper = [(a, v) for a, v in named if a.kind is not Kind.UNKNOWN]

@@ -110,5 +110,31 @@ def test_the_walk_is_bounded(base: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "matches too much" in finding.summary
 
 
+def test_the_folder_itself(base: Path) -> None:
+    assert paths(base, ".") == ["README"]
+    assert paths(base, "") == ["README"]
+    assert all(path.startswith("/") and path.count("/") == 1 for path in paths(base, "/"))
+
+
+@pytest.mark.parametrize(
+    "pattern", ["x" * 5000, "x" * 300 + "/*", "\udcff*", "bin/\udcff", "[", "[!", "***", "**/**/**"]
+)
+def test_strange_patterns_are_no_accidents(pattern: str, base: Path) -> None:
+    artifacts, diagnostics = collect([pattern], base)
+    assert artifacts or diagnostics
+
+
+def test_names_that_are_not_utf8(base: Path) -> None:
+    (base / "bin" / os.fsdecode(b"k\xff")).write_bytes(b"x")
+    assert os.fsdecode(b"bin/k\xff") in paths(base, "bin/k*")
+
+
+def test_a_name_that_looks_like_a_pattern(base: Path) -> None:
+    tree(base, "bin/tool[1]", "bin/tool1", "odd[ab]/x", "odda/y")
+    assert paths(base, "bin/tool[1]") == ["bin/tool[1]"]
+    assert paths(base, "bin/tool[12]") == ["bin/tool1"]
+    assert paths(base, "odd[ab]") == ["odd[ab]/x"]
+
+
 def test_a_nul_matches_nothing(base: Path) -> None:
     assert [d.code for d in collect(["bin/\0*"], base)[1]] == ["SB407"]

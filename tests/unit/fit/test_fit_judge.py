@@ -157,6 +157,16 @@ def test_cut_off_behind_its_last_segment(tmp_path: Path) -> None:
     assert [(d.code, d.host, d.severity) for d in verdict.diagnostics] == [("SB401", "node", Severity.ERROR)]
 
 
+def test_cut_off_and_emulated(tmp_path: Path) -> None:
+    data = bytearray(static(ARM64, "x"))
+    data[40:48] = (1 << 20).to_bytes(8, "little")
+    data[58:62] = b"\x40\0\x05\0"
+    facts = replace(facts_of(AMD64), binfmt=(handler_for(ARM64),))
+    verdict = judge(artifact_of(tmp_path, "k3s", bytes(data)), facts, emulation_allowed=True)
+    assert (verdict.outcome, verdict.usable, verdict.reason) == (Outcome.EMULATED, False, "SB103")
+    assert [d.code for d in verdict.diagnostics] == ["SB103", "SB401"]
+
+
 # -- emulation ----------------------------------------------------------------------------------------
 
 

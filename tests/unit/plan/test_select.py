@@ -281,6 +281,13 @@ def test_an_override_of_the_wrong_kind(tmp_path: Path) -> None:
     assert selection.pairs[0].outcome is Outcome.CANNOT
 
 
+def test_a_program_is_no_candidate_where_the_slot_takes_another_kind(tmp_path: Path) -> None:
+    slot = Slot("k3s", kinds=(Kind.GZIP,))
+    assert codes(choose(facts(x=AMD64), files(tmp_path, tool=static(AMD64, "x")), slot=slot)) == [
+        ("SB104", "x")
+    ]
+
+
 # -- slots that are not executed ----------------------------------------------------------------------
 
 IMAGES = Slot("images", kinds=(Kind.TAR, Kind.ZSTD), executable=False, required=False)
@@ -320,3 +327,22 @@ def test_what_is_unknown_stays_a_warning(tmp_path: Path) -> None:
     selection = choose(known, [artifact_of(tmp_path, "dyn", BY_NAME["dynamic-amd64"])])
     assert chosen(selection) == {"x": "dyn"}
     assert [(d.code, d.severity) for d in selection.diagnostics] == [("SB107", Severity.WARNING)]
+
+
+@given(
+    built=st.lists(st.sampled_from([*sorted(BY_NAME), ""]), max_size=4, unique=True),
+    machine=st.sampled_from([AMD64, ARM64, ARM, Arch.S390X]),
+    allow=st.booleans(),
+)
+def test_every_wanted_slot_ends_with_a_file_or_an_error(
+    built: list[str], machine: Arch, allow: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    offered = [artifact_of(folder, name or "empty", BY_NAME.get(name, b"")) for name in built]
+    known = {"x": replace(facts_of(machine, "x"), binfmt=(handler_for(Arch.RISCV64),))}
+    everyone = [host("x", emulation="allow" if allow else "refuse")]
+    selection = choose(known, offered, hosts=everyone)
+    errors = [d for d in selection.diagnostics if d.severity is Severity.ERROR and d.host == "x"]
+    assert bool(selection.chosen) is not bool(errors)
+    for verdict in selection.pairs:
+        assert verdict.usable is (("x", "k3s") in selection.chosen)
