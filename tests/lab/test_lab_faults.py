@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from labkit import faults
@@ -27,7 +29,7 @@ def connection(node: Node) -> Iterator[socket.socket]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_unplugged(lab: Lab, kind: str) -> None:
     (node,) = lab.need(kind)
-    with faults.unplugged(lab, node), pytest.raises(OSError, match="timed out|unreachable"):
+    with faults.unplugged(lab, node), pytest.raises(OSError, match=r"timed out|unreachable"):
         socket.create_connection((node.address, node.port), 0.3)
     lab.bridge.wait_for_ssh(node.address, node.port, 10, lambda: True)
 
@@ -51,18 +53,11 @@ def test_cut_and_frozen_sessions(lab: Lab, kind: str) -> None:
         with faults.frozen(node):
             held.stdin.write(b"echo thawed\n")
             held.stdin.flush()
-            states = [line for pid in before for line in _status(pid) if line.startswith("State:")]
-            assert states
-            assert all("T (stopped)" in state for state in states)
+            assert "T" in {faults.state(pid) for pid in before} <= {"T", "Z"}
         assert held.stdout.readline() == b"thawed\n"
         assert faults.cut_sessions(node) >= 1
         assert held.wait(10) == 255
     assert lab.ssh(node, "true").returncode == 0
-
-
-def _status(pid: int) -> list[str]:
-    with open(f"/proc/{pid}/status") as status:  # noqa: PTH123 (no path is meant)
-        return status.read().splitlines()
 
 
 @pytest.mark.parametrize("kind", [*KINDS, pytest.param("arm64-vm", marks=pytest.mark.vm)])
@@ -87,7 +82,7 @@ def _harmless(line: str) -> bool:
     return line.startswith(("---", "+++", "-./tmp ", "+./tmp "))
 
 
-@pytest.mark.parametrize("kind", ["amd64", "arm64", pytest.param("arm64-vm", marks=pytest.mark.vm)])
+@pytest.mark.parametrize("kind", ["amd64", "arm64-openssh", pytest.param("arm64-vm", marks=pytest.mark.vm)])
 def test_clock(lab: Lab, kind: str) -> None:
     (node,) = lab.need(kind)
 
@@ -113,16 +108,11 @@ def test_a_listing_shows_one_changed_byte(lab: Lab) -> None:
 
 def test_machines_reach_each_other(lab: Lab) -> None:
     first, second = lab.need("amd64", "arm64")
-    done = lab.ssh(first, f"exec 3<>/dev/tcp/{second.address}/22 && head -c 4 <&3")
-    assert done.stdout in {b"SSH-", b""}
     done = lab.ssh(first, f"bash -c 'exec 3<>/dev/tcp/{second.address}/22 && head -c 4 <&3'")
     assert done.stdout == b"SSH-"
 
 
 def test_nothing_survives_a_killed_run(lab: Lab) -> None:
-    import sys
-    from pathlib import Path
-
     tests = Path(__file__).resolve().parents[1]
     run = subprocess.Popen(
         [sys.executable, "-m", "labkit", "up", "amd64-minimal", "amd64-systemd"],
@@ -137,7 +127,7 @@ def test_nothing_survives_a_killed_run(lab: Lab) -> None:
     run.wait()
     run.stdout.close()
     deadline = time.monotonic() + 10
-    while (left := [pid for pid in children if _alive(pid)]) and time.monotonic() < deadline:
+    while (left := [pid for pid in children if faults.state(pid) != "Z"]) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert left == []
 
@@ -148,14 +138,3 @@ def _descendants(pid: int) -> set[int]:
     while more := {child for child, parent in parents.items() if parent in found} - found:
         found |= more
     return found - {pid}
-
-
-def _alive(pid: int) -> bool:
-    return any(line.startswith("State:") and "Z" not in line for line in _status_or_nothing(pid))
-
-
-def _status_or_nothing(pid: int) -> list[str]:
-    try:
-        return _status(pid)
-    except OSError:
-        return []

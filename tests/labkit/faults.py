@@ -6,6 +6,7 @@ import contextlib
 import os
 import shlex
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,9 +54,17 @@ def _processes() -> Iterator[tuple[int, int, str]]:
                 yield int(entry.name), int(rest.split()[1]), head.partition("(")[2]
 
 
+def state(pid: int) -> str:
+    """The process's state letter as ps shows it; `Z` also for one that is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"
+
+
 def _pid_space(pid: int) -> str:
     try:
-        return os.readlink(f"/proc/{pid}/ns/pid")
+        return str(Path(f"/proc/{pid}/ns/pid").readlink())
     except OSError:
         return ""
 
@@ -65,7 +74,12 @@ def frozen(node: Node) -> Iterator[None]:
     """Every open connection hangs: the server's session processes stop, the network stays up."""
     stopped = sessions(node)
     for pid in stopped:
-        os.kill(pid, signal.SIGSTOP)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
+    # A process stops when it is next scheduled, not when it is told.
+    deadline = time.monotonic() + 5
+    while any(state(pid) not in "TZ" for pid in stopped) and time.monotonic() < deadline:
+        time.sleep(0.005)
     try:
         yield
     finally:
@@ -109,7 +123,8 @@ def clock_ahead(lab: Lab, node: Node, seconds: int) -> Iterator[None]:
     """The machine's clock is ahead by `seconds` (behind, where negative).
 
     A virtual machine has a clock of its own. A node shares its kernel's, so
-    its `date` program is replaced by one that adds the difference.
+    its `date` program is replaced by one that adds the difference; a `minimal`
+    node cannot be had so, because busybox's shell has `date` built in.
     """
     if node.about.vm:
         shift = 'date -s "@$(( $(date +%s) + {} ))" >/dev/null'
@@ -119,7 +134,9 @@ def clock_ahead(lab: Lab, node: Node, seconds: int) -> Iterator[None]:
         finally:
             _do(lab, node, shift.format(-seconds))
         return
-    real = "/bin/busybox date" if node.about.recipe == "minimal" else "/bin/date.real"
+    if node.about.recipe == "minimal":
+        raise ValueError(f"{node.name}: only a debian node or a virtual machine can have another time")
+    real = "/bin/date.real"
     script = f'#!/bin/sh\nexec {real} -d "@$(( $({real} +%s) + {seconds} ))" "$@"\n'
     _do(lab, node, "mv /bin/date /bin/date.real && cat > /bin/date && chmod 755 /bin/date", script.encode())
     try:

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -203,6 +204,16 @@ class Lab:
         options = ("BatchMode=yes", f"UserKnownHostsFile={known}", "GlobalKnownHostsFile=/dev/null")
         argv = ["ssh", "-F", "none", *(word for option in options for word in ("-o", option))]
         return [*argv, "-i", str(node.key_file), "-p", str(node.port), f"{node.user}@{node.address}"]
+
+    def until_booted_anew(self, node: Node, boot_id: bytes, limit: float = VM_LIMIT) -> None:
+        """Wait until `node` runs with another boot id than `boot_id`; raises `TimeoutError`."""
+        deadline = time.monotonic() + limit
+        while time.monotonic() < deadline:
+            self.bridge.wait_for_ssh(node.address, node.port, limit, lambda: True)
+            done = self.ssh(node, "cat /proc/sys/kernel/random/boot_id")
+            if done.returncode == 0 and done.stdout != boot_id:
+                return
+        raise TimeoutError(f"{node.name} did not boot again within {limit:.0f} s")
 
     def known_hosts(self, path: Path, machines: Sequence[Node]) -> Path:
         """Write a known_hosts file that trusts `machines`."""
