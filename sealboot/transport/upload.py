@@ -37,14 +37,14 @@ if [ -e "$dest" ] || [ -L "$dest" ]; then
   exit 73
 fi
 set -C
-if ! { exec 4>"$dest"; } then exit 74; fi
+{
+  cat || {
+    echo "writing failed: $3 bytes are needed" >&2
+    free
+    exit 75
+  }
+} >"$dest" || exit 74
 set +C
-if ! cat >&4; then
-  echo "writing failed: $3 bytes are needed" >&2
-  free
-  exit 75
-fi
-exec 4>&- </dev/null
 size=$(wc -c <"$dest") || exit 75
 if [ "$size" -ne "$3" ]; then
   echo "$size of $3 bytes arrived" >&2
