@@ -34,6 +34,7 @@ from sealboot.transport.knownhosts import HostKey, KnownKey, read_known_hosts, s
 from sealboot.transport.loopguard import LoopGuard
 from sealboot.transport.reach import Reach
 from sealboot.transport.resolve import Resolver
+from sealboot.transport.session import SshSession
 from sealboot.transport.sshconfig import SshConfig
 from sealboot.transport.trust import Offered, pin
 
@@ -302,6 +303,4 @@ def _as_failure(endpoint: Endpoint, problem: Diagnostic) -> Failure:
 def _session(
     host: Host, connection: asyncssh.SSHClientConnection, secrets: SecretSource, user: str
 ) -> Session:
-    from sealboot.transport.session import SshSession  # noqa: PLC0415
-
     return SshSession(host, connection, secrets=secrets, login_user=user)

@@ -15,7 +15,7 @@ from sealboot.transport.sshconfig import Resolved, SshConfig
 MAX_HOPS = 16
 
 _HOP = re.compile(
-    r"(?:ssh://)?(?:(?P<user>[^@]+)@)?(?P<host>\[[^\]]+\]|[^:]+|[^\[]*:.*:.*?)(?::(?P<port>\d+))?/?"
+    r"(?:ssh://)?(?:(?P<user>.+)@)?(?P<host>\[[^\]@]+\]|[^:@]+|[^\[@]*:[^@]*:[^@]*?)(?::(?P<port>\d+))?/?"
 )
 
 

@@ -17,6 +17,7 @@ from sealboot.model.host import Host, SshSettings
 from sealboot.model.secret import Secret, SecretRef, SecretSource
 from sealboot.transport.base import Session
 from sealboot.transport.connect import SshConnector
+from sealboot.transport.knownhosts import HostKey
 
 
 @dataclass
@@ -50,6 +51,17 @@ class Rig:
         found = await self.connector.connect(name)
         assert isinstance(found, Diagnostic), found
         return found
+
+
+def key(seed: int, algorithm: str = "ssh-ed25519") -> HostKey:
+    """A well-formed public key that nobody has the other half of."""
+    name = algorithm.encode()
+    body = seed.to_bytes(32, "big")
+    blob = len(name).to_bytes(4, "big") + name + len(body).to_bytes(4, "big") + body
+    return HostKey(algorithm, blob)
+
+
+A, B, ECDSA = key(1), key(2), key(3, "ecdsa-sha2-nistp256")
 
 
 def no_secrets(reference: SecretRef) -> Secret:
