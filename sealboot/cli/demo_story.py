@@ -69,7 +69,7 @@ def _put(lab: EmbeddedLab, name: str, arch: Arch) -> None:
 
 async def _command(lab: EmbeddedLab, view: View, arguments: Sequence[str], expected: Exit) -> bool:
     """Run one sealboot command in the folder, on this terminal; whether it ended as the story has it."""
-    view.message(f"\n$ sealboot {' '.join(arguments)}")
+    view.page("demo", f"\n$ sealboot {' '.join(arguments)}")
     shown = {k: v for k, v in os.environ.items() if not k.startswith("SEALBOOT_") and k != "SSH_AUTH_SOCK"}
     home = lab.folder / "home"  # nobody's settings or keys play a part, and nothing is written elsewhere
     env = {**shown, "HOME": str(home), "XDG_CONFIG_HOME": str(home), "XDG_STATE_HOME": str(home)}
@@ -78,7 +78,7 @@ async def _command(lab: EmbeddedLab, view: View, arguments: Sequence[str], expec
     )
     code = await child.wait()
     if code != expected:
-        view.message(f"The demo expected exit code {int(expected)} here and got {code}.")
+        view.page("demo", f"The demo expected exit code {int(expected)} here and got {code}.")
     return code == expected
 
 
@@ -90,21 +90,22 @@ async def tell(view: View, folder: Path, *, keep: bool) -> Exit:
         _furnish(lab)
         _put(lab, "sealctl-linux-amd64", Arch.AMD64)
         _put(lab, "sealctl-linux-arm64", Arch.AMD64)
-        view.message(
+        view.page(
+            "demo",
             f"Four machines listen on loopback ports; everything of theirs is in {folder}/.\n"
             f"x86-64 programs are run {lab.how_it_runs(Arch.AMD64)}, "
             f"aarch64 programs {lab.how_it_runs(Arch.ARM64)}.\n\n"
             "In binaries/ lie two builds of sealctl, one for each processor, by their names.\n"
-            "One of the names lies. What would have been `Exec format error` half-way through:"
+            "One of the names lies. What would have been `Exec format error` half-way through:",
         )
         good = await _command(lab, view, ["check"], Exit.FINDINGS)
         good &= await _command(lab, view, ["inspect", "binaries/sealctl-linux-arm64"], Exit.OK)
         _put(lab, "sealctl-linux-arm64", Arch.ARM64)
-        view.message("\nThe right build is put in its place. Ship it and bootstrap:")
+        view.page("demo", "\nThe right build is put in its place. Ship it and bootstrap:")
         good &= await _command(lab, view, ["apply", "--yes"], Exit.OK)
-        view.message("\nOnce more: there is nothing left to do.")
+        view.page("demo", "\nOnce more: there is nothing left to do.")
         good &= await _command(lab, view, ["apply", "--yes"], Exit.OK)
-        view.message(_next(folder, keep=keep))
+        view.page("demo", _next(folder, keep=keep))
         if keep and good:
             await asyncio.Event().wait()
     finally:

@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import sys
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,6 +123,9 @@ class EmbeddedLab:
             (root / folder.lstrip("/")).mkdir(parents=True, exist_ok=True)
         self._write(root / ".lab" / "arch", arch.info.uname[0].encode() + b"\n")
         self._write(root / ".lab" / "cpuinfo", _CPUINFO[arch].encode())
+        self._write(root / ".lab" / "hostname", name.encode() + b"\n")
+        self._write(root / ".lab" / "machine-id", uuid.uuid4().hex.encode() + b"\n")
+        self._write(root / ".lab" / "boot_id", str(uuid.uuid4()).encode() + b"\n")
         self._write(root / ".lab" / "shell", make(arch, ""))
         return root
 

@@ -25,6 +25,16 @@ from sealboot.model.arch import Arch, arch_from_elf, arch_from_uname
 #: Folders that each machine has of its own; all else is this computer's, to be read only.
 OWN = ("/usr/local", "/opt", "/var", "/root", "/home", "/srv", "/tmp", "/etc/lab", "/run")  # noqa: S108
 
+#: Files that tell who a machine is, and the names of each machine's own versions in its `.lab` folder.
+FAKES = {
+    "/proc/sys/kernel/arch": "arch",
+    "/proc/sys/kernel/hostname": "hostname",
+    "/proc/sys/kernel/random/boot_id": "boot_id",
+    "/proc/cpuinfo": "cpuinfo",
+    "/etc/hostname": "hostname",
+    "/etc/machine-id": "machine-id",
+}
+
 # System call numbers of x86-64 (arch/x86/entry/syscalls/syscall_64.tbl) and which arguments are paths.
 _PATHS: dict[int, tuple[int, ...]] = {
     2: (0,), 4: (0,), 6: (0,), 21: (0,), 76: (0,), 80: (0,), 82: (0, 1), 83: (0,), 84: (0,), 85: (0,),
@@ -97,10 +107,7 @@ class Kernel:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self._root = os.fsencode(machine.root)
-        self._fakes = {
-            b"/proc/sys/kernel/arch": self._root + b"/.lab/arch",
-            b"/proc/cpuinfo": self._root + b"/.lab/cpuinfo",
-        }
+        self._fakes = {path.encode(): self._root + b"/.lab/" + name.encode() for path, name in FAKES.items()}
 
     def handlers(self) -> dict[int, ptrace.Handler]:
         """By system call number."""

@@ -16,4 +16,4 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Text | str]], *, inden
         made.add_column(Text(header), overflow="fold", no_wrap=False)
     for row in rows:
         made.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
-    return Padding(made, (0, 0, 0, indent))
+    return Padding(made, (0, 0, 0, indent), expand=False)

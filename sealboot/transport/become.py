@@ -102,11 +102,6 @@ _MISSING = _Reason(
     "{user} is not {become} on {host}, and {method} is not installed there",
     "log in as {become}, install {method}, or name another tool in `become.method`",
 )
-_NONE = _Reason(
-    (),
-    "{user} is not {become} on {host}, and become.method is none",
-    "log in as {become} (`ssh: {{user: {become}}}`), or set `become: {{method: sudo}}`",
-)
 _WRONG = _SUDO_SAID[3]
 _NEEDED = _SUDO_SAID[4]
 _SILENT = _Reason(
@@ -135,13 +130,11 @@ class Become:
 
     @property
     def needed(self) -> bool:
-        """Whether the login user is somebody else than the become user."""
-        return self._user != self.settings.user
+        """Whether there is somebody to become: with `method: none` everything runs as the login user."""
+        return self.settings.method != "none" and self._user != self.settings.user
 
     def refused(self) -> Diagnostic | None:
-        """Why no attempt is worth a channel: a remembered failure, or `method: none`."""
-        if self.failure is None and self.settings.method == "none":
-            self.failure = self._diagnostic(_NONE, b"")
+        """Why no attempt is worth a channel: a remembered failure."""
         return self.failure
 
     async def ascend(self, talk: Conversation, pipe: Pipe) -> Diagnostic | None:
