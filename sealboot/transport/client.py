@@ -15,11 +15,11 @@ import asyncssh
 from sealboot.model.secret import Secret
 from sealboot.transport.auth import Identity
 from sealboot.transport.errors import Stage
-from sealboot.transport.knownhosts import HostKey, Known, KnownKey
+from sealboot.transport.knownhosts import HostKey, Known
 from sealboot.transport.verdict import Trust, Verdict, judge, judge_authority
 
-#: Records a key of a host nobody knew; the line it became, or `None` where that is not wanted.
-Pin = Callable[[HostKey], KnownKey | None]
+#: Records a key of a host nobody knew; the verdict after that, or `None` where it could not be recorded.
+Pin = Callable[[HostKey], Verdict | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,7 @@ class Client(asyncssh.SSHClient):
         offered = HostKey(key.algorithm.decode("ascii", "replace"), key.public_data)
         verdict = judge(self.known, offered)
         if verdict.trust is Trust.UNKNOWN and self._pin and not self.known.authorities:
-            line = self._pin(offered)
-            if line is not None:
-                verdict = Verdict(Trust.TRUSTED, offered, (line,))
+            verdict = self._pin(offered) or verdict
         self.verdict = verdict
         return verdict.trust is Trust.TRUSTED
 
@@ -140,6 +138,7 @@ class Onlooker(Client):
 
     def itself(self) -> Client:
         """Serves as a client factory: what an earlier attempt saw is kept."""
+        self.connection = None
         return self
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:

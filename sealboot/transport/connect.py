@@ -30,13 +30,14 @@ from sealboot.transport.client import Client, Login, Onlooker
 from sealboot.transport.endpoint import Endpoint, Routes
 from sealboot.transport.errors import Failure, Stage, unreadable_revocation
 from sealboot.transport.handshake import certificate_failed
-from sealboot.transport.knownhosts import HostKey, KnownKey, read_known_hosts, spelled
+from sealboot.transport.knownhosts import HostKey, read_known_hosts, spelled
 from sealboot.transport.loopguard import LoopGuard
 from sealboot.transport.reach import Reach
 from sealboot.transport.resolve import Resolver
 from sealboot.transport.session import SshSession
 from sealboot.transport.sshconfig import SshConfig
 from sealboot.transport.trust import Offered, pin
+from sealboot.transport.verdict import Trust, Verdict, judge
 
 #: Hosts that are being connected to at one time: latency decides, not processors.
 JOBS = 128
@@ -77,7 +78,7 @@ class SshConnector:
         wrap: Wrap | None = None,
     ) -> None:
         home = home or Path.home()
-        local_user = getpass.getuser()
+        local_user = _local_user()
         self._hosts = hosts
         self._secrets = secrets
         self._project = known_hosts
@@ -103,8 +104,8 @@ class SshConnector:
         self._jobs = asyncio.Semaphore(jobs)
         self._hops: dict[tuple[Endpoint, ...], asyncio.Task[asyncssh.SSHClientConnection | Failure]] = {}
         self._open: weakref.WeakSet[asyncssh.SSHClientConnection] = weakref.WeakSet()
-        self._pin_problem: Diagnostic | None = None
         self._told: list[Diagnostic] = []
+        self._heard: dict[int, int] = {}
         self._guard = LoopGuard()
         # asyncssh logs commands, environment and its own tracebacks; none of that may reach a terminal.
         logging.getLogger("asyncssh").setLevel(logging.CRITICAL + 1)
@@ -126,7 +127,7 @@ class SshConnector:
         if isinstance(route, Diagnostic):
             return route
         async with self._jobs:
-            outcome = await self._reach(route)
+            outcome = await self._reach(route, announce=True)
         self._tell()
         if isinstance(outcome, Failure):
             return outcome.diagnostic(host)
@@ -171,11 +172,13 @@ class SshConnector:
         self._reacher.close()
         self._guard.remove()
 
-    async def _reach(self, route: tuple[Endpoint, ...]) -> asyncssh.SSHClientConnection | Failure:
+    async def _reach(
+        self, route: tuple[Endpoint, ...], *, announce: bool = False
+    ) -> asyncssh.SSHClientConnection | Failure:
         tunnel = await self._tunnel(route)
         if isinstance(tunnel, Failure):
             return tunnel
-        return await self._log_in(route[-1], tunnel)
+        return await self._log_in(route[-1], tunnel, announce=announce)
 
     async def _tunnel(self, route: tuple[Endpoint, ...]) -> asyncssh.SSHClientConnection | Failure | None:
         """The shared connection to the last hop before the target, made when first needed."""
@@ -189,7 +192,7 @@ class SshConnector:
         return await asyncio.shield(task)
 
     async def _log_in(
-        self, endpoint: Endpoint, tunnel: asyncssh.SSHClientConnection | None
+        self, endpoint: Endpoint, tunnel: asyncssh.SSHClientConnection | None, *, announce: bool
     ) -> asyncssh.SSHClientConnection | Failure:
         known = self._known.lookup(endpoint.trust_name, endpoint.trust_port)
         if known.unreadable:
@@ -203,10 +206,11 @@ class SshConnector:
         assert not isinstance(password, Diagnostic)  # noqa: S101
         login = Login(identities, password)
         client: Client | None = None
+        problems: list[Diagnostic] = []
 
         def fresh() -> Client:
             nonlocal client
-            client = Client(known, login, pin=self._pinner(endpoint) if self._accept_new else None)
+            client = Client(known, login, pin=self._pinner(endpoint, problems) if self._accept_new else None)
             return client
 
         outcome = await self._reacher.attempts(endpoint, tunnel, fresh)
@@ -214,20 +218,23 @@ class SshConnector:
             plain = await self._reacher.attempts(endpoint, tunnel, fresh, certificates=False)
             outcome = outcome if isinstance(plain, Failure) else plain
         if isinstance(outcome, Failure):
-            problem, self._pin_problem = self._pin_problem, None
-            return _as_failure(endpoint, problem) if problem else outcome
+            return _as_failure(endpoint, problems[0]) if problems else outcome
         self._open.add(outcome)
-        if client is not None:
+        if announce and client is not None:
             self._connected(endpoint, client, outcome)
         return outcome
 
-    def _pinner(self, endpoint: Endpoint) -> Callable[[HostKey], KnownKey | None]:
+    def _pinner(self, endpoint: Endpoint, problems: list[Diagnostic]) -> Callable[[HostKey], Verdict | None]:
         name = spelled(endpoint.trust_name, endpoint.trust_port)
 
-        def record(key: HostKey) -> KnownKey | None:
+        def record(key: HostKey) -> Verdict | None:
+            # Another connection may have recorded a key since this one began: first come, first known.
+            now = judge(self._known.lookup(endpoint.trust_name, endpoint.trust_port), key)
+            if now.trust is not Trust.UNKNOWN:
+                return now
             line = pin(self._project, name, key)
             if isinstance(line, Diagnostic):
-                self._pin_problem = line
+                problems.append(line)
                 return None
             self._known.pin(name, key, line.at)
             self._found(
@@ -240,7 +247,7 @@ class SshConnector:
                     evidence=(("recorded", str(key)),),
                 )
             )
-            return line
+            return Verdict(Trust.TRUSTED, key, (line,))
 
         return record
 
@@ -263,19 +270,30 @@ class SshConnector:
         )
 
     def _tell(self) -> None:
-        for finding in (
-            *self._known.findings,
-            *self._config_findings,
-            *self._routes.findings,
-            *self._keyring.findings,
-        ):
-            if finding not in self._told:
+        """Send on what the readers of files have found since the last time."""
+        sources = (
+            self._known.findings,
+            self._config_findings,
+            self._routes.findings,
+            self._keyring.findings,
+        )
+        for number, findings in enumerate(sources):
+            for finding in findings[self._heard.get(number, 0) :]:
                 self._found(finding)
+            self._heard[number] = len(findings)
 
     def _found(self, finding: Diagnostic) -> None:
         self._told.append(finding)
         if self._sink is not None:
             self._sink(Found(at=self._clock(), diagnostic=finding))
+
+
+def _local_user() -> str:
+    """Who runs this; a user without a name (a container's, say) is given one, which asyncssh insists on."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return os.environ.setdefault("LOGNAME", f"uid{os.getuid()}")
 
 
 def _ended(task: asyncio.Task[asyncssh.SSHClientConnection | Failure]) -> bool:

@@ -41,20 +41,23 @@ class Reach:
         All of them share one deadline, so that a dead host costs its
         `connect_timeout` once. Logins and host keys are never tried again.
         """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + endpoint.timeout
-        number = 0
-        while True:
-            outcome = await self._attempt(
-                endpoint, tunnel, client(), deadline, algorithms=algorithms, certificates=certificates
-            )
-            number += 1
-            if not isinstance(outcome, Failure) or not outcome.retry or number > RETRIES:
-                return outcome
-            wait = pause(number)
-            if loop.time() + wait >= deadline:
-                return outcome
-            await asyncio.sleep(wait)
+        place = (endpoint.address, endpoint.port, id(tunnel) if tunnel else None)
+        async with self._jumps.at(id(tunnel)) if tunnel else nullcontext(), self._gates.at(*place):
+            loop = asyncio.get_running_loop()
+            # Waiting for one's turn is not the host's fault: its time begins here.
+            deadline = loop.time() + endpoint.timeout
+            number = 0
+            while True:
+                outcome = await self._attempt(
+                    endpoint, tunnel, client(), deadline, algorithms=algorithms, certificates=certificates
+                )
+                number += 1
+                if not isinstance(outcome, Failure) or not outcome.retry or number > RETRIES:
+                    return outcome
+                wait = pause(number)
+                if loop.time() + wait >= deadline:
+                    return outcome
+                await asyncio.sleep(wait)
 
     async def _attempt(
         self,
@@ -66,18 +69,12 @@ class Reach:
         algorithms: tuple[str, ...] | None,
         certificates: bool,
     ) -> asyncssh.SSHClientConnection | Failure:
-        loop = asyncio.get_running_loop()
-        queued = loop.time()
-        place = (endpoint.address, endpoint.port, id(tunnel) if tunnel else None)
-        async with self._jumps.at(id(tunnel)) if tunnel else nullcontext(), self._gates.at(*place):
-            # Waiting for one's turn is not the host's fault: the deadline moves along.
-            deadline += loop.time() - queued
-            way = await self._way(endpoint, tunnel, deadline)
-            if isinstance(way, Failure):
-                return way
-            return await attempt(
-                endpoint, client, way, deadline=deadline, algorithms=algorithms, certificates=certificates
-            )
+        way = await self._way(endpoint, tunnel, deadline)
+        if isinstance(way, Failure):
+            return way
+        return await attempt(
+            endpoint, client, way, deadline=deadline, algorithms=algorithms, certificates=certificates
+        )
 
     async def _way(
         self, endpoint: Endpoint, tunnel: asyncssh.SSHClientConnection | None, deadline: float
@@ -85,7 +82,11 @@ class Reach:
         if tunnel is not None:
             name = hostname(endpoint.address) if literal(endpoint.address, endpoint.port) is None else ""
             return _no_name(endpoint, name) if isinstance(name, NoAddress) else Way(tunnel=tunnel)
-        addresses = await self._resolver.resolve(endpoint.address, endpoint.port)
+        left = max(0.0, deadline - asyncio.get_running_loop().time())
+        try:
+            addresses = await asyncio.wait_for(self._resolver.resolve(endpoint.address, endpoint.port), left)
+        except TimeoutError:
+            return _no_name(endpoint, NoAddress(f"no answer within {endpoint.timeout:g} s"))
         if isinstance(addresses, NoAddress):
             return _no_name(endpoint, addresses)
         sock = await dial(endpoint, addresses, deadline)

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from connect_kit import host_of, rig
+from connect_kit import A, B, host_of, rig
 from sshd_kit import dropbear, keygen, openssh, public_line, sign_host_key
 
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.events import Found, HostConnected
+from sealboot.model.host import SshSettings
+from sealboot.transport.endpoint import Endpoint
+from sealboot.transport.verdict import Trust
 
 NEVER_LOGGED_IN = ("Accepted", "Failed", "Postponed", "userauth_request", "Invalid user")
 
@@ -253,3 +256,27 @@ async def test_nothing_of_a_diagnostic_is_an_exception(tmp_path: Path) -> None:
     with openssh(tmp_path / "s") as server:
         async with rig(tmp_path, [host_of(server)]) as r:
             assert isinstance(await r.connector.connect("n1"), Diagnostic)
+
+
+async def test_of_two_keys_seen_at_once_only_the_first_is_recorded(tmp_path: Path) -> None:
+    async with rig(tmp_path, [], accept_new=True) as r:
+        endpoint = Endpoint("n1", "host", 22, "root", SshSettings())
+        problems: list[Diagnostic] = []
+        record = r.connector._pinner(endpoint, problems)
+        one, same, other = record(A), record(A), record(B)
+        assert one
+        assert same
+        assert other
+        assert [v.trust for v in (one, same, other)] == [Trust.TRUSTED, Trust.TRUSTED, Trust.CHANGED]
+    assert problems == []
+    assert (tmp_path / "known_hosts").read_text() == f"host {A.line}\n"
+
+
+async def test_a_whole_session(tmp_path: Path) -> None:
+    with openssh(tmp_path / "s") as server:
+        async with rig(tmp_path, [host_of(server)], trust=server.known_hosts(), wrap=None) as r:
+            session = await r.connector.connect("n1")
+            assert not isinstance(session, Diagnostic)
+            result = await session.run("echo out; exit 3", timeout=20)
+            assert (result.ending, result.exit_status, result.text) == ("exited", 3, "out\n")
+            await session.close()
