@@ -37,8 +37,8 @@ HOST_GRACE = 5.0
 # dropbear runs all commands of a connection in one, and so does sudo: those take `setsid`.
 OWN_GROUP = (
     "g=; { read -r a b c d g r </proc/$$/stat; } 2>/dev/null; "
-    'if [ -n "$g" ] && [ "$g" != "$$" ] && command -v setsid >/dev/null 2>&1; '
-    "then exec setsid /bin/sh -s; fi; exec /bin/sh -s"
+    'case $g in ""|"$$") ;; *) command -v setsid >/dev/null 2>&1 && exec setsid /bin/sh -s ;; esac; '
+    "exec /bin/sh -s"
 )
 
 #: The command of every exec request. Single quotes mean the same in bash, dash, fish, tcsh and ash
