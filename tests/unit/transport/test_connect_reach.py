@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
+import random
 import signal
 import socket
 import threading
@@ -279,7 +281,8 @@ async def test_a_dropped_connection_prints_no_traceback(
             sftp = await raw.connection.start_sftp_client()
             reads = [asyncio.ensure_future(sftp.stat("/etc/passwd")) for _ in range(20)]
             for pid in server.session_pids():
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it ended with its parent
+                    os.kill(pid, signal.SIGKILL)
             await raw.connection.wait_closed()
             await asyncio.wait(reads)
             del reads, sftp
@@ -302,3 +305,39 @@ async def test_a_server_with_nothing_but_sha1_needs_legacy_crypto(tmp_path: Path
         assert any("legacy_crypto" in hint for hint in found.hints)
         async with rig(tmp_path, [host_of(server, legacy_crypto=True)], trust=trust) as r:
             await r.raw("n1")
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_random_answers_never_escape_as_exceptions(
+    tmp_path: Path, seed: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rng = random.Random(seed)  # noqa: S311 (a reproducible choice of bytes)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+        # Well-framed packets with random contents reach the parsers behind the framing.
+        for _ in range(rng.randrange(1, 6)):
+            body = bytes([rng.choice([1, 2, 4, 20, 21, 31, 52, 60, 93])]) + rng.randbytes(rng.randrange(60))
+            padding = 8 - (len(body) + 5) % 8 + 8
+            writer.write(
+                (len(body) + 1 + padding).to_bytes(4, "big") + bytes([padding]) + body + bytes(padding)
+            )
+        await writer.drain()
+        await reader.read(4096)
+        writer.close()
+
+    async with listener(talk) as (port, _), rig(tmp_path, [at(port, connect_timeout=4.0)]) as r:
+        found = await r.refusal("n1")
+    assert found.code == "SB201"
+    assert capfd.readouterr().err == ""
+
+
+async def test_asyncssh_logs_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    # Trap 14: it logs commands and environments at INFO.
+    caplog.set_level("DEBUG")
+    with openssh(tmp_path / "s") as server:
+        async with rig(tmp_path, [host_of(server)], trust=server.known_hosts()) as r:
+            raw = await r.raw("n1")
+            await raw.output("echo canary-in-a-command")
+    assert "canary" not in caplog.text
+    assert not logging.getLogger("asyncssh").isEnabledFor(logging.CRITICAL)
