@@ -100,11 +100,11 @@ def address(text: str) -> str:
 
 def comparable(normal: str) -> str:
     """The key under which a normalised address is compared: IPv4 in IPv6 is the IPv4 address."""
-    if ":" in normal:
-        mapped = ipaddress.IPv6Address(normal).ipv4_mapped
-        if mapped is not None:
-            return str(mapped)
-    return normal
+    try:
+        mapped = ipaddress.IPv6Address(normal).ipv4_mapped if ":" in normal else None
+    except ValueError:  # refused before; compared all the same, so that all findings come at once
+        return normal
+    return normal if mapped is None else str(mapped)
 
 
 def port(text: str) -> int:

@@ -14,7 +14,6 @@ from sealboot.inventory.roles import DriverRoles
 from sealboot.inventory.schema import InventoryPart
 from sealboot.inventory.settings import (
     Level,
-    Setting,
     Settings,
     become_settings,
     below,
@@ -72,7 +71,8 @@ class HostResolver:
             for name in (names[0], names[-1]):
                 hygiene.host_name(name)
         except hygiene.UnsafeError as error:
-            self._find("SB013", f"the host name {pattern!r} {error}", entry.at, error.hint)
+            hint = error.hint or "use letters, digits, `.`, `-` and `_`"
+            self._find("SB013", f"the host name {pattern!r} {error}", entry.at, hint)
             return ()
         except ValueError as error:
             self._find(
@@ -93,7 +93,7 @@ class HostResolver:
         level = self._level(groups)
         said = {**level.settings, **own} if own else level.settings
         self._check_said(said)
-        addresses = self._own_addresses(own, names)
+        addresses = self._own_addresses(own, names, entry.at)
         shared = self._shared(said, groups, entry.at)
         for name, address in zip(names, addresses, strict=True):
             self._add(Host(name=name, address=address, **shared))
@@ -148,7 +148,7 @@ class HostResolver:
         self._checked.add((what, at))
         return new
 
-    def _own_addresses(self, own: Settings, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _own_addresses(self, own: Settings, names: tuple[str, ...], at: Location) -> tuple[str, ...]:
         said = own.get("address")
         texts: tuple[str, ...] = names
         if said is not None:
@@ -168,28 +168,30 @@ class HostResolver:
                 why = f"the address pattern means {len(texts)} addresses for {len(names)} hosts"
                 self._find("SB013", why, said.at, "write a range with as many numbers as the names have")
                 return names
-        return tuple(self._normal(text, said) for text in texts)
+        place = said.at if said else at
+        found: list[str] = []
+        for text in texts:
+            normal = self._normal(text, place)
+            if normal is None:
+                return names
+            found.append(normal)
+        return tuple(found)
 
-    def _normal(self, text: str, said: Setting | None) -> str:
-        if said is None:
-            # A name that the network cannot know either is said once, where it matters: host_name let it in.
-            try:
-                return hygiene.address(text)
-            except hygiene.UnsafeError:
-                return text
+    def _normal(self, text: str, at: Location) -> str | None:
+        """The address in its one spelling; `None` after a finding, of which one per place is enough."""
         try:
             address = hygiene.address(text)
         except hygiene.UnsafeError as error:
             shown = "the address" if "@" in text else f"the address {text!r}"
-            self._find("SB013", f"{shown} {error}", said.at, error.hint)
-            return text
+            self._find("SB013", f"{shown} {error}", at, error.hint or "write an IP address or a DNS name")
+            return None
         if not text.isascii():
             self.findings.append(
                 Diagnostic(
                     "SB018",
                     f"the address is {address} to the network",
                     severity=Severity.NOTE,
-                    at=said.at,
+                    at=at,
                     evidence=(("written", text), ("A-label", address)),
                     hints=(f"write `{address}` if that is what you mean",),
                 )

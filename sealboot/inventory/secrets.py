@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
+from sealboot.model.diagnostic import Diagnostic, Location
 from sealboot.model.secret import Secret, SecretKind, SecretRef
 
 #: What to write; shown wherever a reference is wrong.
@@ -43,6 +44,15 @@ def parse_secret_ref(text: str) -> SecretRef | str:
         return "this is not a reference to a secret"
     found, valid, why = wanted[kind]
     return SecretRef(found, name) if valid else why
+
+
+def unavailable(
+    ref: SecretRef, error: LookupError, *, host: str | None = None, at: Location | None = None
+) -> Diagnostic:
+    """SB012 for what a `SecretResolver` raised: the text before its last semicolon is why, the rest the fix."""
+    why, _, fix = str(error.args[0] if error.args else error).rpartition("; ")
+    summary = f"{ref} cannot be had: {(why or fix).removeprefix(f'{ref} ')}"
+    return Diagnostic("SB012", summary, host=host, at=at, hints=(fix,) if why else ())
 
 
 class SecretResolver:

@@ -71,15 +71,18 @@ def _read(source: str, stdin: bytes | None) -> bytes | Diagnostic:
         return Diagnostic(
             "SB001", f"{source} cannot be read: {why}", at=at, hints=("check the path and its mode",)
         )
-    with os.fdopen(fd, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             hint = "name a file; `-i -` reads standard input"
             return Diagnostic("SB001", f"{source} is not a regular file", at=at, hints=(hint,))
-        try:
+        # One byte above the limit is enough to see that it is exceeded.
+        with os.fdopen(fd, "rb", closefd=False) as file:
             return file.read(MAXIMUM_BYTES + 1)
-        except OSError as error:
-            hints = ("check the disk and the mount",)
-            return Diagnostic("SB001", f"{source} cannot be read: {error.strerror}", at=at, hints=hints)
+    except OSError as error:
+        hints = ("check the disk and the mount",)
+        return Diagnostic("SB001", f"{source} cannot be read: {error.strerror}", at=at, hints=hints)
+    finally:
+        os.close(fd)
 
 
 def _over(first: Map, later: Map, found: list[Diagnostic]) -> Map:
