@@ -23,6 +23,7 @@ from sealboot.model.events import Event, RunFinished, RunStarted
 from sealboot.model.secret import Redactor, Secret, SecretRef
 from sealboot.render.view import View, make_view
 from sealboot.transport.base import Connector
+from sealboot.workflow.planning import in_place
 from sealboot.workflow.preflight import Preflight, candidates, preflight
 from sealboot.workflow.prepare import Prepared, prepare
 from sealboot.workflow.survey import Survey, survey
@@ -176,7 +177,11 @@ async def look(
             )
         seen = looking.result()
         seen = replace(seen, diagnostics=(*seen.diagnostics, *connector.findings))
-        found = preflight(prepared, seen, reading.result(), matrix=matrix, command=command)
+        files = reading.result()
+        found = preflight(prepared, seen, files, matrix=matrix, command=command)
+        present = await in_place(prepared, seen, found)
+        if present:
+            found = preflight(prepared, seen, files, matrix=matrix, command=command, present=present)
         found = replace(found, report=replace(found.report, seconds=time.monotonic() - started))
         yield Looked(prepared, seen, found, connector, redactor, started, view.event)
 

@@ -6,11 +6,13 @@ The rule on the left is there so that a pasted error is seen to be whole.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from rich.text import Text
 
 from sealboot.diagnostics import name_of
 from sealboot.model.diagnostic import Diagnostic, Severity
+from sealboot.model.names import fold
 from sealboot.render.text import safe, wrapped
 
 _RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}
@@ -26,9 +28,20 @@ def in_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
     return sorted(dict.fromkeys(diagnostics), key=lambda d: _RANK[d.severity])
 
 
+def _rows(diagnostic: Diagnostic) -> tuple[tuple[str, str], ...]:
+    """The evidence, led by the file it is about where nothing else names it."""
+    said = (diagnostic.summary, *(value for _, value in diagnostic.evidence))
+    if diagnostic.artifact is None or any(diagnostic.artifact in text for text in said):
+        return diagnostic.evidence
+    if diagnostic.evidence and diagnostic.evidence[0][0] == "file":
+        return (("file", f"{diagnostic.artifact}  {diagnostic.evidence[0][1]}"), *diagnostic.evidence[1:])
+    return (("file", diagnostic.artifact), *diagnostic.evidence)
+
+
 def _evidence(diagnostic: Diagnostic, width: int) -> Iterator[Text]:
-    label_width = max((len(safe(label)) for label, _ in diagnostic.evidence), default=0)
-    for label, value in diagnostic.evidence:
+    rows = _rows(diagnostic)
+    label_width = max((len(safe(label)) for label, _ in rows), default=0)
+    for label, value in rows:
         shown = safe(value, limit=2000, lines=True).splitlines() or [""]
         for number, line in enumerate(shown):
             head = f"   | {safe(label) if number == 0 else '':<{label_width}}  "
@@ -62,7 +75,39 @@ def lines(diagnostic: Diagnostic, width: int) -> Iterator[Text]:
             yield text
 
 
+def folded(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Findings that differ only in the host are told once, for all of these hosts."""
+    groups: dict[Diagnostic, list[Diagnostic]] = {}
+    for d in in_order(diagnostics):
+        alike = d
+        if d.host is not None and not d.also:
+            alike = replace(
+                d,
+                host=None,
+                at=None,
+                summary=d.summary.replace(d.host, "\0"),
+                evidence=tuple((label, value.replace(d.host, "\0")) for label, value in d.evidence),
+                hints=tuple(hint.replace(d.host, "\0") for hint in d.hints),
+            )
+        groups.setdefault(alike, []).append(d)
+    return [_together(alike, members) for alike, members in groups.items()]
+
+
+def _together(alike: Diagnostic, members: list[Diagnostic]) -> Diagnostic:
+    first = members[0]
+    if len(members) == 1:
+        return first
+    hosts = fold([d.host for d in members if d.host is not None])
+    return replace(
+        first,
+        summary=alike.summary.replace("\0", hosts),
+        evidence=tuple((label, value.replace("\0", hosts)) for label, value in alike.evidence),
+        hints=tuple(hint.replace("\0", first.host or "") for hint in alike.hints),
+        notes=(*first.notes, f"{len(members)} hosts, each at its own line") if first.at else first.notes,
+    )
+
+
 def block(diagnostics: Iterable[Diagnostic], width: int) -> Text:
     """All of them, an empty line between two."""
-    parts = [Text("\n").join(lines(d, width)) for d in in_order(diagnostics)]
+    parts = [Text("\n").join(lines(d, width)) for d in folded(diagnostics)]
     return Text("\n\n").join(parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 
 from rich.console import RenderableType
@@ -10,6 +10,7 @@ from rich.text import Text
 
 from sealboot.model.names import fold
 from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave, Upload
+from sealboot.model.summary import summary as summarize
 from sealboot.render.text import human_bytes, plural, safe
 
 _STYLE = {
@@ -62,11 +63,11 @@ def document(plan: Plan, *, full: bool = False) -> Iterator[RenderableType]:
 
 def summary(plan: Plan) -> Text:
     """`Plan: 4 to add, 1 to change, 0 to remove, 7 as they should be; 12 MiB to upload.`."""
-    count = Counter(p.action for w in plan.waves for p in w.steps)
-    depends = f", {count[Action.DEPENDS]} if needed" if count[Action.DEPENDS] else ""
+    count = summarize(plan)
+    depends = f", {count.depends} if needed" if count.depends else ""
     return Text(
-        f"Plan: {count[Action.CREATE]} to add, {count[Action.CHANGE]} to change, "
-        f"{count[Action.REMOVE]} to remove{depends}, {count[Action.NONE]} as they should be; "
-        f"{human_bytes(plan.upload_bytes)} to upload to {plural(len(plan.hosts), 'host')}.",
+        f"Plan: {count.create} to add, {count.change} to change, {count.remove} to remove{depends}, "
+        f"{count.same} as they should be; {human_bytes(count.upload_bytes)} to upload, "
+        f"{plural(count.hosts_changed, 'host')} of {count.hosts} to change.",
         style="sb.head",
     )

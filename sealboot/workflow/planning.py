@@ -6,16 +6,45 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 
 from sealboot.engine.observe import observe
 from sealboot.engine.shell import node_paths
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.events import Found, Sink, StageStarted
-from sealboot.model.plan import Observation, Plan, Step
+from sealboot.model.host import Host
+from sealboot.model.plan import Observation, Plan, Step, Upload
 from sealboot.plan.build import make_plan
-from sealboot.workflow.preflight import Preflight
+from sealboot.workflow.preflight import Preflight, complete
 from sealboot.workflow.prepare import Prepared
 from sealboot.workflow.survey import Clock, Survey
+
+
+async def in_place(prepared: Prepared, survey: Survey, found: Preflight) -> frozenset[str]:
+    """The ids of uploads that hosts short of space (SB301) have already; reads only.
+
+    A second apply on a nearly full disk must not fail for want of space that
+    it does not need. Asked only where space is short, so that the ordinary
+    check stays at one round trip.
+    """
+    short = {d.host for d in found.report.diagnostics if d.code == "SB301"}
+    hosts = tuple(h for h in complete(prepared, found.context_all) if h.name in short)
+    if not hosts:
+        return frozenset()
+    waves = prepared.driver.waves(replace(found.context_all, selected=hosts))
+    seen: set[str] = set()
+
+    async def one(host: Host) -> None:
+        uploads = [s for w in waves for s in w.steps if s.host == host.name and isinstance(s, Upload)]
+        paths = node_paths(prepared.inventory.name, host)
+        answer = await observe(survey.sessions[host.name], uploads, paths)
+        if not isinstance(answer, Diagnostic):
+            seen.update(name for name, what in answer.items() if what.state == "same")
+
+    async with asyncio.TaskGroup() as group:
+        for host in hosts:
+            group.create_task(one(host))
+    return frozenset(seen)
 
 
 async def make(

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sealboot.artifacts import collect
-from sealboot.checks import apply_ignores, run_all
+from sealboot.checks import apply_ignores, run_all, shipped
 from sealboot.drivers.base import Context
 from sealboot.model.artifact import Artifact
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.host import Host
+from sealboot.model.plan import Wave
 from sealboot.model.report import CheckReport, CheckStatus, HostRow
 from sealboot.model.verdict import Verdict
 from sealboot.plan.select import Selection
@@ -72,7 +73,8 @@ class Preflight:
     report: CheckReport
     selection: Selection
     ready: tuple[Host, ...]
-    context: Context
+    context: Context  # of the ready hosts
+    context_all: Context  # of all selected hosts
 
 
 def _status(host: Host, survey: Survey, wrong: Mapping[str, list[Diagnostic]]) -> CheckStatus:
@@ -105,6 +107,26 @@ def _pairs(selection: Selection, *, matrix: bool) -> tuple[Verdict, ...]:
     return selection.matrix if matrix else selection.pairs
 
 
+def complete(prepared: Prepared, context: Context) -> tuple[Host, ...]:
+    """The reached hosts for which every required slot is filled: steps can be written for them."""
+    return tuple(
+        host
+        for host in context.selected
+        if host.name in context.facts
+        and all(
+            (host.name, slot.name) in context.chosen
+            for slot in prepared.slots
+            if slot.required and slot.wanted_by(host)
+        )
+    )
+
+
+def _coming(prepared: Prepared, context: Context, present: frozenset[str]) -> tuple[Wave, ...]:
+    """The steps that would run, without the uploads that are in place already."""
+    waves = prepared.driver.waves(replace(context, selected=complete(prepared, context)))
+    return tuple(replace(w, steps=tuple(s for s in w.steps if s.id not in present)) for w in waves)
+
+
 def preflight(
     prepared: Prepared,
     survey: Survey,
@@ -112,9 +134,13 @@ def preflight(
     *,
     matrix: bool = False,
     command: str = "check",
-    seconds: float = 0.0,
+    present: frozenset[str] = frozenset(),
 ) -> Preflight:
-    """Match files to hosts and run every check; pure but for nothing: all inputs are values."""
+    """Match files to hosts and run every check; pure.
+
+    `present` are the ids of uploads that are known to be in place already:
+    they need no space.
+    """
     selection = select_artifacts(
         slots=prepared.slots,
         hosts=tuple(h for h in prepared.selected if h.name in survey.facts),
@@ -139,6 +165,7 @@ def preflight(
             survey.facts,
             chosen=selection.chosen,
             wants={h.name: wants_of(prepared, h) for h in prepared.selected},
+            loads=shipped(_coming(prepared, context, present)),
         ),
         *prepared.driver.checks(context),
     ]
@@ -163,9 +190,8 @@ def preflight(
         pairs=_pairs(selection, matrix=matrix),
         diagnostics=diagnostics,
         matrix=matrix,
-        seconds=seconds,
         command=command,
     )
     status = {row.host: row.status for row in rows}
     ready = tuple(host for host in prepared.selected if status[host.name] == "ok")
-    return Preflight(report, selection, ready, replace(context, selected=ready))
+    return Preflight(report, selection, ready, replace(context, selected=ready), context)

@@ -82,7 +82,9 @@ async def survey(
                 note(session, host)
                 return
             sink(StageStarted(at=clock() - start, host=host.name, stage="probe"))
-            gathered = await gather(session, wants_of(prepared, host), timeout=timeout)
+            gathered = await gather(
+                session, wants_of(prepared, host), timeout=timeout, become=host.become.method
+            )
         if isinstance(gathered, Diagnostic):
             await session.close()
             note(gathered, host)
