@@ -195,7 +195,7 @@ def _execute(spec: Spec) -> None:
     argv: list[str]
     if spec.server == "systemd":
         environment["container"] = "sealboot-lab"
-        argv = ["/lib/systemd/systemd", "--log-target=console", "--log-level=notice"]
+        argv = ["/lib/systemd/systemd", "--log-target=journal", "--log-level=notice"]
     elif spec.server == "openssh":
         options = (
             *(f"ListenAddress={spec.address}:22", "PidFile=none", "PermitRootLogin=prohibit-password"),

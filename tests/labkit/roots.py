@@ -26,7 +26,7 @@ from labkit.cache import CACHE, key, made
 from labkit.debs import unpack
 
 #: Raise when a recipe below changes what it makes of the same packages.
-_RECIPE = 3
+_RECIPE = 5
 
 MINIMAL = ("busybox-static", "dropbear-bin")
 DEBIAN = (
@@ -173,7 +173,13 @@ def _finish_debian(tree: Path) -> None:
     (etc / "sudoers").write_text("root ALL=(ALL:ALL) ALL\nops ALL=(ALL:ALL) NOPASSWD: ALL\n")
     (etc / "sudoers").chmod(0o440)
     (tree / "usr/bin/sudo").chmod(0o4755)
-    (etc / "fstab").write_text("")
+    for name in ("fstab", "environment", "default/locale"):
+        (etc / name).write_text("")
+    for name in ("run", "lock"):
+        link = tree / "var" / name
+        if not link.is_symlink():
+            link.rmdir()
+            link.symlink_to("/run" if name == "run" else "/run/lock")
     (etc / "machine-id").write_text("")
     for name in ("etc/.updated", "var/.updated"):
         (tree / name).touch()

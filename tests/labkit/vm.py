@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,7 +119,6 @@ ip link set lo up
 ip addr add "$lab_ip/24" dev eth0
 ip link set eth0 up
 ip route add default via "$lab_gw"
-date -s "@$lab_now" > /dev/null
 exec /sbin/init
 """
 
@@ -213,7 +211,7 @@ def start(bridge: Bridge, order: Order) -> Running:
     initramfs.write_bytes(common.read_bytes() + _personal(order.authorized, order.host_key))
     tap = f"t{order.number}"
     bridge.ip(f"tuntap add {tap} mode tap", f"link set {tap} master br0 up")
-    words = {"ip": order.address, "gw": GATEWAY, "host": order.name, "now": str(int(time.time()))}
+    words = {"ip": order.address, "gw": GATEWAY, "host": order.name}
     command_line = f"console={board.console} panic=-1 quiet " + " ".join(
         f"lab.{k}={v}" for k, v in words.items()
     )
