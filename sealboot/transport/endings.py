@@ -66,6 +66,6 @@ def _ending(talk: Conversation, *, timed_out: bool) -> Ending:
         return "overflow"
     if talk.lost is not None:
         return "lost"
-    if timed_out and not talk.closed:
+    if timed_out:  # closed or not: after the deadline the channel is shut from this side
         return "timeout"
     return "lost" if talk.begun or talk.exit_status is None else "no-shell"

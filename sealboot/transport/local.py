@@ -18,6 +18,9 @@ from sealboot.transport.endings import connection_lost, no_shell
 from sealboot.transport.shell import LOADER
 from sealboot.transport.shellsession import ShellSession
 
+#: Seconds for ended processes to be gone before they are killed.
+CLOSE_LIMIT = 2.0
+
 
 def no_secrets(reference: SecretRef) -> Secret:
     """A source that has nothing; raises `LookupError`."""
@@ -25,7 +28,7 @@ def no_secrets(reference: SecretRef) -> Secret:
 
 
 class LocalSession(ShellSession):
-    """See `Session`. `shell` is what plays the login shell: it is run as `SHELL -c LOADER`."""
+    """See `Session`. `login_shell` is run as a server would run it: `SHELL -c LOADER`."""
 
     def __init__(
         self,
@@ -33,10 +36,10 @@ class LocalSession(ShellSession):
         *,
         secrets: SecretSource = no_secrets,
         login_user: str | None = None,
-        shell: tuple[str, ...] = ("/bin/sh",),
+        login_shell: tuple[str, ...] = ("/bin/sh",),
     ) -> None:
         super().__init__(host, login_user or getpass.getuser(), secrets)
-        self._shell_command = shell
+        self._shell_command = login_shell
         self._pipes: set[LocalPipe] = set()
         self._closed: Diagnostic | None = None
 
@@ -58,10 +61,16 @@ class LocalSession(ShellSession):
         return pipe
 
     async def close(self) -> None:
-        """End every child process; never raises."""
+        """End every child process; never raises, waits briefly."""
         self._closed = self._closed or connection_lost(self.host, "closed by sealboot")
-        for pipe in tuple(self._pipes):
+        pipes = tuple(self._pipes)
+        for pipe in pipes:
             pipe.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_LIMIT):
+                await asyncio.gather(*(pipe.wait() for pipe in pipes if pipe in self._pipes))
+        for pipe in tuple(self._pipes):
+            pipe.drop()
 
 
 class _Receiver(asyncio.SubprocessProtocol):
@@ -132,9 +141,24 @@ class LocalPipe:
 
     def close(self) -> None:
         """End the process group, unless it ended by itself, and drop the pipes."""
-        self._open_pipes.discard(self)
         if not self._talk.over and self._transport.get_returncode() is None:
             # Already gone, or become's child, whose own watcher sees standard input close.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._transport.get_pid(), signal.SIGTERM)
+        if self._transport.get_returncode() is None:
+            # Only the pipes: closing the whole transport would race with asyncio for the exit status.
+            for number in range(3):
+                pipe = self._transport.get_pipe_transport(number)
+                if pipe is not None:
+                    pipe.close()
+        else:
+            self.drop()
+
+    async def wait(self) -> None:
+        """Wait until the process is gone."""
+        await self._talk.until(lambda: self._talk.closed)
+
+    def drop(self) -> None:
+        """Forget the process; kills it where it still runs."""
+        self._open_pipes.discard(self)
         self._transport.close()

@@ -15,6 +15,7 @@ from session_kit import command_lines, eventually, folder, parent_of, running, s
 from sshd_kit import Server, User, dropbear, openssh
 
 from sealboot.model.secret import Secret
+from sealboot.transport.base import Result
 from sealboot.transport.hold import HeldScript
 from sealboot.transport.session import SshSession
 
@@ -146,10 +147,10 @@ async def test_a_held_script_lives_until_it_is_released(node: Node) -> None:
         assert isinstance(hold, HeldScript)
         assert hold.alive
         second = await ssh.hold(script, args=(lock,), ready="held", timeout=20)
-        assert not isinstance(second, HeldScript)
-        assert second.exit_status == 75  # type: ignore[union-attr]
+        assert isinstance(second, Result)
+        assert second.exit_status == 75
         await hold.release()
-        assert not hold.alive
+        assert [hold.alive] == [False]
         third = await ssh.hold(script, args=(lock,), ready="held", timeout=20)
         assert isinstance(third, HeldScript)
         await third.release()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -127,7 +128,7 @@ def test_framing_does_not_depend_on_how_bytes_arrive(
     wire = noise + f"\n{nonce}:begin:\n".encode() + said + f"{nonce}:end:{status}\n".encode() + after
     framed = Framed(nonce, 1 << 20)
     edges = [0, *sorted(min(c, len(wire)) for c in cuts), len(wire)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         framed.feed(wire[start:end])
     assert (framed.data, framed.status, framed.overflow) == (said, status, False)
     assert framed.before == noise + b"\n"
