@@ -52,7 +52,7 @@ def read_dynamic(source: Source, layout: Layout, segments: tuple[Segment, ...]) 
     segment = next((s for s in segments if s.type == PT_DYNAMIC), None)
     if segment is None:
         return Dynamic()
-    entries = list(_entries(source, layout, segment))
+    entries = list(_entries(source, layout, segment, segments))
     values = dict(reversed(entries))  # the first of each tag
     strings = _place(segments, values, "DT_STRTAB")
     if strings is None:
@@ -64,10 +64,13 @@ def read_dynamic(source: Source, layout: Layout, segments: tuple[Segment, ...]) 
     return Dynamic(tuple(dict.fromkeys(needed)), tuple(dict.fromkeys(versions)))
 
 
-def _entries(source: Source, layout: Layout, segment: Segment) -> Iterator[tuple[str, int]]:
+def _entries(
+    source: Source, layout: Layout, segment: Segment, segments: tuple[Segment, ...]
+) -> Iterator[tuple[str, int]]:
     """Tag and value until DT_NULL. Tags of no known name come out as their number in text."""
     size = 2 * layout.bits // 8
-    data = source.at(segment.offset, min(segment.filesz, MAX_ENTRIES * size))
+    loaded = file_offset(segments, segment.vaddr)  # a loader goes by the address
+    data = source.at(segment.offset if loaded is None else loaded, min(segment.filesz, MAX_ENTRIES * size))
     for at in range(0, len(data) - size + 1, size):
         raw = struct_parse(layout.structs.Elf_Dyn, BytesIO(data[at : at + size]), 0)
         tag = str(raw["d_tag"])

@@ -6,7 +6,7 @@ The rules are those of Linux `fs/binfmt_elf.c` (`load_elf_phdrs`,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 
 from elftools.common.utils import struct_parse
@@ -17,6 +17,14 @@ from sealboot.model.artifact import Segment
 
 PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_NOTE = 1, 2, 3, 4
 PT_GNU_PROPERTY = 0x6474E553
+PF_X, PF_W, PF_R = 1, 2, 4
+WIDE = 64
+
+#: What a program may address at most. 64-bit kernels without large address extensions end at 2^47 or
+#: above, the smaller ones (Sv39) lower still; no real program comes near.
+ADDRESS_SPACE = {32: 1 << 32, 64: 1 << 47}
+_ENTRY_AT = 24
+_PAGE = 4096
 
 #: A kernel refuses a larger table; so 1170 (64-bit) or 2048 (32-bit) headers are the most there can be.
 MAX_TABLE = 65536
@@ -74,8 +82,8 @@ def read_interpreter(source: Source, segments: Iterable[Segment]) -> str | None:
     return path.decode("utf-8", "backslashreplace")
 
 
-def check_loadable(segments: Iterable[Segment], header: Header, size: int) -> None:
-    """Raise `MalformedError` for segments that cannot be loaded, or an entry point outside of them.
+def check_loadable(segments: Sequence[Segment], header: Header, size: int) -> None:
+    """Raise `MalformedError` for a file that is started and dies at once, or that ends too early.
 
     A kernel starts a file whose segments end beyond the file and lets it die
     of SIGBUS, or run on zeros: that is "truncated", whatever exec returned.
@@ -83,20 +91,57 @@ def check_loadable(segments: Iterable[Segment], header: Header, size: int) -> No
     loads = [s for s in segments if s.type == PT_LOAD]
     if not loads:
         raise MalformedError("no segment to load", header.phoff)
-    top = 1 << header.layout.bits
     for load in loads:
-        if load.filesz > load.memsz:
-            raise MalformedError(
-                f"a segment of {load.filesz} bytes for {load.memsz} bytes of memory", load.offset
-            )
-        if load.vaddr + load.memsz > top:
-            raise MalformedError(f"a segment at {load.vaddr:#x} beyond the address space", load.offset)
-        if load.offset + load.filesz > size:
-            raise MalformedError(
-                f"truncated: the file ends at {size}, a segment needs {load.offset + load.filesz}", size
-            )
-    if header.entry and not any(s.vaddr <= header.entry < s.vaddr + s.memsz for s in loads):
-        raise MalformedError(f"the entry point {header.entry:#x} lies in no segment", 24)
+        _check_load(load, ADDRESS_SPACE[header.layout.bits], size)
+    if header.entry:
+        _check_entry(loads, header)
+    if any(s.type == PT_INTERP for s in segments):
+        _check_dynamic(segments)
+
+
+def _check_load(load: Segment, top: int, size: int) -> None:
+    if load.filesz > load.memsz:
+        raise MalformedError(
+            f"a segment of {load.filesz} bytes for {load.memsz} bytes of memory", load.offset
+        )
+    if load.vaddr + load.memsz > top:
+        raise MalformedError(f"a segment at {load.vaddr:#x} beyond the address space", load.offset)
+    if load.offset + load.filesz > size:
+        raise MalformedError(
+            f"truncated: the file ends at {size}, a segment needs {load.offset + load.filesz}", size
+        )
+
+
+def _check_entry(loads: Sequence[Segment], header: Header) -> None:
+    """The entry point must be code: executable for 64-bit kernels, at least readable for 32-bit ones.
+
+    The latter take readable for executable in files without PT_GNU_STACK.
+    """
+    home = next((s for s in loads if s.vaddr <= header.entry < _backed_end(s)), None)
+    if home is None:
+        raise MalformedError(f"the entry point {header.entry:#x} lies in no segment", _ENTRY_AT)
+    needed = PF_X if header.layout.bits == WIDE else PF_X | PF_R
+    if not home.flags & needed:
+        raise MalformedError(f"the entry point {header.entry:#x} is not executable", _ENTRY_AT)
+
+
+def _backed_end(segment: Segment) -> int:
+    """Where a segment's bytes end in memory.
+
+    Whole pages are mapped; the rest of the last one is cleared where the segment is writable.
+    """
+    end = segment.vaddr + segment.filesz
+    return end if segment.flags & PF_W or not segment.filesz else (end + _PAGE - 1) // _PAGE * _PAGE
+
+
+def _check_dynamic(segments: Sequence[Segment]) -> None:
+    """The loader finds these two in memory, at the addresses their headers give, or crashes."""
+    for kind, name in ((PT_INTERP, "PT_INTERP"), (PT_DYNAMIC, "PT_DYNAMIC")):
+        found = next((s for s in segments if s.type == kind), None)
+        if found is None:
+            raise MalformedError(f"a loader, but no {name}")
+        if file_offset(segments, found.vaddr) is None:
+            raise MalformedError(f"{name} lies at {found.vaddr:#x}, where nothing is loaded", found.offset)
 
 
 def file_offset(segments: Iterable[Segment], address: int) -> int | None:

@@ -206,3 +206,44 @@ def test_long_names_are_cut() -> None:
     assert found.interpreter is not None
     assert len(found.interpreter) == MAX_INTERP - 1
     assert found.needed == ("n" * MAX_STRING,)
+
+
+@pytest.mark.parametrize(
+    ("arch", "flags", "defect"),
+    [
+        (Arch.AMD64, 5, ""),
+        (Arch.AMD64, 1, ""),
+        (Arch.AMD64, 6, "is not executable"),
+        (Arch.I386, 4, ""),
+        (Arch.I386, 0, "is not executable"),
+    ],
+)
+def test_the_entry_point_must_be_executable(arch: Arch, flags: int, defect: str) -> None:
+    at = 64 + 4 if arch is Arch.AMD64 else 52 + 24
+    assert defect in elf(put(static(arch, "x"), at, bytes([flags]))).defect
+    assert bool(defect) is bool(elf(put(static(arch, "x"), at, bytes([flags]))).defect)
+
+
+def test_memory_beyond_any_address_space() -> None:
+    data = put(static(Arch.AMD64, "x"), 64 + 40, struct.pack("<Q", 1 << 47))
+    assert "beyond the address space" in elf(data).defect
+
+
+@pytest.mark.parametrize(
+    ("header", "offset", "value", "what"),
+    [
+        (0, 16, 1 << 40, "PT_INTERP lies at 0x10000000000, where nothing is loaded"),
+        (2, 16, 1 << 40, "PT_DYNAMIC lies at 0x10000000000, where nothing is loaded"),
+        (2, 0, 0, "a loader, but no PT_DYNAMIC"),
+    ],
+)
+def test_what_a_loader_would_stumble_over(header: int, offset: int, value: int, what: str) -> None:
+    data = dynamic(Arch.AMD64, "x", interpreter="/lib64/ld", needed=("libc.so.6",))
+    assert elf(data).defect == ""
+    raw = struct.pack("<Q", value) if offset else struct.pack("<I", value)
+    assert elf(put(data, 64 + header * 56 + offset, raw)).defect == what
+
+
+def test_the_dynamic_section_is_found_by_its_address_as_a_loader_does() -> None:
+    data = dynamic(Arch.AMD64, "x", interpreter="/lib64/ld", needed=("libc.so.6",))
+    assert elf(put(data, 64 + 2 * 56 + 8, struct.pack("<Q", 1 << 40))).needed == ("libc.so.6",)

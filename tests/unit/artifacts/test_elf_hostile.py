@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from sealboot.artifacts import inspect
 from sealboot.artifacts.elf import Parsed, parse
 from sealboot.artifacts.reader import Memory, Source
+from sealboot.lab import tinyelf
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Kind
 from sealboot.model.diagnostic import Severity
@@ -126,7 +127,8 @@ def test_a_huge_dynamic_section_is_cut() -> None:
     size = 4 << 20
     grown = bytearray(data + struct.pack("<QQ", 1, 1) * (size // 16))
     entry = 64 + 2 * 56
-    grown[entry + 8 : entry + 16] = struct.pack("<Q", len(data))
+    grown[entry + 16 : entry + 24] = struct.pack("<Q", tinyelf.BASE + len(data))
+    grown[64 + 56 + 32 : 64 + 56 + 48] = struct.pack("<QQ", len(grown), len(grown))
     grown[entry + 32 : entry + 40] = struct.pack("<Q", size)
     assert quickly(bytes(grown)).elf is not None
 

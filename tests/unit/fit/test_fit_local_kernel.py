@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from elf_corpus import GLIBC_LOADERS, Sample, kernel_samples, samples, static
 from fit_kit import artifact_of, facts_of
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sealboot.artifacts import inspect
 from sealboot.fit import judge
@@ -28,9 +30,11 @@ ENOEXEC = 8
 def outcome(path: Path, says: bytes) -> tuple[Outcome, str]:
     """What the kernel made of it: the program ran when it said all it has to say and exited with 0."""
     try:
-        done = subprocess.run([str(path)], capture_output=True, timeout=20, check=False)
+        done = subprocess.run([str(path)], capture_output=True, timeout=10, check=False)
     except OSError as error:
         return Outcome.CANNOT, f"errno {error.errno}"
+    except subprocess.TimeoutExpired:  # started, and lost its way
+        return Outcome.CANNOT, "hangs"
     ran = done.returncode == 0 and done.stdout == says
     return (Outcome.RUNS if ran else Outcome.CANNOT), f"exit {done.returncode}: {done.stderr[-200:]!r}"
 
@@ -73,6 +77,31 @@ def test_a_foreign_machine_is_enoexec(sample: Sample, local: Facts, tmp_path: Pa
     verdict = judge(artifact_of(tmp_path, sample.name, sample.bytes), local)
     happened = outcome(tmp_path / sample.name, sample.says)
     assert (happened == (Outcome.CANNOT, f"errno {ENOEXEC}")) or verdict.reason != "SB101"
+
+
+HEADERS = {"amd64": 64 + 56, "386": 52 + 32}
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    kind=st.sampled_from(sorted(HEADERS)),
+    changes=st.lists(st.tuples(st.integers(4, 119), st.integers(0, 255)), min_size=1, max_size=2),
+)
+def test_what_the_kernel_refuses_is_foretold(
+    kind: str, changes: list[tuple[int, int]], local: Facts, tmp_path: Path
+) -> None:
+    """Any bytes of the headers changed: ENOEXEC never comes as a surprise, and SB101 is always ENOEXEC."""
+    data = bytearray(static(Arch(kind), "program"))
+    for at, value in changes:
+        data[at % HEADERS[kind]] = value
+    data[:4] = b"\x7fELF"
+    artifact = artifact_of(tmp_path, "program", bytes(data))
+    verdict = judge(artifact, local)
+    happened, detail = outcome(tmp_path / "program", b"program\n")
+    if detail == f"errno {ENOEXEC}":
+        assert verdict.outcome is Outcome.CANNOT
+    if verdict.reason == "SB101":
+        assert (happened, detail) == (Outcome.CANNOT, f"errno {ENOEXEC}")
 
 
 def test_the_machines_own_programs_run_here(local: Facts) -> None:
