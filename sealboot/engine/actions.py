@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 
-from sealboot.engine.checking import file_mode, rendered_check
+from sealboot.engine.checking import file_mode
 from sealboot.engine.context import StepEnd, Work
 from sealboot.engine.failures import step_failed
 from sealboot.engine.golive import discard, go_live, prepare, transfer_failed
 from sealboot.engine.jobs import exports, missing_output, run_detached
-from sealboot.engine.observe import ask
 from sealboot.engine.shell import nonce, staged_name
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.plan import ReadSecret, Remove, Run, WriteFile
@@ -37,10 +36,6 @@ async def write_file(work: Work, step: WriteFile) -> StepEnd:
     content = work.secrets.fill(step.content, step.secrets)
     if isinstance(content, tuple):
         return StepEnd("failed", secret_missing(work.host, step.title, content))
-    if step.secrets:
-        seen = await ask(work.session, (rendered_check(step, content),), work.paths, become=step.become)
-        if not isinstance(seen, Diagnostic) and seen[0].state == "same":
-            return StepEnd("same")
     data = content.encode("utf-8", "surrogateescape")
     digest = hashlib.sha256(data).hexdigest()
     staged = staged_name(step.dest, nonce())

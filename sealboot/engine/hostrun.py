@@ -17,7 +17,17 @@ from sealboot.engine.steps import act, act_and_prove, holds
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.events import Found, HostFinished, StepFinished, StepStarted
 from sealboot.model.outcome import HostOutcome
-from sealboot.model.plan import Action, Observation, PlannedStep, PlannedWave, ReadSecret, Run, Step, WaitFor
+from sealboot.model.plan import (
+    Action,
+    Observation,
+    PlannedStep,
+    PlannedWave,
+    ReadSecret,
+    Run,
+    Step,
+    WaitFor,
+    WriteFile,
+)
 from sealboot.model.report import AppliedHost
 from sealboot.transport.base import Hold
 
@@ -198,7 +208,11 @@ class HostRun:
 
     async def _once(self, step: Step, *, forced: bool) -> tuple[StepEnd, bool]:
         """One try; the second value says whether the step had begun to change the host."""
-        if not forced:
+        if not _reads(step):
+            missing = await self._needed_secrets(step)
+            if missing is not None:
+                return missing, False
+        if not forced or _rendered(step):
             seen = self._fresh.get(step.id) or await holds(self.work, step)
             if isinstance(seen, StepEnd):
                 return seen, False
@@ -206,9 +220,6 @@ class HostRun:
                 return StepEnd("same"), False
         if _reads(step):
             return await act(self.work, step), False
-        read_first = await self._needed_secrets(step)
-        if read_first is not None:
-            return read_first, False
         failed = await self._mark(step.id, "started")
         if failed is not None:
             return StepEnd("lost" if self.work.session.lost else "failed", failed), False
@@ -256,6 +267,11 @@ class HostRun:
         elif result == "unknown":
             untouched = not (self._unproven or self._changed)
             self.end(HostOutcome.UNREACHABLE if untouched else HostOutcome.UNKNOWN, end.diagnostic)
+
+
+def _rendered(step: Step) -> bool:
+    """A file whose check exists only once its secrets are known: asked even where the plan had no answer."""
+    return isinstance(step, WriteFile) and effective_check(step) is None
 
 
 def _reads(step: Step) -> bool:

@@ -178,8 +178,8 @@ class Engine:
         for name in runs:
             shared.bus.emit(StageStarted(at=shared.bus.now, host=name, stage="lock"))
         while True:
-            held = await asyncio.gather(*(_take(shared, run) for run in runs.values()))
-            problems = [problem for problem in held if problem is not None]
+            held = await _take_all(shared, runs)
+            problems = [problem for problem in held.values() if problem is not None]
             if not problems:
                 return True
             waiting = all(p.code == "SB505" for p in problems) and loop.time() < deadline
@@ -252,11 +252,27 @@ async def _take(shared: Shared, run: HostRun) -> Diagnostic | None:
     return None
 
 
-def _not_locked(runs: Mapping[str, HostRun], problems: Sequence[Diagnostic | None]) -> None:
+async def _take_all(shared: Shared, runs: Mapping[str, HostRun]) -> dict[str, Diagnostic | None]:
+    """Try every host once; what stands against it, by host.
+
+    The first host by name is asked alone: of two runs over the same hosts one
+    gets it and the other stops there, so that they never block each other.
+    """
+    found: dict[str, Diagnostic | None] = {}
+    names = sorted(runs)
+    for group in (names[:1], names[1:]):
+        taken = await asyncio.gather(*(_take(shared, runs[name]) for name in group))
+        found |= dict(zip(group, taken, strict=True))
+        if any(taken):
+            break
+    return found
+
+
+def _not_locked(runs: Mapping[str, HostRun], problems: Mapping[str, Diagnostic | None]) -> None:
     """Nobody was touched: the lost are unreachable, those without a lock are told, all are skipped."""
-    for run, problem in zip(runs.values(), problems, strict=True):
+    for name, run in runs.items():
         gone = run.work.session.lost is not None
-        run.end(HostOutcome.UNREACHABLE if gone else HostOutcome.SKIPPED, problem)
+        run.end(HostOutcome.UNREACHABLE if gone else HostOutcome.SKIPPED, problems.get(name))
 
 
 async def _let_go(runs: Iterable[HostRun]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sealboot.engine.actions import read_secret, remove, run_script, write_file
-from sealboot.engine.checking import effective_check
+from sealboot.engine.checking import effective_check, rendered_check
 from sealboot.engine.context import StepEnd, Work
 from sealboot.engine.failures import step_failed
-from sealboot.engine.observe import observe
+from sealboot.engine.observe import ask, observe
 from sealboot.engine.services import service
 from sealboot.engine.upload import upload
 from sealboot.engine.waiting import wait_for
@@ -25,13 +27,28 @@ from sealboot.model.plan import (
 
 
 async def holds(work: Work, step: Step) -> Observation | StepEnd | None:
-    """What the host answers to the step's check; `None` for a step without one."""
-    if effective_check(step) is None:
+    """What the host answers to the step's check; `None` for a step without one.
+
+    A file with secrets is compared once they are known: before that nobody
+    can say whether it is as it should be.
+    """
+    seen: Mapping[str, Observation] | tuple[Observation, ...] | Diagnostic
+    check = effective_check(step)
+    if check is None and isinstance(step, WriteFile):
+        content = work.secrets.fill(step.content, step.secrets)
+        if isinstance(content, str):
+            seen = await ask(work.session, (rendered_check(step, content),), work.paths, become=step.become)
+            return _answer(work, seen if isinstance(seen, Diagnostic) else seen[0])
+    if check is None:
         return None
     seen = await observe(work.session, (step,), work.paths)
+    return _answer(work, seen if isinstance(seen, Diagnostic) else seen[step.id])
+
+
+def _answer(work: Work, seen: Observation | Diagnostic) -> Observation | StepEnd:
     if isinstance(seen, Diagnostic):
         return StepEnd("lost" if work.session.lost is not None else "failed", seen)
-    return seen[step.id]
+    return seen
 
 
 async def act(work: Work, step: Step) -> StepEnd:

@@ -68,6 +68,10 @@ class ShSession:
             if hold.process.stdin is not None:
                 hold.process.stdin.close()
 
+    @property
+    def is_gone(self) -> bool:
+        return self.lost is not None
+
     def gone(self) -> Result:
         return Result("lost", None, diagnostic=self.lost)
 
@@ -114,7 +118,7 @@ class ShSession:
                     os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
         self.after(self.calls, script)
-        if self.lost is not None:
+        if self.is_gone:
             return self.gone()
         return Result("exited", process.returncode, out[:limit], err[:limit])
 
@@ -148,7 +152,7 @@ class ShSession:
         if progress is not None:
             progress(len(data))
         self.after(self.calls, f"put {dest}")
-        if self.lost is not None:
+        if self.is_gone:
             return PutResult(self.gone(), "", len(data))
         return PutResult(Result("exited", 0), hashlib.sha256(arrived).hexdigest(), len(data))
 

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sealboot.engine.journal import Entry, History, read, write
+from sealboot.engine.rollback import Rollback, rollback
+from sealboot.engine.shell import DEFAULT_STATE, node_paths
+from sealboot.engine.steps import act, holds
+from sealboot.model.diagnostic import Diagnostic
+from sealboot.model.host import Host
+from sealboot.model.plan import Observation, Run, Upload
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def upload(node: Any, tmp_path: Path, data: bytes) -> Upload:
+    source = tmp_path / "source"
+    source.write_bytes(data)
+    return Upload(
+        id="u",
+        host="n1",
+        title="ship",
+        source=str(source),
+        sha256=sha(data),
+        size=len(data),
+        dest=node.path("bin/tool"),
+    )
+
+
+async def test_the_previous_file_comes_back_byte_for_byte(node: Any, work: Any, tmp_path: Path) -> None:
+    first = upload(node, tmp_path, b"one")
+    assert (await act(work, first)).result == "changed"
+    assert (await act(work, upload(node, tmp_path, b"two"))).result == "changed"
+    live = Path(first.dest)
+    looked = await rollback(node.session, first.dest, node.paths, dry=True)
+    assert live.read_bytes() == b"two"
+    done = await rollback(node.session, first.dest, node.paths)
+    assert done == looked == Rollback("n1", first.dest, sha(b"two"), sha(b"one"), "755")
+    assert done.state == "changed"
+    assert live.read_bytes() == b"one"
+    assert live.stat().st_mode & 0o777 == 0o755
+    assert await holds(work, first) == Observation("same")
+    assert node.leftovers() == []
+    forth = await rollback(node.session, first.dest, node.paths)
+    assert isinstance(forth, Rollback)
+    assert live.read_bytes() == b"two"
+
+
+async def test_without_a_kept_file_it_is_refused(node: Any, work: Any, tmp_path: Path) -> None:
+    step = upload(node, tmp_path, b"one")
+    assert (await act(work, step)).result == "changed"
+    found = await rollback(node.session, step.dest, node.paths)
+    assert isinstance(found, Diagnostic)
+    assert found.code == "SB513"
+    assert "no previous file is kept" in found.summary
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"), [("damage", "damaged"), ("remove", "is gone"), ("lie", "no previous")]
+)
+async def test_a_kept_file_that_is_not_what_was_kept(
+    node: Any, work: Any, tmp_path: Path, fault: str, why: str
+) -> None:
+    step = upload(node, tmp_path, b"one")
+    await act(work, step)
+    await act(work, upload(node, tmp_path, b"two"))
+    kept = Path(node.paths.previous(step.dest))
+    if fault == "damage":
+        (kept / sha(b"one")).write_bytes(b"onE")
+    elif fault == "remove":
+        (kept / sha(b"one")).unlink()
+    else:
+        (kept / "kept").write_text("../../etc/shadow 755\n")
+    found = await rollback(node.session, step.dest, node.paths)
+    assert isinstance(found, Diagnostic)
+    assert (found.code, why in found.summary) == ("SB513", True)
+    assert Path(step.dest).read_bytes() == b"two"
+
+
+async def test_the_journal_is_read_as_far_as_it_makes_sense(node: Any) -> None:
+    assert await read(node.session, node.paths) == History()
+    entries = [Entry("r1", "a", "started", "t"), Entry("r1", "a", "done"), Entry("r1", "b", "started")]
+    for entry in entries:
+        assert await write(node.session, node.paths, entry) is None
+    journal = Path(node.paths.journal)
+    with journal.open("ab") as file:
+        file.write(b'{"run": "r1", "step": "b", "mar')
+    assert await write(node.session, node.paths, Entry("r1", "c", "failed")) is None
+    with journal.open("ab") as file:
+        file.write(b"[1]\n\xff\n" + b"[" * 5000 + b'\n{"run": 1, "step": "x", "mark": "done"}\n')
+    history = await read(node.session, node.paths)
+    assert history == History((*entries, Entry("r1", "c", "failed")))
+    assert history.cut_off == Entry("r1", "c", "failed")
+    assert journal.stat().st_mode & 0o777 == 0o600
+    assert await write(node.session, node.paths, Entry("r1", "", "finished")) is None
+    assert len(journal.read_text().splitlines()) == 1
+    assert await read(node.session, node.paths) == History()
+
+
+def test_what_is_owed() -> None:
+    follower = Run(id="f", host="n1", title="f", script="true", only_after=("a",))
+    begun = Entry("r", "a", "started")
+    assert History((begun,)).owes(follower)
+    assert History((begun, Entry("r", "a", "done"))).owes(follower)
+    assert not History((begun, Entry("r", "f", "done"))).owes(follower)
+    assert History((Entry("r", "f", "done"), begun)).owes(follower)
+    assert not History((Entry("r", "b", "done"),)).owes(follower)
+
+
+async def test_a_host_that_cannot_write_its_journal(node: Any) -> None:
+    Path(node.paths.state).write_text("in the way")
+    found = await write(node.session, node.paths, Entry("r", "a", "started"))
+    assert found is not None
+    assert found.code == "SB501"
+
+
+def test_places_on_a_host() -> None:
+    plain = node_paths("lab", Host("n1", "a", "node"))
+    assert (plain.state, plain.lock) == (f"{DEFAULT_STATE}/lab", f"{DEFAULT_STATE}/lock")
+    own = node_paths("lab", Host("n1", "a", "node", paths={"state": "/srv/x/"}))
+    assert (own.state, own.lock) == ("/srv/x", "/srv/x/lock")
