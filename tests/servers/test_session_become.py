@@ -134,7 +134,6 @@ async def test_the_password_never_reaches_a_shell_that_did_not_ask(server: Serve
         ("stranger", BecomeSettings(password_from=REFERENCE), PASSWORD, "is not in the sudoers file"),
         ("narrow", BecomeSettings(password_from=REFERENCE), PASSWORD, "does not let narrow run /bin/sh"),
         ("tty", BecomeSettings(), "", "wants a terminal (requiretty)"),
-        ("free", BecomeSettings("none"), "", "become.method is none"),
         ("asked", BecomeSettings("doas", password_from=REFERENCE), PASSWORD, "reads from a terminal only"),
         ("stranger", BecomeSettings("doas"), "", "does not let stranger become root"),
     ],
@@ -185,6 +184,12 @@ async def test_a_secret_that_cannot_be_had_says_why(server: Server) -> None:
         result = await ssh.run("id", become=True, timeout=30)
     assert result.diagnostic is not None
     assert "env:PW is not set" in dict(result.diagnostic.evidence)["sudo"]
+
+
+async def test_without_a_method_everything_runs_as_the_login_user(server: Server) -> None:
+    async with session(server, "free", become=BecomeSettings("none")) as ssh:
+        assert (await ssh.run("id -un", become=True, timeout=30)).text == "free\n"
+        assert ssh.become_failure is None
 
 
 async def test_root_needs_no_sudo(bare: Server) -> None:
