@@ -107,9 +107,9 @@ def farm(folder: Path, hosts: int) -> Iterator[Farm]:
             config.write_text(
                 f"{listen}HostKey {folder / 'host'}\nAuthorizedKeysFile {folder / 'authorized'}\n"
                 "PermitRootLogin prohibit-password\nUsePAM no\nStrictModes no\nPidFile none\nUseDNS no\n"
-                "MaxStartups 1000\nMaxSessions 10\nSubsystem sftp internal-sftp\nLogLevel ERROR\n"
+                "MaxStartups 1000\nMaxSessions 10\nSubsystem sftp internal-sftp\nLogLevel FATAL\n"
             )
-            made.processes.append(subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", str(config)]))
+            made.processes.append(subprocess.Popen(["/usr/sbin/sshd", "-D", "-f", str(config)]))
         end = time.monotonic() + _START
         for address in made.addresses:
             while not _answers(address, made.port):
@@ -153,7 +153,7 @@ class Meter:
         return int(words[words.index("usage_usec") + 1]) / 1e6
 
     def run(self, command: Sequence[str], *, cwd: Path, env: dict[str, str] | None = None) -> Cost:
-        """One run; output is thrown away, stderr kept for a failure."""
+        """One run; its output is shown only when it fails."""
         join = None if self._group is None else self._group / "cgroup.procs"
 
         def enter() -> None:
@@ -162,8 +162,8 @@ class Meter:
 
         before, start = self._used(), time.monotonic()
         done = subprocess.run(
-            command, cwd=cwd, env=env, preexec_fn=enter, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False,
+            command, cwd=cwd, env=env, preexec_fn=enter, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False,
         )  # fmt: skip
         wall = time.monotonic() - start
         if join is not None:  # masters that outlive the client still belong to its bill
@@ -172,7 +172,7 @@ class Meter:
                 time.sleep(0.02)
         if done.returncode:
             print(
-                f"! {command[0]} ended with {done.returncode}: {done.stderr.decode(errors='replace')[-400:]}"
+                f"! {command[0]} ended with {done.returncode}: {done.stdout.decode(errors='replace')[-400:]}"
             )
         return Cost(wall, self._used() - before, done.returncode)
 

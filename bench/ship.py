@@ -1,6 +1,6 @@
 """`sealboot apply` of one large file against `scp`, to four loopback hosts, in one run.
 
-    python bench/copy.py [--megabytes 200] [--hosts 4] [--rounds 3] [--out docs/bench/copy.md]
+    python bench/ship.py [--megabytes 200] [--hosts 4] [--rounds 3] [--out docs/bench/ship.md]
 
 Needs root and openssh-server. The file is a real ELF with an incompressible payload behind it. sealboot does
 its whole apply: probe, hash, match, ship, hash on the host, smoke test, rename. `scp` is run as it comes (one
@@ -40,7 +40,7 @@ def _inventory(nodes: Farm, megabytes: int) -> None:
     )
     (nodes.folder / "inventory.yaml").write_text(
         f"version: 1\ncluster: {{name: bench, driver: phases}}\nartifacts: {{payload: [payload]}}\n"
-        f"defaults: {{role: node, ssh: {{user: root, port: {nodes.port}, identity_file: id}}}}\nhosts:\n{hosts}"
+        f"defaults: {{role: node, ssh: {{user: root, port: {nodes.port}, identity_file: id}},\n           ignore: [{{code: SB306, reason: all addresses are this machine}}]}}\nhosts:\n{hosts}"
         "phases:\n  - name: ship\n    steps:\n"
         "      - directory: '{{ vars.place }}'\n"
         "      - upload: {artifact: payload, dest: '{{ vars.place }}/payload', smoke: '\"$1\"', keep_previous: false}\n"

@@ -1,6 +1,6 @@
 """`sealboot check` against `ansible -m raw` and `pssh` on many loopback hosts, in one run.
 
-    python bench/probe.py [--hosts 200] [--rounds 3] [--out docs/bench/probe.md]
+    python bench/survey.py [--hosts 200] [--rounds 3] [--out docs/bench/survey.md]
 
 Needs root, openssh-server, pssh and ansible (`apt-get install openssh-server pssh ansible-core`).
 sealboot runs its whole check (probe, binaries inspected and matched); the others run `uname -m`. pssh gets
@@ -28,7 +28,7 @@ def _inventory(nodes: Farm) -> None:
     (nodes.folder / "inventory.yaml").write_text(
         f"version: 1\ncluster: {{name: bench, driver: sealos}}\n"
         f"artifacts: {{sealctl: [sealctl*]}}\n"
-        f"defaults: {{role: node, ssh: {{user: root, port: {nodes.port}, identity_file: id}}}}\n"
+        f"defaults: {{role: node, ssh: {{user: root, port: {nodes.port}, identity_file: id}},\n           ignore: [{{code: SB306, reason: all addresses are this machine}}]}}\n"
         f"hosts:\n  m1: {{address: {nodes.addresses[0]}, role: master}}\n{hosts.split(chr(10), 1)[1]}\n"
     )
     for arch in (Arch.AMD64, Arch.ARM64):
@@ -63,7 +63,7 @@ def main() -> None:
 
         def ansible() -> list[str]:
             return ["ansible", "all", "-i", "hosts", "-m", "raw", "-a", "uname -m", "-f", "50", "-u", "root",
-                    "--ssh-common-args", ansible_args]  # fmt: skip
+                    f"--ssh-common-args={ansible_args}"]  # fmt: skip
 
         tools = {"sealboot check": sealboot, "pssh -p64, curve25519": pssh, "ansible -m raw -f50": ansible}
 
