@@ -21,6 +21,10 @@ from sealboot.transport.verdict import Trust, Verdict
 
 #: All that asyncssh, the kernel and decoding let through (asyncssh documents none of it in one place).
 EXPECTED = (asyncssh.Error, OSError, TimeoutError, ValueError, EOFError)
+#: What the end of a connection looks like when the peer gave no reason.
+LOST = (asyncssh.ConnectionLost, ConnectionError, EOFError)
+#: Some servers hang up without a word after their tries; more keys than this make that the likely reason.
+MANY_KEYS = 5
 #: Remote text that is quoted is cut to this many characters.
 QUOTED = 200
 
@@ -145,7 +149,7 @@ def protocol_failure(endpoint: Endpoint, stage: Stage, error: Exception) -> Fail
             f"has no algorithm in common with us: {text}",
             hint="an old server may need `ssh.legacy_crypto: true`",
         )
-    broken_off = isinstance(error, (asyncssh.ConnectionLost, ConnectionError, EOFError))
+    broken_off = isinstance(error, LOST)
     if stage is Stage.BANNER and not broken_off:
         return unreachable(endpoint, stage, f"is not an SSH server: {text}", hint="is `ssh.port` right?")
     if not broken_off:
@@ -233,15 +237,19 @@ def login_failure(
     """The server refused us: once, and for good."""
     reason = quoted(getattr(error, "reason", "") or str(error))
     too_many = "too many authentication failures" in reason.lower()
+    hung_up = isinstance(error, LOST)
     evidence = (
         ("login", str(endpoint)),
         ("offered by host", ", ".join(methods) or "no method we can do"),
         *(("tried", name) for name in tried),
     )
-    if too_many:
-        keys = len([name for name in tried if name.split(" ", 1)[0].isupper()])
+    keys = len([name for name in tried if name.split(" ", 1)[0].isupper()])
+    if too_many or (hung_up and keys > MANY_KEYS):
         summary = f"hung up after too many login attempts ({keys} keys were offered)"
         hint = "name the one key it knows: `ssh.identity_file` (no others are offered then)"
+    elif hung_up:
+        summary = f"hung up during the login as {endpoint.user}: {reason}"
+        hint = "its log says why: `journalctl -u ssh`; the account may be locked, or the address banned"
     elif expired:
         summary = f"refused the login as {endpoint.user}: the password has expired"
         hint = "set a new password at the host; sealboot changes none"

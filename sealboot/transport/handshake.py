@@ -16,6 +16,7 @@ from sealboot.transport.client import Client
 from sealboot.transport.endpoint import Endpoint
 from sealboot.transport.errors import (
     EXPECTED,
+    LOST,
     Failure,
     Stage,
     key_failure,
@@ -117,6 +118,11 @@ async def attempt(
         return opening.result()
     except EXPECTED as error:
         return _failure(endpoint, client, way, error)
+    except asyncio.CancelledError:
+        # Nobody will take the connection, even if it came to stand in the same moment.
+        if client.connection is not None:
+            client.connection.abort()
+        raise
     finally:
         if not opening.done():
             await _abort(opening, client)
@@ -140,8 +146,7 @@ def _failure(endpoint: Endpoint, client: Client, way: Way, error: Exception) -> 
         return key_failure(endpoint, _verdict(client, error))
     if stage is not Stage.LOGIN:
         return protocol_failure(endpoint, stage, error)
-    lost = isinstance(error, (asyncssh.ConnectionLost, ConnectionError, EOFError))
-    if lost and not client.tried:
+    if isinstance(error, LOST) and not client.tried:
         return protocol_failure(endpoint, stage, error)
     if "timeout" in str(error).lower():
         return timeout_failure(endpoint, stage)

@@ -7,6 +7,7 @@ the operator is told so, with file and line.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -157,11 +158,18 @@ class SshConfig:
             identities=tuple(expand(o.value) for o in several["identityfile"] if o.value.lower() != "none"),
             certificates=tuple(expand(o.value) for o in several["certificatefile"]),
             identities_only=(text("identitiesonly") or "no").lower() in {"yes", "true"},
-            agent=None if agent in {None, "SSH_AUTH_SOCK"} else expand(agent or ""),
+            agent=None if agent is None else self._agent(expand(agent)),
             timeout=self._time(values.get("connecttimeout"), notes),
             proxy_command=proxy.at if proxy and not jump and proxy.value.lower() != "none" else None,
             findings=tuple(notes),
         )
+
+    @staticmethod
+    def _agent(value: str) -> str | None:
+        """A socket's path, or `none`; `SSH_AUTH_SOCK` and `$NAME` stand for variables of the environment."""
+        if value == "SSH_AUTH_SOCK" or value.startswith("$"):
+            return os.environ.get(value.strip("${}"))
+        return value
 
     def _expander(self, alias: str, hostname: str, user: str, port: int) -> Callable[[str], str]:
         tokens = {

@@ -76,6 +76,55 @@ async def test_eight_wrong_keys_are_too_many(tmp_path: Path) -> None:
         assert any("ssh.identity_file" in hint for hint in found.hints)
 
 
+class HangsUp(asyncssh.SSHServer):
+    """A server that drops the connection without a word when it has seen enough keys."""
+
+    patience: int
+    connection: asyncssh.SSHServerConnection
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self.connection = conn
+
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        self.patience -= 1
+        if not self.patience:
+            self.connection.abort()
+        return False
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"), [(1, "hung up during the login"), (7, "too many login attempts")]
+)
+async def test_a_server_that_hangs_up_on_a_key_is_not_asked_again(
+    tmp_path: Path, keys: int, expected: str
+) -> None:
+    made: list[HangsUp] = []
+
+    def factory() -> HangsUp:
+        made.append(HangsUp())
+        made[-1].patience = keys
+        return made[-1]
+
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    files = tuple(str(keygen(tmp_path / f"k{i}")) for i in range(keys))
+    acceptor = await asyncssh.create_server(factory, HOST, 0, server_host_keys=[key])
+    port = acceptor.get_port()
+    try:
+        host = Host("n1", HOST, "node", ssh=SshSettings(user="bob", port=port, identity_files=files))
+        trust = f"[{HOST}]:{port} {key.export_public_key().decode()}"
+        async with rig(tmp_path, [host], trust=trust) as r:
+            found = await r.refusal("n1")
+        assert found.code == "SB204"
+        assert expected in found.summary
+        assert len(made) == 1
+    finally:
+        acceptor.close()
+        await acceptor.wait_closed()
+
+
 async def test_a_password_by_reference_is_tried_once(tmp_path: Path) -> None:
     users = [User("bob", "right password")]
     with openssh(tmp_path / "s", users=users, config="PasswordAuthentication yes") as server:

@@ -195,3 +195,23 @@ def test_spellings_of_a_hop(hop: str, expected: str | None) -> None:
     assert isinstance(found, tuple)
     assert str(found[0]) == expected
     assert found[0].settings.password_from is None
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("none", "none"),
+        ("/run/agent", "/run/agent"),
+        ("~/agent", "HOME/agent"),
+        ("$MY_AGENT", "/run/mine"),
+        ("${MY_AGENT}", "/run/mine"),
+        ("SSH_AUTH_SOCK", "/run/own"),
+        ("$NOT_SET", None),
+    ],
+)
+def test_agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, expected: str | None) -> None:
+    monkeypatch.setenv("MY_AGENT", "/run/mine")
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/run/own")
+    monkeypatch.delenv("NOT_SET", raising=False)
+    found = config(tmp_path, f"IdentityAgent {value}\n").lookup("h").agent
+    assert found == (expected.replace("HOME", str(tmp_path)) if expected else None)
