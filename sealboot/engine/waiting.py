@@ -52,10 +52,11 @@ sb_http() {
     sb_status=$(curl -k -s -o /dev/null -w '%{http_code}' --max-time 5 "$1" 2>/dev/null)
   elif sb_has wget || sb_applet wget; then
     sb_wget=wget; sb_has wget || sb_wget='busybox wget'
+    # No -T: the static busybox 1.35 crashes on it.
     sb_k=; $sb_wget --help 2>&1 | grep -q no-check-certificate && sb_k=--no-check-certificate
-    sb_status=$($sb_wget $sb_k -S -q -T 5 -O /dev/null "$1" 2>&1 | sed -n 's|^ *HTTP/[0-9.]* \([0-9][0-9][0-9]\).*|\1|p' | tail -n 1)
+    sb_status=$(sb_within 6 $sb_wget $sb_k -S -q -O /dev/null "$1" 2>&1 | sed -n 's|^ *HTTP/[0-9.]* \([0-9][0-9][0-9]\).*|\1|p' | tail -n 1)
     # An old busybox shows no status: that it succeeded is all there is to know.
-    [ -z "$sb_status" ] && [ -z "$2" ] && $sb_wget $sb_k -q -T 5 -O /dev/null "$1" 2>/dev/null && sb_status=200
+    [ -z "$sb_status" ] && [ -z "$2" ] && sb_within 6 $sb_wget $sb_k -q -O /dev/null "$1" 2>/dev/null && sb_status=200
   elif sb_has python3; then
     sb_status=$(python3 -c 'import ssl, sys, urllib.error, urllib.request as u
 try: print(u.urlopen(sys.argv[1], timeout=5, context=ssl._create_unverified_context()).status)
