@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -105,10 +105,8 @@ class Work:
     uploads: asyncio.Semaphore
     progress: Callable[[Step, int, int], None]
     boot_id: str = ""
-    #: Commands that name who runs a detached step, kept beside it.
+    #: The text that says who runs a detached step, kept beside it.
     claim: str = ""
-    #: Steps whose result is known to hold, from a batch of checks asked when nothing had changed yet.
-    holding: frozenset[str] = field(default=frozenset())
 
     @property
     def host(self) -> str:

@@ -8,13 +8,16 @@ after was changed by a run that did not live to do them.
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from sealboot.engine.failures import note, unanswered
-from sealboot.engine.shell import PRELUDE, NodePaths
+from sealboot.engine.shell import PRELUDE, NodePaths, node_paths
 from sealboot.model.diagnostic import Diagnostic
+from sealboot.model.host import Host
 from sealboot.model.plan import Step
 from sealboot.transport.base import Session
 
@@ -99,6 +102,22 @@ async def write(session: Session, paths: NodePaths, entry: Entry) -> Diagnostic 
     if result.ok:
         return None
     return unanswered(session.host, "writing its journal", result)
+
+
+async def unfinished(
+    sessions: Mapping[str, Session], cluster: str, hosts: Mapping[str, Host]
+) -> tuple[Diagnostic, ...]:
+    """SB512 for every host whose last run was cut off: it may owe steps that no check can show.
+
+    A plan without changes must still be applied where this finds something. Reads only.
+    """
+    names = tuple(name for name in sessions if name in hosts)
+    found = await asyncio.gather(*(read(sessions[n], node_paths(cluster, hosts[n])) for n in names))
+    return tuple(
+        resumed(name, history.cut_off)
+        for name, history in zip(names, found, strict=True)
+        if isinstance(history, History) and history.cut_off is not None
+    )
 
 
 def resumed(host: str, entry: Entry) -> Diagnostic:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from session_kit import eventually, session
-from sshd_kit import Server, openssh
+from sshd_kit import Server, User, need, openssh
 
 from sealboot.engine.lock import Claim, Holder, status, take
 from sealboot.engine.options import ApplyOptions
@@ -202,6 +202,38 @@ async def test_an_apply_that_is_stopped_on_a_frozen_server_ends_in_time(site: Si
         _each(frozen, signal.SIGCONT)
     assert [row.outcome.value for row in report.hosts] == ["unknown"]
     assert report.interrupted == "SIGINT"
+
+
+async def test_a_user_who_is_not_root_becomes_root_for_every_byte(tmp_path: Path) -> None:
+    need("sudo")
+    setup = (
+        "cat >/run/sudoers <<'EOF'\nroot ALL=(ALL:ALL) ALL\nfree ALL=(ALL:ALL) NOPASSWD: ALL\nEOF\n"
+        "chmod 440 /run/sudoers\nmount --bind /run/sudoers /etc/sudoers\n"
+    )
+    (tmp_path / "root").mkdir()
+    (tmp_path / "tool").write_bytes(b"#!/bin/sh\nid -u\n")
+    with openssh(tmp_path / "sshd", users=(User("free", "pw"),), setup=setup) as server:
+        async with AsyncExitStack() as stack, session(server, "free") as login:
+            site = Site(server, tmp_path / "root", stack)
+            dest = site.root / "bin/tool"
+            step = Upload(
+                id="up",
+                host="node",
+                title="ship",
+                source=str(tmp_path / "tool"),
+                sha256=sha256(b"#!/bin/sh\nid -u\n").hexdigest(),
+                size=16,
+                dest=str(dest),
+                smoke='"$1"',
+                smoke_expects=("0",),
+            )
+            mine = site.step("me", f"id -un >{site.root}/who; chmod 777 {site.root}", become=True)
+            plain = site.step("plain", f"id -un >{site.root}/plain", become=False)
+            report = await site.apply(plan(step, mine, plain), login)
+    assert [row.outcome.value for row in report.hosts] == ["changed"], report.diagnostics
+    assert (dest.stat().st_uid, (site.root / "state").stat().st_mode & 0o777) == (0, 0o700)
+    assert (site.root / "who").read_text() == "root\n"
+    assert (site.root / "plain").read_text() == "free\n"
 
 
 def _each(pids: list[int], number: signal.Signals) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sealboot.engine.journal import unfinished
 from sealboot.engine.lock import Claim, Holder, status, take
 from sealboot.engine.options import ApplyOptions
 from sealboot.model.diagnostic import Diagnostic
@@ -421,12 +422,14 @@ async def test_a_step_that_is_owed_from_a_cut_off_run_is_done(
     first = await rig.apply(plan_of(steps), node, reconnect=lambda name: away)
     assert outcomes(first) == {"n1": "unknown"}
     assert not Path(node.path("log")).exists()
-    node.fresh()
+    noted = await unfinished({"n1": node.fresh()}, "lab", {"n1": node.host})
+    assert [d.code for d in noted] == ["SB512"]
     second = await type(rig)().apply(plan_of(steps), node)
     assert outcomes(second) == {"n1": "changed"}
     assert "SB512" in codes(second)
     assert "stopped at step n1/restart (started)" in second.diagnostics[0].summary
     assert Path(node.path("log")).read_text() == "r\n"
+    assert await unfinished({"n1": node.session}, "lab", {"n1": node.host}) == ()
     third = await type(rig)().apply(plan_of(steps), node)
     assert (outcomes(third), third.diagnostics) == ({"n1": "ok"}, ())
 
