@@ -100,15 +100,7 @@ class _Pattern:
         return f":{name}:M::{_escaped(self.magic)}:{_escaped(self.mask)}:{interpreter}:{flags}"
 
 
-def _run(name: str, rule: str, path: Path, *, lenient: bool) -> str:
-    pattern = _Pattern.of(EMULATED[name], lenient=lenient)
-    if name == "armhf" and lenient:
-        # An arm64 kernel takes only files of the new ABI (EABI 5), and it has no other half.
-        pattern = _Pattern.of(EMULATED[name]).with_flags(39, 5)
-    return pattern.rule(rule, path, "POCF")
-
-
-def foreign(emulators: Mapping[str, Path], refuser: Path) -> list[str]:
+def foreign(debian: str, emulators: Mapping[str, Path], refuser: Path) -> list[str]:
     """What to write to `register`, line by line, for a node that is to be a machine of another architecture.
 
     All are lenient: a kernel looks at e_machine, and so does the x86 kernel
@@ -118,13 +110,18 @@ def foreign(emulators: Mapping[str, Path], refuser: Path) -> list[str]:
         _Pattern.of(elf, lenient=True).but_not_marked().rule(f"no-{elf.qemu}", refuser, "F")
         for elf in (_X86_64, _I386)
     ]
-    return [*refuse, *(_run(name, f"lab-{name}", path, lenient=True) for name, path in emulators.items())]
+    run = {name: _Pattern.of(EMULATED[name], lenient=True) for name in emulators}
+    if debian == "arm64" and "armhf" in run:
+        # An arm64 kernel takes arm files of the new ABI (EABI 5) alone; an arm kernel takes old ones too.
+        run["armhf"] = _Pattern.of(EMULATED["armhf"]).with_flags(39, 5)
+    return [*refuse, *(p.rule(f"lab-{name}", emulators[name], "POCF") for name, p in run.items())]
 
 
 def emulating(emulators: Mapping[str, Path]) -> list[str]:
     """The same for a node that stays x86 and emulates others, as `qemu-user-static` sets a machine up."""
     return [
-        _run(name, f"qemu-{EMULATED[name].qemu}", path, lenient=False) for name, path in emulators.items()
+        _Pattern.of(EMULATED[name]).rule(f"qemu-{EMULATED[name].qemu}", path, "POCF")
+        for name, path in emulators.items()
     ]
 
 

@@ -62,7 +62,7 @@ def prepare(kind: Kind) -> tuple[Path, list[str]]:
     tree = root(kind.recipe, kind.debian)
     if kind.debian in binfmt.EMULATED:
         names = (kind.debian, *binfmt.COMPATIBLE.get(kind.debian, ()))
-        return tree, binfmt.foreign({name: _emulator(name) for name in names}, _refuser())
+        return tree, binfmt.foreign(kind.debian, {name: _emulator(name) for name in names}, _refuser())
     return tree, binfmt.emulating({name: _installed(name) for name in kind.emulates})
 
 

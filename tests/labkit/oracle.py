@@ -1,6 +1,6 @@
 """The oracle: what sealboot predicts for every ELF sample on every machine, and what the kernel then did.
 
-    python -m labkit.oracle > docs/oracle.md
+    python -m labkit.oracle [--fast] > docs/oracle.md
 
 The prediction is made of the file's bytes and of the facts that sealboot's own
 probe gathered on the machine; then execve itself is asked. A sample *ran* when
@@ -21,6 +21,7 @@ from pathlib import Path
 import elf_corpus
 
 from labkit import kernels, machines, reach
+from labkit.apt import LabUnavailableError
 from labkit.lab import Lab
 from labkit.machines import Node
 from sealboot.artifacts import inspect
@@ -132,14 +133,27 @@ def table(rows: Iterable[Row]) -> str:
     return "\n".join([*lines, ""])
 
 
+def everything(lab: Lab, folder: Path, *, slow: bool) -> list[Row]:
+    """The rows of all machines; those of the slow tier come up one at a time."""
+    rows = observe(lab, machines.FAST, folder)
+    for kind in machines.KINDS:
+        if slow and kind not in machines.FAST:
+            rows += observe(lab, [kind], folder)
+            for node in lab.need(kind):
+                lab.stop(node)
+    return rows
+
+
 def main() -> int:
-    """Print the table; 1 when prediction and kernel disagree anywhere."""
+    """Print the table; 1 when prediction and kernel disagree anywhere, 2 where there is no lab."""
     with tempfile.TemporaryDirectory(prefix="sealboot-oracle-") as folder:
         lab = Lab(Path(folder))
         try:
-            corpus = Path(folder, "corpus")
-            corpus.mkdir()
-            rows = observe(lab, machines.FAST, corpus)
+            (corpus := Path(folder, "corpus")).mkdir()
+            rows = everything(lab, corpus, slow="--fast" not in sys.argv)
+        except LabUnavailableError as error:
+            sys.stderr.write(f"no lab: {error}\n")
+            return 2
         finally:
             lab.close()
     sys.stdout.write(table(rows))
