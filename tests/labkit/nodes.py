@@ -174,10 +174,19 @@ def _make_cgroup(name: str) -> str:
     """A cgroup2 folder for a systemd node."""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         if found := re.match(r"\S+ \S+ \S+ \S+ (\S+) .* - cgroup2 ", line):
+            _sweep(Path(found[1]))
             folder = Path(found[1], f"sealboot-lab-{os.getpid()}-{name}")
             folder.mkdir()
             return str(folder)
     raise LabUnavailableError("no cgroup2 hierarchy is mounted, which systemd as PID 1 needs")
+
+
+def _sweep(hierarchy: Path) -> None:
+    """Remove the empty folders of runs that were killed: the kernel ends processes, not their cgroups."""
+    for folder in hierarchy.glob("sealboot-lab-*"):
+        owner = folder.name.split("-")[2]
+        if not Path("/proc", owner).exists():
+            _remove_cgroup(folder)
 
 
 def _remove_cgroup(folder: Path) -> None:
