@@ -25,6 +25,27 @@ format: $(DEV)
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+lab-full: $(DEV)  ## the slow tier: machines of six architectures (needs root; 5 to 10 minutes)
+	@scripts/lab-prepare slow
+	@$(BIN)/python -m pytest -m slow tests/lab
+
+table: $(DEV)  ## docs/oracle.md: what was foretold for every file on every machine, and what the kernels did
+	@scripts/lab-prepare slow
+	@PYTHONPATH=tests $(BIN)/python -m labkit.oracle > docs/oracle.md.new && mv docs/oracle.md.new docs/oracle.md
+
+schemas: $(DEV)
+	@$(BIN)/python -m sealboot.inventory.schema > schemas/inventory.schema.json
+	@$(BIN)/python -m sealboot.plan.planfile > schemas/plan.schema.json
+	@$(BIN)/python -m sealboot.render.shapes schemas
+
+golden: $(DEV)  ## write golden files anew, to be looked at before they are committed
+	@UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/unit/render tests/unit/drivers tests/unit/plan
+
+bench: $(DEV)  ## needs root, openssh-server, pssh and ansible
+	@$(BIN)/python bench/startup.py
+	@$(BIN)/python bench/survey.py --out docs/bench/survey.md
+	@$(BIN)/python bench/ship.py --out docs/bench/ship.md
+
 $(STAMP): pyproject.toml scripts/setup
 	@sh scripts/setup $(VENV)
 	@touch $@

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from sealboot.diagnostics.promises import NEVER_IGNORED
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.host import Host
-
-#: The promises: a file of the wrong machine never goes live, an unproven host key is never trusted.
-NEVER_IGNORED = frozenset({"SB101", "SB202", "SB203", "SB206"})
 
 
 def apply_ignores(hosts: Sequence[Host], diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
     """Turn accepted findings into notes that carry the operator's reason; order is kept.
 
     A finding about several hosts is accepted only where every one of them
-    says so. SB101, SB202, SB203 and SB206 are never accepted.
+    says so. What is in NEVER_IGNORED is never accepted.
     """
     reasons = {(host.name, ignore.code): ignore.reason for host in hosts for ignore in host.ignore}
     return tuple(_accepted(diagnostic, reasons) for diagnostic in diagnostics)

@@ -11,6 +11,7 @@ from pathlib import Path
 from sealboot.cli import runtime
 from sealboot.cli.exits import Exit, of_apply, of_findings, strongest
 from sealboot.cli.options import Remote
+from sealboot.engine.journal import unfinished
 from sealboot.engine.options import ApplyOptions
 from sealboot.engine.run import Engine
 from sealboot.model.diagnostic import Diagnostic, Severity
@@ -70,7 +71,14 @@ async def _apply(options: Remote, prepared: Prepared, view: View, wishes: Wishes
         warnings = tuple(d for d in looked.preflight.report.diagnostics if d.severity is not Severity.ERROR)
         view.plan(PlanReport(made, warnings, looked.seconds), final=False)
         left_out = _left_out(looked)
-        if made.changes == 0:
+        owed = await unfinished(
+            {h.name: looked.survey.sessions[h.name] for h in ready},
+            made.cluster,
+            {h.name: h for h in ready},
+        )
+        if owed:
+            view.diagnostics("apply", owed)
+        if made.changes == 0 and not owed:
             report = _nothing(made, prepared, looked, left_out)
             view.applied(report)
             return runtime.finish(view, looked, _code(report, looked.errors))

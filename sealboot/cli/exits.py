@@ -42,6 +42,7 @@ _BY_CODE = {
     "SB202": Exit.HOST_KEY,
     "SB203": Exit.HOST_KEY,
     "SB206": Exit.HOST_KEY,
+    "SB207": Exit.HOST_KEY,
     "SB406": Exit.INTEGRITY,
     "SB502": Exit.INTEGRITY,
     "SB505": Exit.REFUSED,

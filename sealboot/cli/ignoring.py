@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sealboot.checks import NEVER_IGNORED
 from sealboot.diagnostics import codes
+from sealboot.diagnostics.promises import NEVER_IGNORED
 from sealboot.model.diagnostic import Severity
 from sealboot.model.report import CheckReport, HostRow
 

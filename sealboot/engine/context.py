@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 from sealboot.engine.failures import ending_words, quotes, step_failed
 from sealboot.engine.shell import NodePaths
 from sealboot.model.diagnostic import Diagnostic
+from sealboot.model.facts import Facts
 from sealboot.model.plan import Step
 from sealboot.model.secret import Redactor, Secret
 from sealboot.transport.base import Result, Session
@@ -105,6 +106,8 @@ class Work:
     uploads: asyncio.Semaphore
     progress: Callable[[Step, int, int], None]
     boot_id: str = ""
+    #: What the probe learned, where it is known.
+    facts: Facts | None = None
     #: The text that says who runs a detached step, kept beside it.
     claim: str = ""
 

@@ -234,6 +234,7 @@ def _work(shared: Shared, session: Session, plan: Plan, host: Host, facts: Facts
         uploads=shared.uploads,
         progress=lambda step, done, total: shared.bus.progress(step.host, step.id, done, total),
         boot_id=facts.boot_id if facts else "",
+        facts=facts,
         claim=shared.claim.text,
     )
 

@@ -10,6 +10,7 @@ from sealboot.engine.golive import discard, go_live, prepare, transfer_failed
 from sealboot.engine.shell import nonce, staged_name
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.plan import Upload
+from sealboot.plan.diagnose import diagnose
 from sealboot.transport.base import PutResult, Result
 
 #: Seconds that a program gets to answer its smoke test.
@@ -117,15 +118,33 @@ async def _smoke(work: Work, step: Upload, staged: str) -> StepEnd | None:
     told = await discard(work, step, staged)
     if "noexec" in told.get("options", "").split(","):
         why = f"{told.get('mount', 'its file system')} is mounted noexec, so nothing there may be executed"
+    known = _known_cause(work, step, result)
     failed = Diagnostic(
         "SB503",
         f"{step.title}: the file did not pass its smoke test: {why}",
         host=work.host,
         artifact=step.source,
         evidence=(("test", step.smoke), *quotes(result)),
-        notes=("it was not made live; what was there before still is",),
+        notes=(
+            *((f"{known.code}: {known.summary}",) if known else ()),
+            "it was not made live; what was there before still is",
+        ),
+        hints=known.hints if known else (),
     )
     return StepEnd("failed", failed)
+
+
+def _known_cause(work: Work, step: Upload, result: Result) -> Diagnostic | None:
+    """What an exit status means on this host, told apart by facts: shells word it in many ways."""
+    if result.ending != "exited" or result.exit_status is None:
+        return None
+    return diagnose(
+        result.exit_status,
+        result.text,
+        result.error_text,
+        work.facts,
+        answer_expected=bool(step.smoke_expects),
+    )
 
 
 def smoke_problem(result: Result, expects: tuple[str, ...]) -> str | None:

@@ -13,14 +13,13 @@ from typing import Annotated, Any, NamedTuple, TypeAlias, TypeVar
 from pydantic import BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from sealboot.diagnostics.promises import NEVER_IGNORED
 from sealboot.inventory import hygiene, secrets
 from sealboot.model.arch import ARCHITECTURES, Arch, arch_from_text
 from sealboot.model.secret import SecretRef
 
 T = TypeVar("T")
 
-#: These findings say that a host must not be touched: no one may wave them away.
-NEVER_IGNORED = frozenset({"SB101", "SB202", "SB203"})
 
 _CODE = re.compile(r"SB\d{3}", re.ASCII)
 _SECONDS = re.compile(r"\d{1,4}(?:\.\d{1,3})?", re.ASCII)

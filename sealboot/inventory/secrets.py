@@ -58,7 +58,7 @@ def unavailable(
 class SecretResolver:
     """Gets secrets, each at most once; call it with a reference.
 
-    `prompt` asks a person (the label says for what) and is `None` where no
+    `prompt` asks a person (the label says what for) and is `None` where no
     one can be asked; relative paths start from `base`. Raises `LookupError`
     whose text says why a secret cannot be had and what to do. A failure is
     remembered as well: a person is not asked again for each host.
@@ -84,7 +84,7 @@ class SecretResolver:
     def _value(self, ref: SecretRef) -> str:
         match ref.kind:
             case "prompt":
-                value = self._asked()
+                value = self._asked(ref.name or "Password")
             case "env":
                 value = _from_environment(ref.name)
             case "file":
@@ -99,14 +99,14 @@ class SecretResolver:
             raise LookupError(f"{ref} holds a NUL byte; a password is text")
         return value
 
-    def _asked(self) -> str:
+    def _asked(self, label: str) -> str:
         if self._prompt is None:
             raise LookupError(
                 "no one can be asked for the password (no terminal, or --no-input);"
                 " name another source in the inventory, such as `env:NAME` or `file:PATH`"
             )
         try:
-            return self._prompt("Password")
+            return self._prompt(label)
         except (EOFError, OSError):
             raise LookupError(
                 "the question for the password was not answered; run it again and type it"

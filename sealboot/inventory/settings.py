@@ -9,6 +9,7 @@ from sealboot.inventory.schema import SettingsPart
 from sealboot.inventory.tree import List, Map, Node, Scalar
 from sealboot.model.diagnostic import Diagnostic, Location
 from sealboot.model.host import BecomeSettings, Ignore, SshSettings
+from sealboot.model.secret import SecretRef
 
 
 class Setting(NamedTuple):
@@ -122,17 +123,33 @@ _SSH = {
     "ssh.connect_timeout": "connect_timeout",
     "ssh.legacy_crypto": "legacy_crypto",
 }
+#: What a person is asked for: one answer serves all hosts that say `prompt` in the same place.
+_ASKED_FOR = {
+    "ssh.password_from": "SSH password",
+    "ssh.passphrase_from": "Passphrase of the SSH key",
+    "become.password_from": "Password for sudo or doas",
+}
 _BECOME = {f"become.{name}": name for name in ("method", "user", "password_from")}
 
 
 def ssh_settings(said: Mapping[str, Setting]) -> SshSettings:
     """How to log in, from flat settings."""
-    return SshSettings(**{name: said[key].value for key, name in _SSH.items() if key in said})
+    return SshSettings(**_named(said, _SSH))
 
 
 def become_settings(said: Mapping[str, Setting]) -> BecomeSettings:
     """How to become root, from flat settings."""
-    return BecomeSettings(**{name: said[key].value for key, name in _BECOME.items() if key in said})
+    return BecomeSettings(**_named(said, _BECOME))
+
+
+def _named(said: Mapping[str, Setting], names: Mapping[str, str]) -> dict[str, Any]:
+    """Settings under their field names. A secret that is typed is told apart by what it is for."""
+    made: dict[str, Any] = {}
+    for key, name in names.items():
+        if key in said:
+            value = said[key].value
+            made[name] = SecretRef("prompt", _ASKED_FOR[key]) if value == SecretRef("prompt") else value
+    return made
 
 
 def below(said: Mapping[str, Setting], prefix: str) -> dict[str, Any]:

@@ -16,13 +16,16 @@ MINIMUM_REDACTED = 6
 
 @dataclass(frozen=True, slots=True)
 class SecretRef:
-    """Where a secret is to be had (`env:NAME`, `file:PATH`, `fd:N`, `keyring:SERVICE/NAME`, `prompt`)."""
+    """Where a secret is to be had (`env:NAME`, `file:PATH`, `fd:N`, `keyring:SERVICE/NAME`, `prompt`).
+
+    The name of a `prompt` is the question; it is no part of the reference as text.
+    """
 
     kind: SecretKind
     name: str = ""
 
     def __str__(self) -> str:
-        return f"{self.kind}:{self.name}" if self.name else self.kind
+        return self.kind if self.kind == "prompt" else f"{self.kind}:{self.name}"
 
 
 class Secret:

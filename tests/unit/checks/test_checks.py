@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealboot.checks import NEVER_IGNORED, Load, apply_ignores, run_all, shipped
+from sealboot.checks import Load, apply_ignores, run_all, shipped
 from sealboot.checks.identity import conflicts, duplicates, unknown_machine, wrong_expectation
 from sealboot.checks.privilege import no_privilege
 from sealboot.checks.skew import clock_skew, reference
 from sealboot.checks.space import covering, no_space, size_text, unusable_target
 from sealboot.checks.tools import missing_tools
 from sealboot.diagnostics import page
+from sealboot.diagnostics.promises import NEVER_IGNORED
 from sealboot.drivers.base import Wants
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Artifact, Elf, Kind

@@ -54,7 +54,7 @@ def test_a_whole_inventory(load_hosts: Load) -> None:
     pi = inventory.host("pi03")
     assert (pi.address, pi.role, pi.arch, pi.groups) == ("pi03", "agent", Arch.ARM64, ("pis",))
     assert (pi.ssh.user, pi.ssh.config, pi.ssh.jump) == ("ops", True, ("bastion",))
-    assert pi.become.password_from == SecretRef("prompt")
+    assert pi.become.password_from == SecretRef("prompt", "Password for sudo or doas")
     nas = inventory.host("nas1")
     assert (nas.role, nas.ssh.port, nas.emulation) == ("agent", 2222, "allow")
     assert nas.ignore == (Ignore("SB304", "no RTC, fixed by chrony"),)

@@ -1,0 +1,6 @@
+"""What no flag and no inventory setting covers."""
+
+from __future__ import annotations
+
+#: A file of the wrong machine never goes live; a host whose key is not proven is never trusted.
+NEVER_IGNORED = frozenset({"SB101", "SB202", "SB203", "SB206", "SB207"})
