@@ -103,7 +103,7 @@ def unusable_target(
     found = []
     for directory in dict.fromkeys(directories):
         space = covering(facts, directory)
-        why = _obstacle(facts, space, directory in programs) if space is not None else None
+        why = _obstacle(host, facts, space, directory in programs) if space is not None else None
         if space is not None and why is not None:
             severity, text, hint = why
             found.append(
@@ -126,7 +126,9 @@ def _place(space: Space) -> tuple[tuple[str, str], ...]:
     return (*where, ("mount", f"{space.mount or '?'} {space.fstype} {options}".strip()))
 
 
-def _obstacle(facts: Facts, space: Space, programs: bool) -> tuple[Severity, str, str] | None:
+def _obstacle(
+    host: Host, facts: Facts, space: Space, programs: bool
+) -> tuple[Severity, str, str] | None:
     remount = f"mount -o remount,{{}} {space.mount}"
     if not space.directory:
         return Severity.ERROR, f"cannot be made: {space.existing} is a file", f"move {space.existing} away"
@@ -145,7 +147,7 @@ def _obstacle(facts: Facts, space: Space, programs: bool) -> tuple[Severity, str
             "is on a file system that runs no programs (noexec)",
             f"`{remount.format('exec')}`, or set `paths` to another",
         )
-    if space.writable is False and not _becomes_root(facts):
+    if space.writable is False and not _writes_as_root(host, facts):
         return (
             Severity.ERROR,
             f"is not writable for {facts.user or 'the login user'}",
@@ -154,6 +156,9 @@ def _obstacle(facts: Facts, space: Space, programs: bool) -> tuple[Severity, str
     return None
 
 
-def _becomes_root(facts: Facts) -> bool:
-    """Whether writing is done as a root that the login user's own permissions say nothing about."""
-    return facts.uid != 0 and facts.become in {"root", "nopasswd", "password", "unknown"}
+def _writes_as_root(host: Host, facts: Facts) -> bool:
+    """Whether writing is done as a root that the login user's own permissions say nothing about.
+
+    Where becoming root does not work, SB303 says so once; its consequences are no findings of their own.
+    """
+    return facts.uid != 0 and host.become.method != "none"

@@ -58,7 +58,7 @@ async def _apply(options: Remote, prepared: Prepared, view: View, wishes: Wishes
             view.check(looked.preflight.report)
             return runtime.finish(view, looked, of_findings(looked.errors))
         if looked.errors:
-            view.check(looked.preflight.report)
+            view.check(looked.preflight.report, final=False)
             view.message(f"--ready-only: going on with {', '.join(h.name for h in ready)}")
         made = await planning.make(prepared, looked.survey, looked.preflight, sink=view.event)
         if isinstance(made, tuple):
@@ -77,10 +77,10 @@ async def _apply(options: Remote, prepared: Prepared, view: View, wishes: Wishes
             {h.name: h for h in ready},
         )
         if owed:
-            view.diagnostics("apply", owed)
+            view.diagnostics("apply", owed, final=False)
         if made.changes == 0 and not owed:
             report = _nothing(made, prepared, looked, left_out)
-            view.applied(report)
+            view.applied(report, told=looked.errors)
             return runtime.finish(view, looked, _code(report, looked.errors))
         refused = _consent(options, wishes)
         if refused:
@@ -88,7 +88,7 @@ async def _apply(options: Remote, prepared: Prepared, view: View, wishes: Wishes
             return runtime.finish(view, looked, Exit.REFUSED)
         report = await _run(made, prepared, looked, wishes, options)
         report = replace(report, hosts=(*report.hosts, *left_out), seconds=looked.seconds)
-        view.applied(report)
+        view.applied(report, told=looked.errors)
         return runtime.finish(view, looked, _code(report, looked.errors))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Literal, Protocol, TypeAlias
 
 from rich.console import RenderableType
@@ -33,14 +34,14 @@ class View(Protocol):
     def event(self, event: Event) -> None:
         """Something happened."""
 
-    def check(self, report: CheckReport) -> None:
-        """The end of `check`, or the findings that stopped `plan` and `apply`."""
+    def check(self, report: CheckReport, *, final: bool = True) -> None:
+        """The end of `check`, or the findings that stopped `plan` and `apply`; not final: they go on."""
 
     def plan(self, report: PlanReport, *, full: bool = False, final: bool = True) -> None:
         """A plan; `final` is false where `apply` shows it before it asks."""
 
-    def applied(self, report: ApplyReport) -> None:
-        """The end of `apply`."""
+    def applied(self, report: ApplyReport, *, told: Sequence[Diagnostic] = ()) -> None:
+        """The end of `apply`; `told` are findings that were shown before it began."""
 
     def inspected(self, report: InspectReport) -> None:
         """The end of `inspect`."""
@@ -48,8 +49,8 @@ class View(Protocol):
     def facts(self, facts: Sequence[Facts], diagnostics: Sequence[Diagnostic], *, details: bool) -> None:
         """The end of `facts`."""
 
-    def diagnostics(self, command: str, diagnostics: Sequence[Diagnostic]) -> None:
-        """Findings and nothing else: an invalid inventory, a refusal."""
+    def diagnostics(self, command: str, diagnostics: Sequence[Diagnostic], *, final: bool = True) -> None:
+        """Findings and nothing else: an invalid inventory, a refusal; not final: they will be told again."""
 
     def rows(self, command: str, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """A plain table."""
@@ -58,7 +59,7 @@ class View(Protocol):
         """A page of our own Markdown."""
 
     def message(self, text: str) -> None:
-        """One sentence for a person; machine formats leave it out."""
+        """One sentence for a person, never part of the result."""
 
     def close(self) -> None:
         """Take down whatever is on the screen."""
@@ -89,8 +90,9 @@ class HumanView:
         if self._progress is not None:
             self._progress(event)
 
-    def check(self, report: CheckReport) -> None:
+    def check(self, report: CheckReport, *, final: bool = True) -> None:
         """Print the report."""
+        del final
         self._print(check_text.document(report, self._out.width))
 
     def plan(self, report: PlanReport, *, full: bool = False, final: bool = True) -> None:
@@ -100,8 +102,9 @@ class HumanView:
         if report.diagnostics:
             self._print((Text(), block(report.diagnostics, self._out.width)))
 
-    def applied(self, report: ApplyReport) -> None:
-        """Print the report."""
+    def applied(self, report: ApplyReport, *, told: Sequence[Diagnostic] = ()) -> None:
+        """Print the report; nothing is told twice."""
+        del told
         self._print(apply_text.document(report, self._out.width))
 
     def inspected(self, report: InspectReport) -> None:
@@ -121,9 +124,9 @@ class HumanView:
         if diagnostics:
             self._print((Text(), block(diagnostics, self._out.width)))
 
-    def diagnostics(self, command: str, diagnostics: Sequence[Diagnostic]) -> None:
+    def diagnostics(self, command: str, diagnostics: Sequence[Diagnostic], *, final: bool = True) -> None:
         """Print the findings on stderr: they are why there is no result."""
-        del command
+        del command, final
         self.close()
         self._err.print(block(diagnostics, self._err.width))
 
@@ -154,6 +157,7 @@ class MachineView:
 
     def __init__(self, consoles: Consoles, *, lines: bool) -> None:
         self._file = consoles.out.file
+        self._err = consoles.err
         self._lines = lines
 
     def _write(self, document: jsondoc.Json) -> None:
@@ -166,9 +170,10 @@ class MachineView:
         if self._lines:
             print(jsondoc.dump(jsondoc.event(event), pretty=False), file=self._file, flush=True)
 
-    def check(self, report: CheckReport) -> None:
-        """Print the document."""
-        self._write(jsondoc.check(report))
+    def check(self, report: CheckReport, *, final: bool = True) -> None:
+        """Print the document, unless another will follow."""
+        if final or self._lines:
+            self._write(jsondoc.check(report))
 
     def plan(self, report: PlanReport, *, full: bool = False, final: bool = True) -> None:
         """Print the document, unless `apply` will print its own."""
@@ -176,9 +181,9 @@ class MachineView:
         if final or self._lines:
             self._write(jsondoc.plan(report))
 
-    def applied(self, report: ApplyReport) -> None:
-        """Print the document."""
-        self._write(jsondoc.applied(report))
+    def applied(self, report: ApplyReport, *, told: Sequence[Diagnostic] = ()) -> None:
+        """Print the document, which holds all findings."""
+        self._write(jsondoc.applied(replace(report, diagnostics=(*told, *report.diagnostics))))
 
     def inspected(self, report: InspectReport) -> None:
         """Print the document."""
@@ -189,8 +194,10 @@ class MachineView:
         del details
         self._write(jsondoc.facts(list(facts), list(diagnostics)))
 
-    def diagnostics(self, command: str, diagnostics: Sequence[Diagnostic]) -> None:
-        """Print a document that has nothing else."""
+    def diagnostics(self, command: str, diagnostics: Sequence[Diagnostic], *, final: bool = True) -> None:
+        """Print a document that has nothing else, unless another will follow."""
+        if not final and not self._lines:
+            return
         self._write({**jsondoc.head(command), "diagnostics": [jsondoc.diagnostic(d) for d in diagnostics]})
 
     def rows(self, command: str, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -203,7 +210,8 @@ class MachineView:
         self._write({**jsondoc.head(command), "text": text})
 
     def message(self, text: str) -> None:
-        """Nothing: machines read documents."""
+        """Print it on stderr: stdout holds documents only."""
+        self._err.print(Text(safe(text, limit=4000, lines=True)))
 
     def close(self) -> None:
         """Nothing is on the screen."""
