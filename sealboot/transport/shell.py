@@ -35,8 +35,11 @@ HOST_GRACE = 5.0
 
 # A process group of its own is what makes a script stoppable. OpenSSH gives every command one;
 # dropbear runs all commands of a connection in one, and so does sudo: those take `setsid`.
+# qemu-user shows a program its own stat with zeros; a subshell, being another process, sees the kernel's.
+# Taking that zero for a group would let setsid fork, and the server would see its command end at once.
 OWN_GROUP = (
-    "g=; { read -r a b c d g r </proc/$$/stat; } 2>/dev/null; "
+    "g=; { read -r a b c d g r </proc/$$/stat; "
+    '[ "$g" = 0 ] && g=$(read -r a b c d g r </proc/$$/stat; echo $g); } 2>/dev/null; '
     'case $g in ""|"$$") ;; *) command -v setsid >/dev/null 2>&1 && exec setsid /bin/sh -s ;; esac; '
     "exec /bin/sh -s"
 )
@@ -57,7 +60,8 @@ PATH="${PATH:+$PATH:}%(path)s" LC_ALL=C
 export PATH LC_ALL
 exec 3<&0
 sb_g=
-{ read -r sb_a sb_b sb_c sb_d sb_g sb_r </proc/$$/stat; } 2>/dev/null
+{ read -r sb_a sb_b sb_c sb_d sb_g sb_r </proc/$$/stat
+[ "$sb_g" = 0 ] && sb_g=$(read -r sb_a sb_b sb_c sb_d sb_g sb_r </proc/$$/stat; echo "$sb_g"); } 2>/dev/null
 case $sb_g in "$$") sb_k=-$$ ;; *) sb_k=$$ ;; esac
 sb_stop() { trap '' TERM; kill -TERM "$sb_k"; sleep 2; kill -KILL "$sb_k"; }
 sb_w= sb_t=
