@@ -35,12 +35,14 @@ phases:
     roles: [master]
     steps:
       - write: {{dest: /etc/lab/cluster.conf, content: "cluster={{{{ cluster.name }}}} node={{{{ host.name }}}} arch={{{{ host.arch }}}}\\n"}}
-      - run: /usr/local/bin/sealctl version > /var/lib/joined
+      - name: bootstrap
+        run: /usr/local/bin/sealctl version > /var/lib/joined
         creates: /var/lib/joined
   - name: join the nodes
     roles: [node]
     steps:
-      - run: /usr/local/bin/sealctl version > /var/lib/joined
+      - name: join
+        run: /usr/local/bin/sealctl version > /var/lib/joined
         creates: /var/lib/joined
       - wait: {{file: /var/lib/joined, timeout: 10}}
 """
@@ -114,12 +116,18 @@ async def tell(view: View, folder: Path, *, keep: bool) -> Exit:
 
 
 def _next(folder: Path, *, keep: bool) -> str:
-    started = "They run until you press Ctrl-C." if keep else "Start them again with `sealboot demo --keep`."
+    machines = (
+        f"they run until you press Ctrl-C; in {folder}/ try:"
+        if keep
+        else f"start: sealboot demo --keep; in {folder}/:"
+    )
     return (
-        f"\nWhat next:\n"
-        f"  look around    {folder}/inventory.yaml, and what is on each machine: {folder}/machines/\n"
-        f"  the machines   {started} Then, in {folder}/: sealboot facts, sealboot check --matrix\n"
-        f"  any file       sealboot inspect FILE...\n"
-        f"  your machines  sealboot init; sealboot trust HOST...; sealboot check\n"
-        f"  any code       sealboot explain SB101"
+        "\nWhat next:\n"
+        f"  look around     {folder}/inventory.yaml\n"
+        f"                  {folder}/machines/ (what is on each machine)\n"
+        f"  the machines    {machines}\n"
+        "                  sealboot facts, sealboot check --matrix\n"
+        "  any file        sealboot inspect FILE...\n"
+        "  your machines   sealboot init, sealboot trust, sealboot check\n"
+        "  any code        sealboot explain SB101"
     )

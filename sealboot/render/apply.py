@@ -62,6 +62,7 @@ def totals(report: ApplyReport) -> Text:
 
 def document(report: ApplyReport, width: int) -> Iterator[RenderableType]:
     """The whole report, top to bottom."""
+    yield Text()
     yield _table(report)
     if report.diagnostics:
         yield Text()

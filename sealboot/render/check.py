@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
@@ -32,8 +33,15 @@ def describe_artifact(artifact: Artifact | None) -> str:
     return elf.arch.field_name if elf.arch else f"ELF machine {elf.machine:#x}"
 
 
-def _artifact_cell(path: str, artifacts: dict[str, Artifact]) -> str:
-    return f"{safe(path)} ({describe_artifact(artifacts.get(path))})"
+def _common_folder(artifacts: Sequence[Artifact]) -> str:
+    """The folder that all files lie in, with its slash; empty when there is none."""
+    folders = [a.path.rpartition("/")[0] for a in artifacts]
+    common = posixpath.commonpath(folders) if folders and all(folders) else ""
+    return f"{common}/" if common.strip("/") else ""
+
+
+def _artifact_cell(path: str, artifacts: dict[str, Artifact], folder: str) -> str:
+    return f"{safe(path.removeprefix(folder))} ({describe_artifact(artifacts.get(path))})"
 
 
 def _result(row: HostRow, findings: Sequence[Diagnostic]) -> Text:
@@ -51,13 +59,14 @@ def _result(row: HostRow, findings: Sequence[Diagnostic]) -> Text:
 
 def _rows(report: CheckReport) -> Iterator[tuple[str, tuple[str, str, str], Text]]:
     artifacts = {a.path: a for a in report.artifacts}
+    folder = _common_folder(report.artifacts)
     findings: defaultdict[str, list[Diagnostic]] = defaultdict(list)
     for diagnostic in report.diagnostics:
         for host in (diagnostic.host, *diagnostic.also):
             if host is not None:
                 findings[host].append(diagnostic)
     for row in report.hosts:
-        chosen = ", ".join(_artifact_cell(path, artifacts) for path in row.artifacts.values()) or "-"
+        chosen = ", ".join(_artifact_cell(p, artifacts, folder) for p in row.artifacts.values()) or "-"
         arch = row.arch or "?"
         if row.userland and row.userland != row.arch:
             arch += f"/{row.userland}"
@@ -105,8 +114,8 @@ def matrix_table(report: CheckReport) -> RenderableType:
 def headline(report: CheckReport) -> Text:
     """What was looked at."""
     driver = f"driver {report.driver}" + (f" {report.release}" if report.release else "")
-    folders = {a.path.rpartition("/")[0] for a in report.artifacts}
-    place = f" from {safe(next(iter(folders)) or '.')}/" if len(folders) == 1 else ""
+    folder = _common_folder(report.artifacts)
+    place = f" from {safe(folder)}" if folder else ""
     return Text(
         f"{plural(len(report.hosts), 'host')} from {safe(report.source)}, "
         f"{plural(len(report.artifacts), 'artifact')}{place}, {safe(driver)}",
