@@ -62,8 +62,8 @@ class SealosDriver:
         # The cluster's name is not known here; only its own part of the path is, when it was given.
         if "binary" in host.paths:
             folders.insert(0, host.paths["binary"])
-        elif "state" in host.paths:
-            folders.insert(0, f"{host.paths['state'].rstrip('/')}/rootfs/opt")
+        elif "data" in host.paths:
+            folders.insert(0, f"{host.paths['data'].rstrip('/')}/rootfs/opt")
         else:
             folders.insert(0, typed.data_root)
         return Wants(directories=tuple(folders), tools=("grep", "sort", "tail"))

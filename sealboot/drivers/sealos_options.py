@@ -57,9 +57,9 @@ class SealosOptions(BaseModel):
             raise ValueError("expected an IPv4 address such as 10.103.97.2") from None
 
     def rootfs(self, inventory: Inventory, host: Host) -> str:
-        """The cluster's root on this host; `paths.state` replaces what comes before `/rootfs`."""
-        state = host.paths.get("state") or f"{self.data_root}/{self.cluster or inventory.name}"
-        return f"{state.rstrip('/')}/rootfs"
+        """The cluster's root on this host; `paths.data` replaces what comes before `/rootfs`."""
+        data = host.paths.get("data") or f"{self.data_root}/{self.cluster or inventory.name}"
+        return f"{data.rstrip('/')}/rootfs"
 
     def sealctl(self, inventory: Inventory, host: Host) -> str:
         """Where sealctl goes on this host; `paths.binary` replaces its directory."""

@@ -3,7 +3,8 @@
 `sealctl hosts add` exits 0 even when it could not write, and rewrites the
 whole file: a last line without a newline and lines it cannot parse are lost.
 So the file's newline is repaired first, every other entry is compared before
-and after, and the file is put back when one went missing.
+and after, and the file is put back when one went missing. Appliances may have
+no hosts file at all: it is made.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ entries() {{
     for name in ${{names%%#*}}; do [ "$name" = "$DOMAIN" ] || printf '%s %s\\n' "$ip" "$name"; done
   done <"$HOSTS_FILE" | sort -u
 }}
+[ -e "$HOSTS_FILE" ] || (umask 022; : >"$HOSTS_FILE")
 [ -z "$(tail -c 1 "$HOSTS_FILE")" ] || echo >>"$HOSTS_FILE"
 kept=$(cat "$HOSTS_FILE")
 before=$(entries)

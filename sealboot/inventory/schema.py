@@ -55,11 +55,15 @@ class BecomePart(Part):
 
 
 class PathsPart(Part):
-    """Directories on the host, where they are not the distribution's own."""
+    """Directories on the host, where they are not the usual ones.
+
+    `binary` and `data` are the distribution's; `state` is sealboot's own. Files are always staged beside
+    their target, so that a rename makes them live.
+    """
 
     binary: f.HostPath | None = None
+    data: f.HostPath | None = None
     state: f.HostPath | None = None
-    staging: f.HostPath | None = None
 
 
 class IgnorePart(Part):

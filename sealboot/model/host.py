@@ -51,7 +51,7 @@ class Host:
     """One machine of the inventory, after defaults, groups and overrides.
 
     `artifacts` maps a slot to the path patterns that override the inventory's
-    own; `paths` holds the operator's overrides (`binary`, `state`, `staging`);
+    own; `paths` holds the operator's overrides (`binary`, `data`, `state`);
     `origins` maps a dotted setting (`ssh.port`, `artifacts.k3s`, `` for the
     host itself) to where it was written.
     """

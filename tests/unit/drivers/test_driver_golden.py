@@ -58,7 +58,7 @@ def test_sealos_adding_a_host_touches_only_it() -> None:
 
 
 def test_sealos_overridden_paths_and_every_option() -> None:
-    host = Host("pi01", "10.0.0.21", "node", paths={"binary": "/opt/my tools", "state": "/data/sealos"})
+    host = Host("pi01", "10.0.0.21", "node", paths={"binary": "/opt/my tools", "data": "/data/sealos"})
     options = {
         "cluster": "other",
         "registry_host": "ctl1",

@@ -174,7 +174,7 @@ async def test_sealos_from_nothing_to_nothing_to_do(tmp_path: Path) -> None:
         "10.0.0.2",
         "node",
         become=NO_BECOME,
-        paths={"state": str(folder), "binary": str(folder / "my bin")},
+        paths={"data": str(folder), "state": str(folder / "own"), "binary": str(folder / "my bin")},
     )
     inventory = Inventory(
         "i", ".", "lab", "sealos", None, (Host("m", "10.0.0.1", "master"), node), options={"hosts_file": str(hosts_file)}

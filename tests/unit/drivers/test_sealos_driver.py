@@ -95,6 +95,17 @@ class TestHostsFile:
             if name and "sealos.hub" not in name and not line.startswith("#"):
                 assert sh(shell, scripts.has_entry(str(hosts), address, name.split()[0])).returncode == 0
 
+    def test_a_machine_without_a_hosts_file_gets_one(
+        self, shell: list[str], tmp_path: Path, sealctl: Path
+    ) -> None:
+        hosts = tmp_path / "hosts"
+        env = {"SEALCTL": str(sealctl), "HOSTS_FILE": str(hosts), "IP": "10.0.0.1", "DOMAIN": "sealos.hub"}
+        assert sh(shell, scripts.has_entry(str(hosts), "10.0.0.1", "sealos.hub")).returncode != 0
+        result = sh(shell, scripts.ADD_HOST, **env)
+        assert (result.returncode, result.stderr) == (0, "")
+        assert sh(shell, scripts.has_entry(str(hosts), "10.0.0.1", "sealos.hub")).returncode == 0
+        assert hosts.stat().st_mode & 0o777 == 0o644
+
     def test_lost_entries_are_put_back(self, shell: list[str], tmp_path: Path, sealctl: Path) -> None:
         sealctl.write_text('#!/bin/sh\necho "$6 $8" >"$4"\n')
         hosts = tmp_path / "hosts"
@@ -217,7 +228,7 @@ def test_the_options_of_another_driver_are_a_bug() -> None:
     ("paths", "folder"),
     [
         ({}, "/var/lib/sealos/data"),
-        ({"state": "/data/s/"}, "/data/s/rootfs/opt"),
+        ({"data": "/data/s/"}, "/data/s/rootfs/opt"),
         ({"binary": "/opt/bin"}, "/opt/bin"),
     ],
 )
