@@ -42,12 +42,12 @@ def plan(
             if isinstance(made, tuple):
                 view.diagnostics("plan", made)
                 return runtime.finish(view, looked, of_findings(made))
+            failed = None if out is None else save(made, out)
+            if failed is not None:
+                view.diagnostics("plan", [failed])
+                return runtime.finish(view, looked, Exit.USAGE)
             view.plan(PlanReport(made, looked.preflight.report.diagnostics, looked.seconds), full=full)
             if out is not None:
-                failed = save(made, out)
-                if failed is not None:
-                    view.diagnostics("plan", [failed])
-                    return runtime.finish(view, looked, Exit.USAGE)
                 view.message(f"Saved. Apply exactly this with: sealboot apply {out}")
             changed = detailed_exitcode and made.changes
             return runtime.finish(view, looked, Exit.CHANGES if changed else Exit.OK)

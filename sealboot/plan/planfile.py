@@ -56,7 +56,11 @@ def save(plan: Plan, path: Path) -> Diagnostic | None:
             with contextlib.suppress(OSError):
                 Path(temporary).unlink()
         why = error.strerror if isinstance(error, OSError) else type(error).__name__
-        return Diagnostic("SB611", f"the plan cannot be written to {path}: {why}")
+        return Diagnostic(
+            "SB611",
+            f"the plan cannot be written to {path}: {why}",
+            hints=("make room there or choose another place with -o; no host was changed",),
+        )
     return None
 
 

@@ -5,6 +5,7 @@ The rule on the left is there so that a pasted error is seen to be whole.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -78,7 +79,7 @@ def lines(diagnostic: Diagnostic, width: int) -> Iterator[Text]:
 def folded(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
     """Findings that differ only in the host are told once, for all of these hosts."""
     groups: dict[Diagnostic, list[Diagnostic]] = {}
-    for d in in_order(diagnostics):
+    for d in map(_named, in_order(diagnostics)):
         alike = d
         if d.host is not None and not d.also:
             alike = replace(
@@ -91,6 +92,15 @@ def folded(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
             )
         groups.setdefault(alike, []).append(d)
     return [_together(alike, members) for alike, members in groups.items()]
+
+
+def _named(diagnostic: Diagnostic) -> Diagnostic:
+    """The same finding, led by its host where neither summary nor evidence says whom it is about."""
+    host = diagnostic.host
+    said = (diagnostic.summary, *(value for _, value in diagnostic.evidence))
+    if host is None or any(re.search(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", text) for text in said):
+        return diagnostic
+    return replace(diagnostic, summary=f"{host}: {diagnostic.summary}")
 
 
 def _together(alike: Diagnostic, members: list[Diagnostic]) -> Diagnostic:

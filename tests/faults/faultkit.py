@@ -87,14 +87,15 @@ class Ran:
         found = self.findings(code, host)
         assert len(found) == 1, (code, host, self.document.get("diagnostics"), self.text)
         (one,) = found
-        assert host is None or host in one["summary"], f"the summary does not say who: {one}"
         whole = json.dumps(one, ensure_ascii=False)
         for word in words:
             assert word in whole, (word, one)
         if hint:
             assert any(hint in h for h in one.get("hints", ())), (hint, one)
         if self.text:
-            assert f"{one['severity']}[{code}]" in self.text, self.text
+            heads = [row for row in self.text.splitlines() if row.startswith(f"{one['severity']}[{code}]: ")]
+            assert heads, self.text
+            assert host is None or any(host in row for row in heads), f"who? {self.text}"
             flat = " ".join(self.text.split())
             assert " ".join(one["summary"].split()) in flat, (one["summary"], self.text)
             for said in one.get("hints", ()):
@@ -391,8 +392,9 @@ class Cluster:
         if not within:
             return command
         quoted = " ".join(f"'{word}'" for word in command)
+        run = "" if "trap " in within else "exec "
         spaces = ["-n"] if "ip link" in within else []
-        return ["unshare", "-m", *spaces, "sh", "-ec", f"{within}\nexec {quoted}"]
+        return ["unshare", "-m", *spaces, "sh", "-ec", f"{within}\n{run}{quoted}"]
 
 
 def _ended(process: subprocess.Popen[bytes]) -> None:
