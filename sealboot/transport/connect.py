@@ -109,6 +109,8 @@ class SshConnector:
         self._guard = LoopGuard()
         # asyncssh logs commands, environment and its own tracebacks; none of that may reach a terminal.
         logging.getLogger("asyncssh").setLevel(logging.CRITICAL + 1)
+        # asyncio counts every write into a dead connection aloud; the connection's end is told by us.
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
         # Old servers know no better exchange than a finite-field one; the operator cannot act on this.
         warnings.filterwarnings("ignore", message="Diffie-Hellman over finite fields", category=UserWarning)
         self._tell()
