@@ -52,6 +52,9 @@ rm -f "$1"; sb_dir=${1%/*}; sb_place "${sb_dir:-/}"
 _LIVE = (
     PRELUDE
     + r"""
+# Hashed once more: what ran meanwhile, the smoke test of the file itself, may have changed it.
+sb_now=$(sb_hash "$1"); sb_s=$?
+[ "$sb_s" = 127 ] || [ "$sb_now" = "$4" ] || { echo 'it is not the file that was proved: it changed meanwhile' >&2; exit 1; }
 chmod "$3" "$1" || exit 1
 sb_sync "$1"
 if [ -n "$6" ] && [ -f "$2" ] && [ ! -L "$2" ]; then

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 
 from sealboot.engine.context import StepEnd, Work
 from sealboot.engine.failures import status_words, step_failed, tail
@@ -20,6 +21,7 @@ from sealboot.transport.base import Result
 
 #: Seconds that one poll may wait on the host for the job's end.
 POLL_SECONDS = 8
+_STATE = re.compile("running|dead|none|ended [0-9]{1,3}")
 #: Bytes of a job's log that are read back.
 LOG_TAIL = 1 << 16
 
@@ -53,8 +55,10 @@ _POLL = (
     PRELUDE
     + JOB_STATE
     + r"""
-sb_until=$(( $(date +%s) + $2 ))
-while sb_now=$(sb_job "$1"); [ "$sb_now" = running ] && [ "$(date +%s)" -lt "$sb_until" ]; do
+# Uptime, because the clock of a machine that just came up may be set while we wait.
+sb_tick() { if read -r sb_up _ </proc/uptime; then echo "${sb_up%%.*}"; else date +%s; fi; }
+sb_until=$(( $(sb_tick) + $2 ))
+while sb_now=$(sb_job "$1"); [ "$sb_now" = running ] && [ "$(sb_tick)" -lt "$sb_until" ]; do
   sleep 0.1 2>/dev/null || sleep 1
 done
 printf '%s\n' "$sb_now"
@@ -187,10 +191,8 @@ async def _poll(work: Work, step: Run, folder: str, wait: int) -> tuple[str, str
     if not result.ok:
         return work.ended(step, result, "the detached step cannot be asked how it is")
     state, _, log = result.text.partition("\n")
-    known = state in {"running", "dead", "none"} or (
-        state.startswith("ended ") and state.removeprefix("ended ").isascii() and state[6:].isdigit()
-    )
-    return (state, log) if known else ("dead", log)
+    # No longer than a status is: the host may have written anything there.
+    return (state, log) if _STATE.fullmatch(state) else ("dead", log)
 
 
 def exports(values: dict[str, str]) -> str:

@@ -153,7 +153,7 @@ class Framed:
     __slots__ = ("_buffer", "_limit", "_marks", "_scanned", "before", "begun", "overflow", "status")
 
     def __init__(self, nonce: str, limit: int) -> None:
-        self._marks = (f"{nonce}:begin:\n".encode(), re.compile(f"{nonce}:end:([0-9]+)\n".encode()))
+        self._marks = (f"{nonce}:begin:\n".encode(), re.compile(f"{nonce}:end:([0-9]{{1,3}})\n".encode()))
         self._limit = limit
         self._buffer = bytearray()
         self._scanned = 0
