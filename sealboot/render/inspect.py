@@ -16,6 +16,16 @@ from sealboot.render.text import human_bytes, human_seconds, safe
 _TYPES = {1: "relocatable", 2: "executable", 3: "position-independent or shared object", 4: "core dump"}
 
 
+def _newest(versions: Sequence[str]) -> list[str]:
+    """The highest version of each library (`GLIBC_2.34`): what decides whether a host is new enough."""
+    best: dict[str, tuple[tuple[int, ...], str]] = {}
+    for version in versions:
+        library, _, number = version.rpartition("_")
+        rank = tuple(int(part) for part in number.split(".") if part.isascii() and part.isdigit())
+        best[library] = max(best.get(library, ((), version)), (rank, version))
+    return [version for _, version in best.values()]
+
+
 def _elf_lines(elf: Elf) -> Iterator[str]:
     name = elf.arch.both_names if elf.arch else f"machine {elf.machine:#x}, no known architecture"
     yield f"ELF{elf.bits} {elf.endian}-endian, {name}"
@@ -24,7 +34,7 @@ def _elf_lines(elf: Elf) -> Iterator[str]:
     if elf.needed:
         yield f"needs     {safe(', '.join(elf.needed))}"
     if elf.symbol_versions:
-        yield f"symbols   {safe(', '.join(elf.symbol_versions[-3:]))}"
+        yield f"symbols   {safe(', '.join(_newest(elf.symbol_versions)))}"
     if elf.min_kernel:
         yield f"kernel    {'.'.join(map(str, elf.min_kernel))} or newer"
     loads = [s for s in elf.segments if s.type == 1]

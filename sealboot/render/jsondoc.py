@@ -9,23 +9,57 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 from sealboot import __version__
 from sealboot.diagnostics import name_of
-from sealboot.model.artifact import Artifact, Elf
+from sealboot.model.artifact import Artifact, Elf, Layer
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.events import Event
 from sealboot.model.facts import Facts
-from sealboot.model.plan import Plan
-from sealboot.model.report import ApplyReport, CheckReport, InspectReport, PlanReport
+from sealboot.model.plan import Action, Plan, PlannedStep
+from sealboot.model.report import ApplyReport, CheckReport, HostRow, InspectReport, PlanReport
 from sealboot.model.verdict import Verdict
+from sealboot.render.shapes import (
+    FORMAT,
+    ApplyShape,
+    ArtifactShape,
+    CheckShape,
+    DiagnosticShape,
+    Document,
+    ElfShape,
+    FactsReportShape,
+    FindingsShape,
+    HeadShape,
+    HostShape,
+    InspectShape,
+    OtherShape,
+    PairShape,
+    PlanBody,
+    PlanShape,
+    ReportEvent,
+    RowsShape,
+    StepShape,
+    TextShape,
+)
 
-FORMAT = 1
+#: One event: its shape follows the value's own fields.
+EventShape = dict[str, Any]
 
-Json = dict[str, Any]
+_STATUS: dict[str, Literal["ok", "failed", "not_reached"]] = {
+    "ok": "ok",
+    "failed": "failed",
+    "not-reached": "not_reached",
+}
+_ACTION: dict[Action, Literal["create", "change", "remove", "none", "depends"]] = {
+    Action.CREATE: "create",
+    Action.CHANGE: "change",
+    Action.REMOVE: "remove",
+    Action.NONE: "none",
+    Action.DEPENDS: "depends",
+}
 
 
 def plain(value: object) -> Any:
@@ -43,67 +77,76 @@ def plain(value: object) -> Any:
     return value
 
 
-def diagnostic(d: Diagnostic) -> Json:
+def diagnostic(d: Diagnostic) -> DiagnosticShape:
     """One finding; keys without a value are left out."""
-    at = None if d.at is None else {"file": d.at.file, "line": d.at.line, "column": d.at.column}
-    made = {
+    made: DiagnosticShape = {
         "code": d.code,
         "name": name_of(d.code),
-        "severity": d.severity.value,
-        "host": d.host,
-        "also": list(d.also) or None,
-        "artifact": d.artifact,
-        "at": at,
+        "severity": d.severity,
         "summary": d.summary,
-        "evidence": dict(d.evidence) or None,
-        "notes": list(d.notes) or None,
-        "hints": list(d.hints) or None,
     }
-    return {k: v for k, v in made.items() if v is not None}
+    if d.host is not None:
+        made["host"] = d.host
+    if d.also:
+        made["also"] = list(d.also)
+    if d.artifact is not None:
+        made["artifact"] = d.artifact
+    if d.at is not None:
+        made["at"] = {"file": d.at.file, "line": d.at.line, "column": d.at.column}
+    if d.evidence:
+        made["evidence"] = dict(d.evidence)
+    if d.notes:
+        made["notes"] = list(d.notes)
+    if d.hints:
+        made["hints"] = list(d.hints)
+    return made
 
 
-def artifact(a: Artifact) -> Json:
+def _layer(layer: Layer) -> ElfShape | OtherShape:
+    if isinstance(layer, Elf):
+        return {"layer": "elf", **plain(layer)}
+    return {"layer": layer.name, **layer.facts}
+
+
+def artifact(a: Artifact) -> ArtifactShape:
     """One file with its layers."""
     return {
         "path": a.path,
-        "kind": a.kind.value,
+        "kind": a.kind,
         "platforms": list(a.platforms),
         "sha256": a.sha256,
         "size": a.size,
-        "layers": [
-            {"layer": "elf", **plain(layer)}
-            if isinstance(layer, Elf)
-            else {"layer": layer.name, **plain(layer.facts)}
-            for layer in a.layers
-        ],
+        "layers": [_layer(layer) for layer in a.layers],
         "diagnostics": [diagnostic(d) for d in a.diagnostics],
     }
 
 
-def _pair(v: Verdict) -> Json:
-    made: Json = {"host": v.host, "artifact": v.artifact, "outcome": v.outcome.value}
-    return made if v.reason is None else {**made, "code": v.reason}
+def _pair(v: Verdict) -> PairShape:
+    made: PairShape = {"host": v.host, "artifact": v.artifact, "outcome": v.outcome}
+    if v.reason is not None:
+        made["code"] = v.reason
+    return made
 
 
-def head(command: str) -> Json:
+def _host(h: HostRow) -> HostShape:
+    return {
+        "host": h.host,
+        "role": h.role,
+        "status": _STATUS[h.status],
+        "arch": h.arch,
+        "userland": h.userland,
+        "artifacts": dict(h.artifacts),
+    }
+
+
+def head(command: str) -> HeadShape:
     """What every document begins with."""
     return {"format": FORMAT, "tool": f"sealboot {__version__}", "command": command}
 
 
-def check(report: CheckReport) -> Json:
+def check(report: CheckReport) -> CheckShape:
     """The document of `check`."""
     states = [h.status for h in report.hosts]
-    hosts = [
-        {
-            "host": h.host,
-            "role": h.role,
-            "status": h.status.replace("-", "_"),
-            "arch": h.arch,
-            "userland": h.userland,
-            "artifacts": dict(h.artifacts),
-        }
-        for h in report.hosts
-    ]
     return {
         **head(report.command),
         "summary": {
@@ -115,7 +158,7 @@ def check(report: CheckReport) -> Json:
         "cluster": report.cluster,
         "driver": report.driver,
         "release": report.release,
-        "hosts": hosts,
+        "hosts": [_host(h) for h in report.hosts],
         "artifacts": [artifact(a) for a in report.artifacts],
         "pairs": [_pair(v) for v in report.pairs],
         "diagnostics": [diagnostic(d) for d in report.diagnostics],
@@ -123,7 +166,7 @@ def check(report: CheckReport) -> Json:
     }
 
 
-def plan(report: PlanReport) -> Json:
+def plan(report: PlanReport) -> PlanShape:
     """The document of `plan`."""
     return {
         **head("plan"),
@@ -134,35 +177,31 @@ def plan(report: PlanReport) -> Json:
     }
 
 
-def _plan(made: Plan) -> Json:
+def _step(planned: PlannedStep) -> StepShape:
+    return {
+        "id": planned.step.id,
+        "host": planned.step.host,
+        "kind": type(planned.step).__name__,
+        "title": planned.step.title,
+        "action": _ACTION[planned.action],
+        "detail": planned.detail,
+    }
+
+
+def _plan(made: Plan) -> PlanBody:
     return {
         "format": made.format,
         "cluster": made.cluster,
         "driver": made.driver,
         "hosts": list(made.hosts),
         "waves": [
-            {
-                "id": w.id,
-                "title": w.title,
-                "parallel": w.parallel,
-                "steps": [
-                    {
-                        "id": p.step.id,
-                        "host": p.step.host,
-                        "kind": type(p.step).__name__,
-                        "title": p.step.title,
-                        "action": p.action.name.lower(),
-                        "detail": p.detail,
-                    }
-                    for p in w.steps
-                ],
-            }
+            {"id": w.id, "title": w.title, "parallel": w.parallel, "steps": [_step(p) for p in w.steps]}
             for w in made.waves
         ],
     }
 
 
-def applied(report: ApplyReport) -> Json:
+def applied(report: ApplyReport) -> ApplyShape:
     """The document of `apply`."""
     return {
         **head("apply"),
@@ -170,18 +209,28 @@ def applied(report: ApplyReport) -> Json:
         "run": report.run_id,
         "summary": {"hosts": len(report.hosts), "changed": report.changed, "bytes_sent": report.sent},
         "interrupted": report.interrupted or None,
-        "hosts": [{**plain(h), "seconds": round(h.seconds, 3)} for h in report.hosts],
+        "hosts": [
+            {
+                "host": h.host,
+                "role": h.role,
+                "outcome": h.outcome,
+                "changed": h.changed,
+                "sent": h.sent,
+                "seconds": round(h.seconds, 3),
+            }
+            for h in report.hosts
+        ],
         "diagnostics": [diagnostic(d) for d in report.diagnostics],
         "seconds": round(report.seconds, 3),
     }
 
 
-def inspected(report: InspectReport) -> Json:
+def inspected(report: InspectReport) -> InspectShape:
     """The document of `inspect`."""
     return {**head("inspect"), "artifacts": [artifact(a) for a in report.artifacts]}
 
 
-def facts(gathered: list[Facts], diagnostics: list[Diagnostic]) -> Json:
+def facts(gathered: list[Facts], diagnostics: list[Diagnostic]) -> FactsReportShape:
     """The document of `facts`."""
     return {
         **head("facts"),
@@ -190,13 +239,34 @@ def facts(gathered: list[Facts], diagnostics: list[Diagnostic]) -> Json:
     }
 
 
-def event(value: Event) -> Json:
+def findings(command: str, diagnostics: Sequence[Diagnostic]) -> FindingsShape:
+    """A document of findings and nothing else."""
+    return {**head(command), "diagnostics": [diagnostic(d) for d in diagnostics]}
+
+
+def rows(command: str, headers: Sequence[str], table: Iterable[Sequence[str]]) -> RowsShape:
+    """A table; the keys of a row are the headers in lower case."""
+    keys = [h.lower() for h in headers]
+    return {**head(command), "rows": [dict(zip(keys, row, strict=True)) for row in table]}
+
+
+def text(command: str, page: str) -> TextShape:
+    """A page of text."""
+    return {**head(command), "text": page}
+
+
+def event(value: Event) -> EventShape:
     """One event; `event` names its type, `at` is in seconds since the run began."""
     made = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
     body = {k: diagnostic(v) if isinstance(v, Diagnostic) else plain(v) for k, v in made.items()}
     return {"format": FORMAT, "event": type(value).__name__, **body, "at": round(value.at, 3)}
 
 
-def dump(document: Json, *, pretty: bool = True) -> str:
+def as_event(document: Document) -> ReportEvent:
+    """A document among events."""
+    return {"format": FORMAT, "event": "Report", "report": document}
+
+
+def dump(document: Document | ReportEvent | EventShape, *, pretty: bool = True) -> str:
     """The document as ASCII text."""
     return json.dumps(document, indent=2 if pretty else None, ensure_ascii=True)

@@ -22,6 +22,7 @@ from sealboot.render.console import ColorChoice, Consoles, make_consoles
 from sealboot.render.findings import block
 from sealboot.render.lines import LineProgress
 from sealboot.render.live import LiveProgress
+from sealboot.render.shapes import Document
 from sealboot.render.table import table
 from sealboot.render.text import safe
 
@@ -160,10 +161,11 @@ class MachineView:
         self._err = consoles.err
         self._lines = lines
 
-    def _write(self, document: jsondoc.Json) -> None:
+    def _write(self, document: Document) -> None:
         if self._lines:
-            document = {"format": jsondoc.FORMAT, "event": "Report", "report": document}
-        print(jsondoc.dump(document, pretty=not self._lines), file=self._file, flush=True)
+            print(jsondoc.dump(jsondoc.as_event(document), pretty=False), file=self._file, flush=True)
+        else:
+            print(jsondoc.dump(document), file=self._file, flush=True)
 
     def event(self, event: Event) -> None:
         """Print it at once in the stream format."""
@@ -198,16 +200,15 @@ class MachineView:
         """Print a document that has nothing else, unless another will follow."""
         if not final and not self._lines:
             return
-        self._write({**jsondoc.head(command), "diagnostics": [jsondoc.diagnostic(d) for d in diagnostics]})
+        self._write(jsondoc.findings(command, diagnostics))
 
     def rows(self, command: str, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Print the rows as objects whose keys are the headers in lower case."""
-        keys = [h.lower() for h in headers]
-        self._write({**jsondoc.head(command), "rows": [dict(zip(keys, r, strict=True)) for r in rows]})
+        self._write(jsondoc.rows(command, headers, rows))
 
     def page(self, command: str, text: str) -> None:
         """Print it as one string."""
-        self._write({**jsondoc.head(command), "text": text})
+        self._write(jsondoc.text(command, text))
 
     def message(self, text: str) -> None:
         """Print it on stderr: stdout holds documents only."""
