@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -212,3 +213,12 @@ def _limited(found: list[Diagnostic]) -> list[Diagnostic]:
     if len(found) <= _SHOWN:
         return found
     return [*found[:_SHOWN], _drift(f"{len(found) - _SHOWN} more such differences")]
+
+
+def main() -> None:
+    """Print the schema, as schemas/plan.schema.json holds it."""
+    sys.stdout.write(json.dumps(schema(), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
