@@ -7,6 +7,7 @@ import contextlib
 import getpass
 import signal
 import sys
+import termios
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
@@ -198,7 +199,8 @@ def may_ask(options: Common) -> bool:
 
 
 def confirm(question: str) -> bool:
-    """Ask on the terminal; anything but y or yes is no."""
+    """Ask on the terminal; anything but y or yes is no, and what was typed before the question is no answer."""
+    termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}

@@ -41,8 +41,9 @@ sb_path() {
 sb_script() {
   sb_within "$3" /bin/sh -c "$2" </dev/null >/dev/null 2>&1
   sb_c=$?
+  # 1 is a plain no; anything else may tell the operator something.
   case $sb_c in 0) sb_say "$1" same '';; 124) sb_say "$1" unknown "no answer in $3 s";;
-    *) sb_say "$1" differs "exit status $sb_c";; esac
+    1) sb_say "$1" differs '';; *) sb_say "$1" differs "its check exits with $sb_c";; esac
 }
 sb_service() {
   # $2 name, $3 active, $4 enabled (1, 0 or empty), $5 stamp, $6 where the stamp is kept

@@ -79,8 +79,10 @@ async def test_paths_and_scripts(node: Any, file: Path) -> None:
     assert (await answer(node, PathExists(str(file) + "x"))).state == "absent"
     assert (await answer(node, PathExists(str(file) + "x", present=False))).state == "same"
     assert (await answer(node, Succeeds("exit 0"))).state == "same"
+    refused = await answer(node, Succeeds("exit 1"))
+    assert (refused.state, refused.detail) == ("differs", "")
     failed = await answer(node, Succeeds("exit 3"))
-    assert (failed.state, failed.detail) == ("differs", "exit status 3")
+    assert (failed.state, failed.detail) == ("differs", "its check exits with 3")
     assert (await answer(node, Succeeds("if then fi ("))).state == "differs"
     assert (await answer(node, Succeeds("sleep 60", timeout=1))).detail == "no answer in 1 s"
 
