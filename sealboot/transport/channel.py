@@ -17,11 +17,31 @@ from sealboot.transport.shell import Framed, new_nonce
 STATUS_GRACE = 5.0
 
 
+class Readable(Protocol):
+    """A file to send, read at offsets."""
+
+    @property
+    def size(self) -> int:
+        """Its size in bytes when it was opened."""
+        ...
+
+    def read_into(self, offset: int, gaps: list[memoryview]) -> int:
+        """Fill the gaps from `offset`, and say how many bytes there were."""
+        ...
+
+
 class Pipe(Protocol):
     """The sending side of one shell. No method blocks or raises, whatever the host does."""
 
     def write(self, data: bytes | memoryview) -> None:
         """Queue bytes for its standard input."""
+        ...
+
+    def feed(self, source: Readable, offset: int) -> int | None:
+        """Send what it takes of a file from `offset` without queueing; `None` where `write` is the way.
+
+        Once this returned zero the conversation is not writable until it takes more.
+        """
         ...
 
     def write_eof(self) -> None:

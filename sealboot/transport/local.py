@@ -13,7 +13,7 @@ from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.host import Host
 from sealboot.model.secret import Secret, SecretRef, SecretSource
 from sealboot.transport.base import Result
-from sealboot.transport.channel import Conversation
+from sealboot.transport.channel import Conversation, Readable
 from sealboot.transport.endings import connection_lost, no_shell
 from sealboot.transport.shell import LOADER
 from sealboot.transport.shellsession import ShellSession
@@ -129,6 +129,10 @@ class LocalPipe:
         """Queue bytes for standard input; dropped when the process closed it."""
         if not self._stdin.is_closing():
             self._stdin.write(data)
+
+    def feed(self, source: Readable, offset: int) -> None:
+        """There is no quicker way than `write`."""
+        del source, offset
 
     def write_eof(self) -> None:
         """Close standard input once everything queued is written."""

@@ -11,7 +11,8 @@ from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.host import Host
 from sealboot.model.secret import SecretSource
 from sealboot.transport.base import Result
-from sealboot.transport.channel import Conversation
+from sealboot.transport.bulk import Bulk
+from sealboot.transport.channel import Conversation, Readable
 from sealboot.transport.endings import connection_lost, no_shell
 from sealboot.transport.shell import LOADER
 from sealboot.transport.shellsession import ShellSession
@@ -158,6 +159,18 @@ class SshPipe:
     def __init__(self, channel: asyncssh.SSHClientChannel[bytes], talk: Conversation) -> None:
         self._channel = channel
         self._talk = talk
+        self._bulk: Bulk | None = None
+
+    def feed(self, source: Readable, offset: int) -> int | None:
+        """Send many packets at one go, where that is possible now."""
+        if self._bulk is None:
+            talk = self._talk
+            self._bulk = Bulk(
+                self._channel,
+                hungry=lambda: talk.set_writable(False),
+                ready=lambda: talk.set_writable(True),
+            )
+        return self._bulk.feed(source, offset)
 
     def write(self, data: bytes | memoryview) -> None:
         """Queue bytes; dropped when the channel is gone, which the conversation tells."""
@@ -166,6 +179,7 @@ class SshPipe:
 
     def write_eof(self) -> None:
         """End standard input once everything queued is sent."""
+        self._ordinary()
         with contextlib.suppress(OSError, asyncssh.Error):
             self._channel.write_eof()
 
@@ -179,7 +193,13 @@ class SshPipe:
         Closing also closes the command's standard input, on which the script's
         own watcher ends everything that the signal does not reach.
         """
+        self._ordinary()
         if not self._talk.over:
             with contextlib.suppress(OSError, asyncssh.Error):
                 self._channel.terminate()
         self._channel.abort()
+
+    def _ordinary(self) -> None:
+        if self._bulk is not None:
+            self._bulk.close()
+            self._bulk = None

@@ -90,6 +90,17 @@ class Source:
             return memoryview(self._data)[offset : offset + length]
         return os.pread(self._file, length, offset)
 
+    def read_into(self, offset: int, gaps: list[memoryview]) -> int:
+        """Fill the gaps with what follows `offset`: how many bytes that were."""
+        if self._file >= 0:
+            return os.preadv(self._file, gaps, offset)
+        start = offset
+        for gap in gaps:
+            part = self._data[start : start + len(gap)]
+            gap[: len(part)] = part
+            start += len(part)
+        return start - offset
+
     def close(self) -> None:
         """Let the file go."""
         if self._file >= 0:
@@ -180,11 +191,14 @@ class _Feeder:
         """Send everything, unless the conversation ends first."""
         talk, pipe = self._talk, self._pipe
         while not talk.over:
-            part = self._source.read(self._written)
-            if not part:
-                break
-            pipe.write(part)
-            self._written += len(part)
+            taken = pipe.feed(self._source, self._written)
+            if taken is None:
+                part = self._source.read(self._written)
+                if not part:
+                    break
+                pipe.write(part)
+                taken = len(part)
+            self._written += taken
             self.moved()
             await talk.until(lambda: talk.writable or talk.over)
             # Nothing above waits while the host keeps up: let others in.
