@@ -14,7 +14,7 @@ from labkit.sealctl import sealctl, supported
 
 from sealboot.model.arch import Arch
 
-pytestmark = pytest.mark.vm
+pytestmark = [pytest.mark.vm, pytest.mark.timeout(300)]
 
 #: OpenSSH and dropbear, a full and a minimal userland, four architectures, and one true arm64 kernel.
 KINDS = ("amd64", "amd64-minimal", "i686", "arm64", "arm64-openssh", "riscv64", "s390x", "arm64-vm")

@@ -15,6 +15,8 @@ from labkit.project import Project, until_event
 from sealboot.lab import tinyelf
 from sealboot.model.arch import Arch
 
+pytestmark = pytest.mark.timeout(300)
+
 KINDS = ("amd64", "arm64", "riscv64", "s390x")
 AGENT = "/usr/local/bin/agent"
 
