@@ -120,6 +120,7 @@ class Live:
         self.process = process
         self.events: list[dict[str, Any]] = []
         self.errors = b""
+        self._plain: list[bytes] = []
         self._readers = [threading.Thread(target=f, daemon=True) for f in (self._events, self._errors)]
         for reader in self._readers:
             reader.start()
@@ -127,7 +128,10 @@ class Live:
     def _events(self) -> None:
         assert self.process.stdout
         for line in self.process.stdout:
-            self.events.append(json.loads(line))
+            if line.startswith(b"{"):
+                self.events.append(json.loads(line))
+            else:
+                self._plain.append(line)
 
     def _errors(self) -> None:
         assert self.process.stderr
@@ -154,20 +158,26 @@ class Live:
         """Send a signal to the command."""
         self.process.send_signal(number)
 
+    def text(self) -> str:
+        """Wait for the end and return what a person read."""
+        self._wait(DEADLINE)
+        return (b"".join(self._plain) + self.errors).decode()
+
     def end(self, seconds: float = DEADLINE) -> Ran:
         """Wait for the end: exit code and the final report."""
         started = time.monotonic()
-        code = self.process.wait(seconds)
+        code = self._wait(seconds)
         took = time.monotonic() - started
+        assert self.errors == b"", "a stream of events is all there is to read"
+        reports = [e["report"] for e in self.events if e["event"] == "Report"]
+        return Ran(code, reports[-1] if reports else {}, "", took)
+
+    def _wait(self, seconds: float) -> int:
+        code = self.process.wait(seconds)
         for reader in self._readers:
             reader.join(5)
-        assert self.process.stdout
-        assert self.process.stderr
-        self.process.stdout.close()
-        self.process.stderr.close()
         assert b"Traceback" not in self.errors, self.errors.decode()
-        reports = [e["report"] for e in self.events if e["event"] == "Report"]
-        return Ran(code, reports[-1] if reports else {}, self.errors.decode(), took)
+        return code
 
 
 @dataclass
@@ -356,6 +366,17 @@ class Cluster:
         assert first.code == second.code, (first, second)
         first.text = second.text
         return first
+
+    def ended(self, live: Live) -> Ran:
+        """Wait for a command that was started."""
+        ran = live.end()
+        self.runs.append(ran)
+        return ran
+
+    def run_written(self, *arguments: str) -> Ran:
+        """Write inventory and trust, and run once for a machine."""
+        self.write()
+        return self.run(*arguments)
 
     def run(
         self, *arguments: str, env: dict[str, str] | None = None, within: str = "", kind: str = "json"
