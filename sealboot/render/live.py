@@ -66,9 +66,13 @@ class LiveProgress:
         self._live: Live | None = None
 
     def __call__(self, event: Event) -> None:
-        """Take the event in; the next frame shows it."""
+        """Take the event in; the next frame shows it.
+
+        Whatever begins brings the table back: a plan and a question may have
+        taken it down in the middle of a run.
+        """
         self._note(event)
-        if isinstance(event, RunStarted) and self._live is None:
+        if isinstance(event, RunStarted | StageStarted | StepStarted) and self._live is None:
             self._live = Live(
                 console=self._console,
                 refresh_per_second=_REFRESH,
@@ -84,6 +88,11 @@ class LiveProgress:
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+    @property
+    def _now(self) -> float:
+        """By our own clock: events of different rooms count from different beginnings."""
+        return self._clock() - self._start
 
     def _note(self, event: Event) -> None:
         match event:
@@ -109,13 +118,12 @@ class LiveProgress:
             case _:
                 pass
 
-    @staticmethod
-    def _note_host(row: _Row, event: Event) -> None:
+    def _note_host(self, row: _Row, event: Event) -> None:
         match event:
             case StageStarted():
-                row.begin(event.stage, event.at)
+                row.begin(event.stage, self._now)
             case StepStarted():
-                row.begin(event.title, event.at)
+                row.begin(event.title, self._now)
             case StepProgress():
                 row.done, row.total = event.done, event.total
             case StepFinished():
@@ -153,7 +161,7 @@ class LiveProgress:
 
     def frame(self) -> RenderableType:
         """The picture of this moment."""
-        now = self._clock() - self._start
+        now = self._now
         grid = Table.grid(padding=(0, 2, 0, 0), expand=False)
         for _ in range(5):
             grid.add_column(no_wrap=True)
