@@ -26,6 +26,7 @@ from sealboot.cli.inspect import inspect
 from sealboot.cli.options import config_file, taste
 from sealboot.cli.plan import plan
 from sealboot.cli.trust import trust
+from sealboot.render.text import safe
 
 #: In the order in which an operator meets them.
 COMMANDS: tuple[Callable[..., None], ...] = (
@@ -40,6 +41,9 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     explain,
     doctor,
 )
+
+#: Commands that have commands of their own.
+GROUPS: dict[str, typer.Typer] = {"inventory": inventory_commands.app, "lock": lock_commands.app}
 
 
 def _version(value: bool) -> None:
@@ -56,6 +60,8 @@ def _root(
     """Bring up a cluster over SSH on machines whose processors differ.
 
     The bytes decide, never the name; the host key is never ignored.
+
+    Every option is also read from the environment: SEALBOOT_JOBS for --jobs.
     """
 
 
@@ -67,8 +73,8 @@ def make_app() -> typer.Typer:
     app.callback()(_root)
     for command in COMMANDS:
         app.command(command.__name__)(command)
-    app.add_typer(inventory_commands.app, name="inventory")
-    app.add_typer(lock_commands.app, name="lock")
+    for name, group in GROUPS.items():
+        app.add_typer(group, name=name)
     return app
 
 
@@ -77,9 +83,13 @@ def _defaults() -> dict[str, Any]:
     try:
         settings = taste(config_file())
     except ValueError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {safe(str(error))}\n  hint: correct that file or take it away\n")
         raise SystemExit(int(Exit.USAGE)) from error
-    return {command.__name__: settings for command in COMMANDS}
+    groups = {
+        group: dict.fromkeys((c.name or "" for c in app.registered_commands), settings)
+        for group, app in GROUPS.items()
+    }
+    return {**{command.__name__: settings for command in COMMANDS}, **groups}
 
 
 def _crashed(error: BaseException) -> int:

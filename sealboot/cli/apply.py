@@ -16,24 +16,20 @@ def apply(
     *,
     planfile: Annotated[
         Path | None,
-        typer.Argument(metavar="[PLANFILE]", help="a plan saved by `plan -o`; refused when stale"),
+        typer.Argument(metavar="PLANFILE", help="a plan saved by `plan -o`; refused when stale"),
     ] = None,
-    yes: Annotated[bool, typer.Option("-y", "--yes", envvar="SEALBOOT_YES", help="do not ask")] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="do not ask")] = False,
     ready_only: Annotated[
         bool, typer.Option("--ready-only", help="leave out hosts with errors, by name")
     ] = False,
     max_failures: Annotated[
         int,
-        typer.Option("--max-failures", envvar="SEALBOOT_MAX_FAILURES", min=0, help="failed hosts to bear"),
+        typer.Option("--max-failures", metavar="N", min=0, help="failed hosts to bear"),
     ] = 0,
-    uploads: Annotated[
-        int, typer.Option("--uploads", envvar="SEALBOOT_UPLOADS", min=1, help="uploads at once")
-    ] = 8,
+    uploads: Annotated[int, typer.Option("--uploads", metavar="N", min=1, help="uploads at once")] = 8,
     lock_timeout: Annotated[
         float,
-        typer.Option(
-            "--lock-timeout", envvar="SEALBOOT_LOCK_TIMEOUT", min=0, help="seconds to wait for the lock"
-        ),
+        typer.Option("--lock-timeout", metavar="SECONDS", min=0, help="seconds to wait for the lock"),
     ] = 0.0,
     accept_new: Annotated[
         bool, typer.Option("--accept-new", help="pin unknown host keys (changed ones are always refused)")

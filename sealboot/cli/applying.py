@@ -84,7 +84,7 @@ async def _apply(options: Remote, prepared: Prepared, view: View, wishes: Wishes
             return runtime.finish(view, looked, _code(report, looked.errors))
         refused = _consent(options, wishes)
         if refused:
-            view.message(refused)
+            view.message(refused, always=True)
             return runtime.finish(view, looked, Exit.REFUSED)
         report = await _run(made, prepared, looked, wishes, options)
         report = replace(report, hosts=(*report.hosts, *left_out), seconds=looked.seconds)

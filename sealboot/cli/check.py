@@ -22,7 +22,9 @@ def check(
     options: Remote,
     *,
     matrix: Annotated[bool, typer.Option("--matrix", help="every artifact against every host")] = False,
-    fail_on: Annotated[FailOn, typer.Option("--fail-on", help="error or warning")] = FailOn.ERROR,
+    fail_on: Annotated[
+        FailOn, typer.Option("--fail-on", metavar="SEVERITY", help="error, warning")
+    ] = FailOn.ERROR,
     ignore: Annotated[
         list[str] | None,
         typer.Option("--ignore", metavar="CODE", help="accept this finding (never SB101, SB202)"),

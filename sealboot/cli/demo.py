@@ -14,7 +14,9 @@ from sealboot.cli.options import Output, takes
 def demo(
     options: Output,
     *,
-    folder: Annotated[Path, typer.Option("--folder", help="where everything is put")] = Path(".demo"),
+    folder: Annotated[
+        Path, typer.Option("--folder", metavar="FOLDER", help="where everything is put")
+    ] = Path(".demo"),
     keep: Annotated[bool, typer.Option("--keep", help="leave the machines running until Ctrl-C")] = False,
 ) -> None:
     """Play the whole story on four machines of its own.
@@ -29,6 +31,8 @@ def demo(
     view = runtime.view_of(options)
     trouble = EmbeddedLab.trouble()
     if trouble:
-        view.message(f"{trouble}. Your own machines will do as well: sealboot init")
+        view.message(
+            f"error: {trouble}\n  hint: your own machines will do as well: sealboot init", always=True
+        )
         runtime.leave(Exit.USAGE)
     runtime.leave(runtime.run_async(tell(view, folder, keep=keep), view))

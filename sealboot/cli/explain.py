@@ -8,13 +8,16 @@ import typer
 
 from sealboot.cli.options import Output, takes
 
+#: Letters that stand for digits where codes are read off a screen.
+_MISREAD = str.maketrans("OIL", "011")
+
 
 @takes(Output)
 def explain(
     options: Output,
     *,
     code: Annotated[
-        str | None, typer.Argument(metavar="[CODE]", help="SB101, or its name: arch-mismatch")
+        str | None, typer.Argument(metavar="CODE", help="SB101, or its name: arch-mismatch")
     ] = None,
 ) -> None:
     """Explain a code such as SB101.
@@ -35,7 +38,10 @@ def explain(
     try:
         found = page(known)
     except KeyError:
-        near = closest(known, [*codes(), *names])
-        view.message(f"there is no code {code!r}" + (f"; did you mean {near}?" if near else ""))
+        near = closest(known.translate(_MISREAD), codes()) or closest(code.lower(), names)
+        more = f"; did you mean {near}?" if near else ""
+        view.message(
+            f"error: there is no code {code!r}{more}\n  hint: `sealboot explain` lists them", always=True
+        )
         runtime.leave(Exit.USAGE)
     view.page("explain", found.text)

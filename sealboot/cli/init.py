@@ -15,13 +15,11 @@ from sealboot.cli.options import Output, takes
 def init(
     options: Output,
     *,
-    hosts: Annotated[
-        list[str] | None, typer.Argument(metavar="[HOST...]", help="addresses to begin with")
-    ] = None,
-    driver: Annotated[str, typer.Option("--driver", help="sealos or phases")] = "sealos",
-    output: Annotated[Path, typer.Option("-o", "--out", help="where to write; never overwritten")] = Path(
-        "inventory.yaml"
-    ),
+    hosts: Annotated[list[str] | None, typer.Argument(metavar="HOST", help="addresses to begin with")] = None,
+    driver: Annotated[str, typer.Option("--driver", metavar="NAME", help="sealos or phases")] = "sealos",
+    output: Annotated[
+        Path, typer.Option("-o", "--out", metavar="FILE", help="where to write; never overwritten")
+    ] = Path("inventory.yaml"),
 ) -> None:
     """Write a commented starter inventory."""
     from sealboot.cli import runtime
@@ -41,7 +39,12 @@ def init(
     try:
         handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     except OSError as error:
-        view.message(f"{output}: {error.strerror}. Nothing was written; choose another place with -o.")
+        view.message(
+            f"error: {output} cannot be written: {(error.strerror or str(error)).lower()}\n"
+            "  note: nothing was written; what is there is never replaced\n"
+            "  hint: choose another place with -o FILE",
+            always=True,
+        )
         runtime.leave(Exit.USAGE)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)

@@ -14,7 +14,7 @@ from sealboot.cli.options import Output, takes
 def inspect(
     options: Output,
     *,
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="files or folders, under any name")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="files or folders, under any name")],
 ) -> None:
     """Say what a file is, by its bytes.
 

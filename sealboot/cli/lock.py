@@ -42,7 +42,10 @@ def release(
     *,
     run: Annotated[str, typer.Argument(metavar="RUN", help="the run id that `lock status` shows")],
 ) -> None:
-    """Release a lock whose owner is gone; it must be named, so that no living run loses its own."""
+    """Release a lock whose owner is gone.
+
+    The run must be named, so that no living run loses its own lock.
+    """
     from sealboot.cli import runtime
     from sealboot.cli.locking import each_host
     from sealboot.engine.lock import release as let_go

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self, get_type_hints
 
 import typer
+from typer.models import OptionInfo, ParameterInfo
 
 #: What `~/.config/sealboot/config.toml` may hold: taste. Hosts and trust are never read from there.
 TASTE = ("format", "color", "jobs", "uploads", "timeout")
@@ -41,11 +43,9 @@ class Output:
     """How a command shows what it has to say."""
 
     format: Annotated[
-        Format, typer.Option("--format", envvar="SEALBOOT_FORMAT", help="rich, plain, json, jsonl")
+        Format, typer.Option("--format", metavar="NAME", help="auto, rich, plain, json, jsonl")
     ] = Format.AUTO
-    color: Annotated[Color, typer.Option("--color", envvar="SEALBOOT_COLOR", help="auto, always, never")] = (
-        Color.AUTO
-    )
+    color: Annotated[Color, typer.Option("--color", metavar="WHEN", help="auto, always, never")] = Color.AUTO
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="results only, no progress")] = False
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="every event, and steps already done")] = (
         False
@@ -66,17 +66,15 @@ class Common(Output):
         typer.Option(
             "-i",
             "--inventory",
-            envvar="SEALBOOT_INVENTORY",
+            metavar="FILE",
             help="inventory file, - for stdin; repeatable [default: inventory.yaml]",
         ),
     ] = None
     limit: Annotated[
         str | None,
-        typer.Option("-l", "--limit", envvar="SEALBOOT_LIMIT", help="hosts: 'pi[01-04],!pi03,@agents'"),
+        typer.Option("-l", "--limit", metavar="HOSTS", help="'pi[01-04],!pi03,@agents'"),
     ] = None
-    no_input: Annotated[
-        bool, typer.Option("--no-input", envvar="SEALBOOT_NO_INPUT", help="never ask anything")
-    ] = False
+    no_input: Annotated[bool, typer.Option("--no-input", help="never ask anything")] = False
 
     def narrowed(self, limit: str) -> Self:
         """The same options for fewer hosts."""
@@ -92,17 +90,29 @@ class Common(Output):
 class Remote(Common):
     """What every command that connects takes."""
 
-    jobs: Annotated[
-        int, typer.Option("-j", "--jobs", envvar="SEALBOOT_JOBS", min=1, max=1024, help="hosts at once")
-    ] = 128
+    jobs: Annotated[int, typer.Option("-j", "--jobs", metavar="N", min=1, max=1024, help="hosts at once")] = (
+        128
+    )
     timeout: Annotated[
         float,
-        typer.Option("--timeout", envvar="SEALBOOT_TIMEOUT", min=1, help="seconds for each host's probe"),
+        typer.Option("--timeout", metavar="SECONDS", min=1, help="seconds for each host's probe"),
     ] = 60.0
     known_hosts: Annotated[
         str,
-        typer.Option("--known-hosts", envvar="SEALBOOT_KNOWN_HOSTS", help="the project's own trust file"),
+        typer.Option("--known-hosts", metavar="FILE", help="the project's own trust file"),
     ] = "known_hosts"
+
+
+def _from_environment(parameter: inspect.Parameter) -> inspect.Parameter:
+    """The same parameter; an option `--some-name` is also read from `SEALBOOT_SOME_NAME`."""
+    (option,) = [m for m in parameter.annotation.__metadata__ if isinstance(m, ParameterInfo)]
+    if not isinstance(option, OptionInfo):
+        return parameter
+    spelt = (option.default, *(option.param_decls or ()))  # typer keeps the first spelling there
+    (long,) = [s for s in spelt if isinstance(s, str) and s.startswith("--")]
+    named = copy.copy(option)
+    named.envvar, named.show_envvar = f"SEALBOOT_{long[2:].replace('-', '_').upper()}", False
+    return parameter.replace(annotation=Annotated[parameter.annotation.__origin__, named])
 
 
 def takes(kind: type[Output]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -121,10 +131,12 @@ def takes(kind: type[Output]) -> Callable[[Callable[..., None]], Callable[..., N
             options = kind(**{name: given.pop(name) for name in shared})
             command(options=options, **given)
 
-        parameters = [p for name, p in own.items() if name != "options"]
+        parameters = [_from_environment(p) for name, p in own.items() if name != "options"]
         parameters += [
-            inspect.Parameter(
-                f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name]
+            _from_environment(
+                inspect.Parameter(
+                    f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name]
+                )
             )
             for f in shared.values()
         ]
@@ -158,4 +170,19 @@ def taste(path: Path) -> dict[str, Any]:
     unknown = sorted(set(settings) - set(TASTE))
     if unknown:
         raise ValueError(f"{path}: unknown setting {unknown[0]!r}; this file may hold {', '.join(TASTE)}")
+    for name, value in settings.items():
+        wanted = _unfit(name, value)
+        if wanted:
+            raise ValueError(f"{path}: {name} = {value!r} is none of its values: {wanted}")
     return settings
+
+
+def _unfit(name: str, value: object) -> str:
+    """What the value of this setting must be; empty when it is."""
+    words: dict[str, type[StrEnum]] = {"format": Format, "color": Color}
+    if name in words:
+        return "" if value in list(words[name]) else ", ".join(words[name])
+    number = isinstance(value, int | float) and not isinstance(value, bool) and value >= 1
+    if name == "timeout":
+        return "" if number else "seconds, at least 1"
+    return "" if number and isinstance(value, int) and value <= 1024 else "a whole number from 1 to 1024"

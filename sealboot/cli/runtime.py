@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import typer
 
+from sealboot.cli.asking import interruptible
 from sealboot.cli.exits import Exit, of_findings
 from sealboot.cli.options import Common, Output, Remote
 from sealboot.inventory.secrets import SecretResolver
@@ -69,7 +70,8 @@ class Secrets:
 
     @staticmethod
     def _ask(label: str) -> str:
-        return getpass.getpass(f"{label}: ", stream=sys.stderr)
+        with interruptible():
+            return getpass.getpass(f"{label}: ", stream=sys.stderr)
 
     def __call__(self, ref: SecretRef) -> Secret:
         """The secret; raises `LookupError` that says why it cannot be had."""
@@ -203,7 +205,8 @@ def confirm(question: str) -> bool:
     termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+    with interruptible():
+        return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def run_async(main: Coroutine[Any, Any, T], view: View) -> T:
@@ -225,10 +228,11 @@ def run_async(main: Coroutine[Any, Any, T], view: View) -> T:
 
     try:
         return asyncio.run(guarded())
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, KeyboardInterrupt, SystemExit) as error:
         view.close()
         view.message("Interrupted. Nothing was changed.")
-        leave(Exit.SIGTERM if signal.SIGTERM in caught else Exit.SIGINT)
+        ended = signal.SIGTERM in caught or isinstance(error, SystemExit)
+        leave(Exit.SIGTERM if ended else Exit.SIGINT)
     finally:
         view.close()
 

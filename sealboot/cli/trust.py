@@ -16,7 +16,7 @@ def trust(
     *,
     hosts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[HOST...]", help="inventory names or patterns; default: all"),
+        typer.Argument(metavar="HOST", help="inventory names or patterns; default: all"),
     ] = None,
     yes: Annotated[
         bool, typer.Option("-y", "--yes", help="record new keys unasked (never changed ones)")

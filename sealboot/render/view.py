@@ -59,8 +59,8 @@ class View(Protocol):
     def page(self, command: str, text: str) -> None:
         """A page of our own Markdown."""
 
-    def message(self, text: str) -> None:
-        """One sentence for a person, never part of the result."""
+    def message(self, text: str, *, always: bool = False) -> None:
+        """One sentence for a person, never part of the result; `always`: said to who asked for quiet, too."""
 
     def close(self) -> None:
         """Take down whatever is on the screen."""
@@ -141,10 +141,10 @@ class HumanView:
         del command
         self._print(Text(line, style="sb.head" if line.startswith("#") else "") for line in text.splitlines())
 
-    def message(self, text: str) -> None:
+    def message(self, text: str, *, always: bool = False) -> None:
         """Print it on stderr."""
         self.close()
-        if self._verbosity >= 0:
+        if always or self._verbosity >= 0:
             self._err.print(Text(safe(text, limit=4000, lines=True)))
 
     def close(self) -> None:
@@ -210,8 +210,9 @@ class MachineView:
         """Print it as one string."""
         self._write(jsondoc.text(command, text))
 
-    def message(self, text: str) -> None:
+    def message(self, text: str, *, always: bool = False) -> None:
         """Print it on stderr: stdout holds documents only."""
+        del always
         self._err.print(Text(safe(text, limit=4000, lines=True)))
 
     def close(self) -> None:
