@@ -23,6 +23,7 @@ from sealboot.inventory.secrets import SecretResolver
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.events import Event, RunFinished, RunStarted
 from sealboot.model.secret import Redactor, Secret, SecretRef
+from sealboot.render.masked import MaskedView
 from sealboot.render.view import View, make_view
 from sealboot.transport.base import Connector
 from sealboot.workflow.planning import in_place
@@ -38,7 +39,8 @@ T = TypeVar("T")
 
 def view_of(options: Output) -> View:
     """The view that the options ask for."""
-    return make_view(options.format.value, color=options.color.value, verbosity=options.verbosity)
+    made = make_view(options.format.value, color=options.color.value, verbosity=options.verbosity)
+    return MaskedView(made, Redactor())
 
 
 def leave(code: Exit) -> NoReturn:
@@ -121,7 +123,10 @@ def make_connector(
     accept_new: bool = False,
 ) -> SshConnector:
     """The connector for the hosts of this inventory; asyncssh is imported here and not before."""
-    from sealboot.transport.connect import SshConnector
+    from sealboot.transport.libraries import from_cache
+
+    with from_cache():
+        from sealboot.transport.connect import SshConnector
 
     return SshConnector(
         {host.name: host for host in prepared.inventory.hosts},
@@ -140,7 +145,7 @@ async def connected(
     options: Remote, prepared: Prepared, view: View, *, accept_new: bool = False
 ) -> AsyncIterator[tuple[SshConnector, Secrets, Redactor]]:
     """A connector for the time of a block; whatever is to be typed is asked for first."""
-    redactor = Redactor()
+    redactor = view.redactor if isinstance(view, MaskedView) else Redactor()
     secrets = Secrets(Path(prepared.inventory.base), redactor, may_ask=may_ask(options))
     secrets.ask_all(prepared)
     connector = make_connector(

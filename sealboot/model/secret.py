@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,6 +70,11 @@ class Redactor:
     def __init__(self) -> None:
         self._forms: set[str] = set()
 
+    @property
+    def knows_any(self) -> bool:
+        """Whether there is anything to mask."""
+        return bool(self._forms)
+
     def learn(self, secret: Secret) -> None:
         """Mask this secret from now on."""
         value = secret.reveal()
@@ -77,7 +83,9 @@ class Redactor:
                 self._forms |= {
                     line,
                     shlex.quote(line),
-                    base64.b64encode(line.encode()).decode().rstrip("="),
+                    # Whole groups of three bytes: what follows the value (a line end) changes the rest.
+                    base64.b64encode(line.encode()[: len(line.encode()) // 3 * 3]).decode(),
+                    json.dumps(line)[1:-1],
                 }
 
     def __call__(self, text: str) -> str:

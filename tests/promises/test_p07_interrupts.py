@@ -52,12 +52,16 @@ async def output_until(fd: int, wanted: bytes) -> bytes:
 @pytest.mark.parametrize("asked", ["consent", "password"])
 async def test_at_a_question(place: Path, asked: str, number: signal.Signals, code: int) -> None:
     with openssh(place / "sshd") as server:
-        room = Room(place / "room", phases=[{"name": "p", "steps": [{"name": "x", "run": f"touch {place}/done"}]}])
+        room = Room(
+            place / "room", phases=[{"name": "p", "steps": [{"name": "x", "run": f"touch {place}/done"}]}]
+        )
         room.add("n1", server)
         if asked == "password":
             room.hosts["n1"]["ssh"]["password_from"] = "prompt"
         ours, theirs = pty.openpty()
-        process = await room.start("apply", stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+        process = await room.start(
+            "apply", stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+        )
         os.close(theirs)
         await output_until(ours, b"[y/N]" if asked == "consent" else b": ")
         began = time.monotonic()
@@ -95,7 +99,9 @@ async def dripping(process: Process) -> None:
 
 
 @pytest.mark.parametrize("handler", [mute, deaf, dripping])
-async def test_while_a_host_hangs_in_a_command(place: Path, handler: Callable[[Process], Awaitable[None]]) -> None:
+async def test_while_a_host_hangs_in_a_command(
+    place: Path, handler: Callable[[Process], Awaitable[None]]
+) -> None:
     room = Room(place)
     begun = asyncio.Event()
 
@@ -122,7 +128,11 @@ async def test_while_a_server_is_mute_before_the_login(place: Path, says: bytes)
     room = Room(place)
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    room.hosts["h1"] = {"address": "127.0.0.1", "role": "node", "ssh": {"port": port, "user": "ops", "connect_timeout": 60}}
+    room.hosts["h1"] = {
+        "address": "127.0.0.1",
+        "role": "node",
+        "ssh": {"port": port, "user": "ops", "connect_timeout": 60},
+    }
     process = await room.start("check", "--format", "json")
     await asyncio.wait_for(met.wait(), 20)
     assert await interrupt(process) == 130
@@ -142,7 +152,11 @@ async def test_while_nobody_accepts(place: Path) -> None:
             filler.setblocking(False)
             filler.connect_ex(full.getsockname())
         room = Room(place)
-        room.hosts["h1"] = {"address": "127.0.0.1", "role": "node", "ssh": {"port": full.getsockname()[1], "user": "ops", "connect_timeout": 60}}
+        room.hosts["h1"] = {
+            "address": "127.0.0.1",
+            "role": "node",
+            "ssh": {"port": full.getsockname()[1], "user": "ops", "connect_timeout": 60},
+        }
         process = await room.start("check", "--format", "jsonl")
         assert process.stdout
         while b"StageStarted" not in await process.stdout.readline():
@@ -156,10 +170,13 @@ async def test_while_nobody_accepts(place: Path) -> None:
 async def test_in_a_step_that_ignores_everything(place: Path, detached: bool) -> None:
     script = f"trap '' TERM INT HUP; touch {place}/begun; while :; do sleep 1; done"
     with openssh(place / "sshd") as server:
-        room = Room(place / "room", phases=[{"name": "p", "steps": [{"name": "x", "run": {"script": script, "detached": detached}}]}])
+        room = Room(
+            place / "room",
+            phases=[{"name": "p", "steps": [{"name": "x", "run": {"script": script, "detached": detached}}]}],
+        )
         room.add("n1", server)
         process = await room.start("apply", "--yes", "--format", "json")
         async with asyncio.timeout(20):
-            while not (place / "begun").exists():
+            while not (place / "begun").exists():  # noqa: ASYNC110 (a file has no event)
                 await asyncio.sleep(0.02)
         assert await interrupt(process) == 130
