@@ -121,7 +121,7 @@ class HostRun:
         elif self.outcome is None and self._changed:
             left = Diagnostic(
                 "SB510",
-                f"stopped part-way: {self._changed} steps changed it, {self._left} are left",
+                f"stopped part-way: {self._changed} {'step' if self._changed == 1 else 'steps'} changed it, {self._left} left",
                 host=self.work.host,
                 hints=("run the same command again to go on",),
             )

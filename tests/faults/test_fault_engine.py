@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,11 @@ def waiting(**more: Any) -> list[dict[str, Any]]:
 
 def reboot(node: Node) -> None:
     """What a controller sees of a reboot: every session ends, every process too, and the boot id is new."""
-    # In the node's own process space: everything but its server, which stands for init.
-    for pid in reversed(node.server.session_pids()):
+    node.inside("/run/boot_id").write_text(f"{uuid.uuid4()}\n")
+    # Everything but its server, which stands for init; the network goes first.
+    for pid in (*node.sessions(), *node.server.session_pids()):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    until(lambda: not node.sessions(), what="the end of the sessions")
-    node.sh("cat /proc/sys/kernel/random/uuid >/run/boot_id")
 
 
 def started(run: Live, node: Node) -> None:
@@ -199,7 +199,9 @@ def test_fault_20_killed(cluster: Cluster, instant: str) -> None:
     assert node.live() == (OLD if instant in {"probing", "uploading"} else new)
     (node.opt / "go").touch()
     ran = cluster.run("apply", "--yes")
-    assert (ran.code, ran.outcome("n1"), ran.errors) == (0, "changed", [])
+    assert (ran.code, ran.errors) == (0, [])
+    # A detached step may have come to its end before the next run looked.
+    assert ran.outcome("n1") in ({"ok", "changed"} if instant == "detached" else {"changed"})
     stopped = {"uploading": "ship (started)", "running": "bootstrap (started)", "detached": "bootstrap (started)"}
     if instant in stopped:
         ran.tells("SB512", "n1", "previous run", f"stopped at step install/n1/{stopped[instant]}")
