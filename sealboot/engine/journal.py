@@ -99,6 +99,9 @@ async def write(session: Session, paths: NodePaths, entry: Entry) -> Diagnostic 
     script = _REPLACE if entry.mark == "finished" else _APPEND
     line = json.dumps({"run": entry.run, "step": entry.step, "mark": entry.mark, "at": entry.at})
     result = await session.run(script, args=(paths.journal, line), become=True, timeout=WRITE_TIMEOUT)
+    if result.ending == "lost" and session.lost is None:
+        # A server may fail to report how a script ended (seen with dropbear); the same line twice does no harm.
+        result = await session.run(script, args=(paths.journal, line), become=True, timeout=WRITE_TIMEOUT)
     if result.ok:
         return None
     return unanswered(session.host, "writing its journal", result)
