@@ -55,7 +55,9 @@ def test_fault_18_reboot(cluster: Cluster) -> None:
     started(run, node)
     reboot(node)
     ran = cluster.ended(run)
-    ran.tells("SB506", "n1", "its end is unknown", "it was rebooted while the step ran", hint="look at the host")
+    ran.tells(
+        "SB506", "n1", "its end is unknown", "it was rebooted while the step ran", hint="look at the host"
+    )
     assert (ran.code, ran.outcome("n1")) == (4, "unknown")
     assert (node.opt / "starts").read_text() == "x\n"
     assert node.journal()[-1] == node.journal()[-1] | {"step": "install/n1/bootstrap", "mark": "started"}
@@ -65,7 +67,12 @@ def test_fault_18_reboot(cluster: Cluster) -> None:
     assert again.code == 0
 
 
-@fault("18 reboot mid-phase, step repeatable", codes="", exits=0, state="done again on the new boot; run finishes")
+@fault(
+    "18 reboot mid-phase, step repeatable",
+    codes="",
+    exits=0,
+    state="done again on the new boot; run finishes",
+)
 def test_fault_18_reboot_repeatable(cluster: Cluster) -> None:
     cluster.phases = waiting(creates="/opt/done")
     node = cluster.node(setup=BOOT_ID)
@@ -99,7 +106,9 @@ def test_fault_19_one_signal(cluster: Cluster) -> None:
         ran = cluster.ended(run)
         assert (ran.code, ran.document["interrupted"]) == (128 + number, number.name)
         assert ran.outcome("n1") == "changed"
-        ran.tells("SB510", "n1", "stopped part-way", "3 steps changed it, 1 left", hint="run the same command again")
+        ran.tells(
+            "SB510", "n1", "stopped part-way", "3 steps changed it, 1 left", hint="run the same command again"
+        )
         assert not (node.opt / "last").exists()
         assert node.journal()[-1] == node.journal()[-1] | {"step": "install/n1/bootstrap", "mark": "done"}
     again = cluster.run("apply", "--yes")
@@ -202,7 +211,11 @@ def test_fault_20_killed(cluster: Cluster, instant: str) -> None:
     assert (ran.code, ran.errors) == (0, [])
     # A detached step may have come to its end before the next run looked.
     assert ran.outcome("n1") in ({"ok", "changed"} if instant == "detached" else {"changed"})
-    stopped = {"uploading": "ship (started)", "running": "bootstrap (started)", "detached": "bootstrap (started)"}
+    stopped = {
+        "uploading": "ship (started)",
+        "running": "bootstrap (started)",
+        "detached": "bootstrap (started)",
+    }
     if instant in stopped:
         ran.tells("SB512", "n1", "previous run", f"stopped at step install/n1/{stopped[instant]}")
     if instant == "detached":

@@ -49,9 +49,7 @@ def test_fault_08_password_needed(cluster: Cluster) -> None:
 )
 def test_fault_08_password_wrong(cluster: Cluster) -> None:
     need("sudo")
-    node = cluster.node(
-        users=[User("ops", PASSWORD)], user="ops", setup=sudoers("ops ALL=(ALL) ALL"), **SUDO
-    )
+    node = cluster.node(users=[User("ops", PASSWORD)], user="ops", setup=sudoers("ops ALL=(ALL) ALL"), **SUDO)
     before = node.files()
     ran = cluster.told("apply", "--yes", env={"SUDO_PW": "wr0ng battery"})
     ran.tells("SB303", "n1", "password", "wrong", "ops", hint="tried once")

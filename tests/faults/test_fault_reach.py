@@ -54,7 +54,11 @@ def test_fault_02_dropped(cluster: Cluster) -> None:
     )
     ran = cluster.told("check", within=drop)
     ran.tells(
-        "SB201", "n1", f"no TCP connection to {HOST}:{node.port} within 1 s", '"stage": "connect"', hint="firewall"
+        "SB201",
+        "n1",
+        f"no TCP connection to {HOST}:{node.port} within 1 s",
+        '"stage": "connect"',
+        hint="firewall",
     )
     assert ran.code == 4
     assert ran.seconds < 10

@@ -109,7 +109,14 @@ def test_fault_12_disk_full_before(cluster: Cluster) -> None:
     node = cluster.node(setup="mount -t tmpfs -o size=4m tmpfs /opt/bin\n")
     before = node.files()
     ran = cluster.told("check")
-    ran.tells("SB301", "n1", "/opt/bin", "6.0 MiB (5.0 MiB and a fifth more)", "4.0 MiB on /opt/bin", hint="make room")
+    ran.tells(
+        "SB301",
+        "n1",
+        "/opt/bin",
+        "6.0 MiB (5.0 MiB and a fifth more)",
+        "4.0 MiB on /opt/bin",
+        hint="make room",
+    )
     assert (ran.code, ran.errors) == (1, ["SB301"])
     assert cluster.told("apply", "--yes").code == 1
     assert node.files() == before
@@ -131,7 +138,9 @@ def test_fault_13_disk_full_during(cluster: Cluster) -> None:
 
     with at_upload(cluster, node, harm):
         ran = cluster.run("apply", "--yes")
-    ran.tells("SB301", None, "no space for /opt/bin/tool", f"need {6 * MIB:,} bytes", "free", hint="make room")
+    ran.tells(
+        "SB301", None, "no space for /opt/bin/tool", f"need {6 * MIB:,} bytes", "free", hint="make room"
+    )
     assert (ran.code, ran.outcome("n1")) == (3, "failed")
     assert node.live() == OLD
     assert node.leftovers() == []
@@ -173,7 +182,12 @@ def test_fault_22_known_hosts(cluster: Cluster, kind: str) -> None:
     assert node.files() == before
 
 
-@fault("22 plan -o on a full disk", codes="SB611", exits=2, state="no plan file, no part of one; no host written to")
+@fault(
+    "22 plan -o on a full disk",
+    codes="SB611",
+    exits=2,
+    state="no plan file, no part of one; no host written to",
+)
 def test_fault_22_plan_file(cluster: Cluster) -> None:
     cluster.phases = install({"name": "many", "run": {"script": ": " + "x" * 9000}})
     node = cluster.node()

@@ -64,7 +64,9 @@ def test_fault_06_host_key_type_changed(cluster: Cluster) -> None:
     old = public_line(keygen(cluster.folder / "old"))
     cluster.trust = f"[{HOST}]:{node.port} {old}\n"
     ran = cluster.told("check")
-    ran.tells("SB202", "n1", "another type", fingerprint(old), "ECDSA", "known_hosts:1", hint="sealboot trust n1")
+    ran.tells(
+        "SB202", "n1", "another type", fingerprint(old), "ECDSA", "known_hosts:1", hint="sealboot trust n1"
+    )
     assert ran.code == 8
     assert logins(node) == 0
 
