@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import hashlib
 import hmac
 import re
@@ -129,9 +130,12 @@ class KnownHosts:
     def add(self, name: str, data: bytes) -> None:
         """Add the text of a file called `name`; any bytes are survived."""
         self._cache.clear()
+        if data[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
+            # Some shells redirect as UTF-16: passed over, a known or revoked key would count as never seen.
+            data = data.decode("utf-16", "replace").encode("utf-8", "replace")
         for number, raw in enumerate(data.split(b"\n"), 1):
-            # Comments may be in any encoding; names and keys are ASCII.
-            line = raw.decode("latin-1").strip()
+            # Comments may be in any encoding; names and keys are ASCII. Editors put their mark before either.
+            line = raw.removeprefix(codecs.BOM_UTF8).decode("latin-1").strip()
             if line and not line.startswith("#"):
                 self._line(line, Location(name, number))
 
