@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.outcome import HostOutcome
-from sealboot.model.report import ApplyReport
+
+if TYPE_CHECKING:
+    from sealboot.model.report import ApplyReport
 
 
 class Exit(IntEnum):
@@ -44,7 +47,6 @@ _BY_CODE = {
     "SB206": Exit.HOST_KEY,
     "SB209": Exit.USAGE,  # an error only where this machine cannot write its own known_hosts
     "SB207": Exit.HOST_KEY,
-    "SB406": Exit.INTEGRITY,
     "SB502": Exit.INTEGRITY,
     "SB505": Exit.REFUSED,
     "SB506": Exit.NOT_REACHED,

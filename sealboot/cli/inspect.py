@@ -27,8 +27,5 @@ def inspect(
 
     view = runtime.view_of(options)
     artifacts, wrong = collect(files, Path())
-    if artifacts:
-        view.inspected(InspectReport(artifacts))
-    if wrong:
-        view.diagnostics("inspect", wrong)
+    view.inspected(InspectReport(artifacts, wrong))
     runtime.leave(strongest([of_findings(wrong), *(of_findings(a.diagnostics) for a in artifacts)]))

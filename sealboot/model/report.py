@@ -89,6 +89,7 @@ class ApplyReport:
 
 @dataclass(frozen=True, slots=True)
 class InspectReport:
-    """What `inspect` read in the files it was given."""
+    """What `inspect` read in the files it was given; `diagnostics` are about patterns that match none."""
 
     artifacts: tuple[Artifact, ...]
+    diagnostics: tuple[Diagnostic, ...] = ()

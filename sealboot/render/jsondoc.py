@@ -227,7 +227,11 @@ def applied(report: ApplyReport) -> ApplyShape:
 
 def inspected(report: InspectReport) -> InspectShape:
     """The document of `inspect`."""
-    return {**head("inspect"), "artifacts": [artifact(a) for a in report.artifacts]}
+    return {
+        **head("inspect"),
+        "artifacts": [artifact(a) for a in report.artifacts],
+        "diagnostics": [diagnostic(d) for d in report.diagnostics],
+    }
 
 
 def facts(gathered: list[Facts], diagnostics: list[Diagnostic]) -> FactsReportShape:

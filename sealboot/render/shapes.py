@@ -226,9 +226,10 @@ class ApplyShape(HeadShape):
 
 
 class InspectShape(HeadShape):
-    """The document of `inspect`."""
+    """The document of `inspect`; its own `diagnostics` are about patterns that match no file."""
 
     artifacts: list[ArtifactShape]
+    diagnostics: list[DiagnosticShape]
 
 
 class FactsReportShape(HeadShape):

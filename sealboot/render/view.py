@@ -114,6 +114,8 @@ class HumanView:
             if number:
                 self._print((Text(),))
             self._print(inspect_text.artifact_document(artifact, self._out.width))
+        if report.diagnostics:
+            self.diagnostics("inspect", report.diagnostics)
 
     def facts(self, facts: Sequence[Facts], diagnostics: Sequence[Diagnostic], *, details: bool) -> None:
         """Print the table, or everything known."""
