@@ -61,7 +61,7 @@ Text: TypeAlias = Annotated[str, Field(min_length=1)]
 class Part(BaseModel):
     """The settings that every part of the schema shares."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
 
 class UploadPart(Part):

@@ -27,7 +27,7 @@ def _absolute(path: str) -> str:
 class SealosOptions(BaseModel):
     """What may be written under the driver's options; every key has a default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
     cluster: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None = None
     data_root: str = "/var/lib/sealos/data"

@@ -262,15 +262,12 @@ def cluster_findings(
     """
     top = Location(root.at.file, 1)
     cluster = root.entries["cluster"].at if "cluster" in root.entries else top
+    # Naming all drivers means loading them all: not for an inventory that names its own.
+    choice = "" if part.cluster.driver else f"one of {', '.join(sorted(drivers)) or 'none installed'}"
     wanted = (
         ("version", part.version, top, "begin the file with `version: 1`"),
         ("cluster.name", part.cluster.name, cluster, "add `cluster: {name: lab, driver: …}`"),
-        (
-            "cluster.driver",
-            part.cluster.driver,
-            cluster,
-            f"one of {', '.join(sorted(drivers)) or 'none installed'}",
-        ),
+        ("cluster.driver", part.cluster.driver, cluster, choice),
         ("hosts", part.hosts or None, top, "add `hosts:` with at least one host"),
     )
     for name, value, at, hint in wanted:

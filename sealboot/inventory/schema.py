@@ -21,7 +21,7 @@ T = TypeVar("T")
 class Part(BaseModel):
     """Unknown keys are errors, and no error repeats what was written."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)
 
 
 class SshPart(Part):
