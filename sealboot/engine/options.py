@@ -34,7 +34,7 @@ class ApplyOptions:
     lock_timeout: float = 0.0
     reconnect_timeout: float = 120.0
     reconnect_pause: float = 1.0
-    grace: float = 3.5
+    grace: float = 2.5
     heartbeat: float = 10.0
     command: str = "apply"
     who: str = ""
