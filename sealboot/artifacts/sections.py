@@ -1,0 +1,45 @@
+"""One section by its name. No kernel reads sections: what they say only tells where to look first."""
+
+from __future__ import annotations
+
+from sealboot.artifacts.elf_header import EHDR_SIZE
+from sealboot.artifacts.reader import Source
+from sealboot.model.artifact import Elf
+
+#: Section headers and bytes of names looked at; programs have some dozens.
+MAX_SECTIONS = 4096
+MAX_NAMES = 1 << 16
+
+_SHDR_SIZE = {32: 40, 64: 64}
+
+
+def section_offset(source: Source, elf: Elf, name: str) -> int | None:
+    """Where in the file the first section called `name` begins; `None` without such a section."""
+    bits = elf.laid_out_as.info.bits if elf.laid_out_as else elf.bits
+    endian = elf.laid_out_as.info.endian if elf.laid_out_as else elf.endian
+    size, word = _SHDR_SIZE[bits], bits // 8
+
+    def number(data: bytes, at: int, length: int) -> int:
+        return int.from_bytes(data[at : at + length], endian)
+
+    head = source.at(0, EHDR_SIZE[bits])
+    if len(head) < EHDR_SIZE[bits]:
+        return None
+    table_at = number(head, 24 + 2 * word, word)
+    entry, count, names_index = (number(head, len(head) - i, 2) for i in (6, 4, 2))
+    if not table_at or entry != size or names_index >= count:
+        return None
+    table = source.at(table_at, min(count, MAX_SECTIONS) * size)
+
+    def offset_and_length(index: int) -> tuple[int, int]:
+        at = index * size + 8 + 2 * word  # after name, type, flags and address
+        return number(table, at, word), number(table, at + word, word)
+
+    names_at, names_length = offset_and_length(names_index)
+    names = source.at(names_at, min(names_length, MAX_NAMES))
+    wanted = name.encode() + b"\0"
+    for index in range(len(table) // size):
+        start = number(table, index * size, 4)
+        if names[start : start + len(wanted)] == wanted:
+            return offset_and_length(index)[0]
+    return None
