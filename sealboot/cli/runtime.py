@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import getpass
+import os
 import signal
 import sys
 import termios
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     from sealboot.transport.connect import SshConnector
 
 T = TypeVar("T")
+
+#: Seconds in which an interrupted command ends in any case (promise P7 says 5).
+INTERRUPT_LIMIT = 4.5
 
 
 def view_of(options: Output) -> View:
@@ -225,6 +230,8 @@ def run_async(main: Coroutine[Any, Any, T], view: View) -> T:
 
         def stop(number: signal.Signals) -> None:
             caught.append(number)
+            if len(caught) == 1:
+                last_resort(Exit.SIGTERM if number is signal.SIGTERM else Exit.SIGINT, INTERRUPT_LIMIT)
             task.cancel()
 
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -240,6 +247,25 @@ def run_async(main: Coroutine[Any, Any, T], view: View) -> T:
         leave(Exit.SIGTERM if ended else Exit.SIGINT)
     finally:
         view.close()
+
+
+def last_resort(code: Exit, seconds: float) -> None:
+    """Leave in `seconds` whatever happens: a thread that reads a dead disk cannot be cancelled.
+
+    Nothing on a host depends on how this process ends: that is promised for SIGKILL too.
+    """
+
+    def leave_now() -> None:
+        with contextlib.suppress(OSError):
+            if sys.stderr.isatty():
+                sys.stderr.write("\x1b[?25h")  # the live table hides the cursor
+            sys.stderr.write("\nStill waiting for something that does not answer; leaving it behind.\n")
+            sys.stderr.flush()
+        os._exit(int(code))
+
+    timer = threading.Timer(seconds, leave_now)
+    timer.daemon = True
+    timer.start()
 
 
 def _quiet(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

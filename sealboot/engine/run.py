@@ -85,7 +85,7 @@ class Engine:
             options=options,
             claim=claim,
             secrets=SecretStore(redactor, secrets),
-            sources=Sources(),
+            sources=Sources(plan.artifacts, options.planned_since),
             uploads=asyncio.Semaphore(max(1, options.uploads)),
             reconnect=reconnect,
             stopping=self._stop,
@@ -109,7 +109,8 @@ class Engine:
             for run in runs.values():
                 run.settle()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(_let_go(runs.values()), RELEASE_TIMEOUT)
+                async with asyncio.timeout(RELEASE_TIMEOUT):
+                    await _let_go(runs.values())
         rows = [_row(name, runs, hosts) for name in plan.hosts]
         return ApplyReport(
             plan.cluster, tuple(rows), tuple(shared.found), shared.bus.now, run_id, self._interrupted
@@ -188,7 +189,8 @@ class Engine:
                 return False
             await _let_go(runs.values())
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), random.uniform(0.2, 0.6))  # noqa: S311 (a jitter)
+                async with asyncio.timeout(random.uniform(0.2, 0.6)):  # noqa: S311 (a jitter)
+                    await self._stop.wait()
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
         """Await `work`, but not longer than a stop or an abort allows."""
@@ -207,7 +209,8 @@ class Engine:
         await self._stop.wait()
         grace = self._shared.options.grace if self._shared else 0.0
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._abort.wait(), grace)
+            async with asyncio.timeout(grace):
+                await self._abort.wait()
         for task in tuple(self._tasks):
             task.cancel()
         # What cannot even be cancelled (a write into a dead connection) is left behind.

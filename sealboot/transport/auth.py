@@ -158,7 +158,8 @@ class Keyring:
         client = asyncssh.SSHAgentClient(path)
         self._clients.append(client)
         try:
-            pairs = await asyncio.wait_for(client.get_keys(), AGENT_LIMIT)
+            async with asyncio.timeout(AGENT_LIMIT):
+                pairs = await client.get_keys()
         except TimeoutError:
             self._ignored(path, f"did not answer in {AGENT_LIMIT:g} s")
         except (asyncssh.Error, OSError, ValueError, EOFError) as error:

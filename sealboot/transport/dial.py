@@ -50,7 +50,8 @@ async def dial(endpoint: Endpoint, addresses: Sequence[Address], deadline: float
         sock = socket.socket(address.family, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
-            await asyncio.wait_for(loop.sock_connect(sock, address.sockaddr), share)
+            async with asyncio.timeout(share):
+                await loop.sock_connect(sock, address.sockaddr)
         except OSError as error:  # a timeout is one too
             sock.close()
             failure = dial_failure(endpoint, address.ip, error)

@@ -84,7 +84,9 @@ class Reach:
             return _no_name(endpoint, name) if isinstance(name, NoAddress) else Way(tunnel=tunnel)
         left = max(0.0, deadline - asyncio.get_running_loop().time())
         try:
-            addresses = await asyncio.wait_for(self._resolver.resolve(endpoint.address, endpoint.port), left)
+            # Not `wait_for`: before Python 3.12 it could swallow a cancellation that met a result.
+            async with asyncio.timeout(left):
+                addresses = await self._resolver.resolve(endpoint.address, endpoint.port)
         except TimeoutError:
             return _no_name(endpoint, NoAddress(f"no answer within {endpoint.timeout:g} s"))
         if isinstance(addresses, NoAddress):

@@ -119,7 +119,8 @@ class Resolver:
     async def _find(self, name: str, port: int) -> tuple[Address, ...] | NoAddress:
         async with self._slots:
             try:
-                found = await asyncio.wait_for(self._in_thread(name, port), self._deadline)
+                async with asyncio.timeout(self._deadline):
+                    found = await self._in_thread(name, port)
             except TimeoutError:
                 return NoAddress(f"no answer from the resolver in {self._deadline:g} s")
             except (OSError, UnicodeError, ValueError) as error:
