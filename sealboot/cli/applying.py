@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,9 @@ from sealboot.plan.planfile import load, stale
 from sealboot.render.view import View
 from sealboot.workflow import planning
 from sealboot.workflow.prepare import Prepared
+
+#: Seconds after which a stopped apply leaves even without its summary; the engine itself needs fewer.
+STOP_LIMIT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,9 @@ async def _run(
 
     def interrupted(number: signal.Signals) -> None:
         (engine.abort if interrupts else engine.stop)(number.name)
+        if not interrupts:
+            code = Exit.SIGTERM if number is signal.SIGTERM else Exit.SIGINT
+            runtime.last_resort(code, STOP_LIMIT)
         interrupts.append(number.name)
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -153,6 +160,7 @@ async def _run(
             jobs=options.jobs,
             uploads=wishes.uploads,
             lock_timeout=wishes.lock_timeout,
+            planned_since=time.time() - looked.seconds,
         ),
         redactor=looked.redactor,
         reconnect=looked.connector.connect,

@@ -26,6 +26,8 @@ class ApplyOptions:
     `grace` is how long running steps may take to end after a stop; it leaves
     room to answer an interrupt within 5 s in all. `reconnect_timeout` is how
     long a host may stay away (a reboot) before its state counts as unknown.
+    `planned_since` is the time (seconds since the epoch) after which the files
+    of the plan were read; 0 where the plan is older than this process.
     """
 
     max_failures: int = 0
@@ -39,6 +41,7 @@ class ApplyOptions:
     command: str = "apply"
     who: str = ""
     run_id: str = ""
+    planned_since: float = 0.0
 
 
 @dataclass(slots=True)
