@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from promise_kit import Room, first_lines, hostile, Process
+from promise_kit import Process, Room, first_lines, hostile
 from session_kit import folder
-from sshd_kit import Server, find, missing, openssh
+from sshd_kit import find, missing, openssh
 
 #: System calls that change a file system (Linux, x86-64 names of strace).
 WRITING = "open,openat,creat,mkdir,mkdirat,unlink,unlinkat,rename,renameat,renameat2,link,linkat,symlink,symlinkat,chmod,fchmod,fchmodat,chown,fchown,lchown,fchownat,truncate,ftruncate,mknod,mknodat,utimensat,utime,utimes"
