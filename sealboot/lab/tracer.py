@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import sys
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,13 +88,14 @@ class Machine:
     root: Path
     arch: Arch
     emulator: tuple[str, ...]  # what runs a program of this architecture here; empty where this kernel does
-    lent: tuple[str, ...]  # folders of this computer that stay where they are, wherever that is
+    lent: tuple[str, ...]  # files and folders of this computer that stay where they are, wherever that is
 
     def own(self, path: bytes) -> bytes | None:
         """Where a path lies on this computer when it is in one of the machine's own folders."""
         clean = os.path.normpath(path)
-        if any(clean.startswith(folder.encode() + b"/") for folder in (*self.lent, str(self.root))):
-            return None
+        for kept in (*self.lent, str(self.root)):
+            if clean == os.fsencode(kept) or clean.startswith(os.fsencode(kept) + b"/"):
+                return None
         for folder in OWN:
             prefix = folder.encode()
             if clean == prefix or clean.startswith(prefix + b"/"):
@@ -200,6 +202,25 @@ def emulator_for(arch: Arch) -> tuple[str, ...]:
     return (sys.executable, "-I", str(Path(__file__).with_name("interpreter.py")))
 
 
+def python_files() -> tuple[str, ...]:
+    """What this Python needs to start inside a machine: its files, and no more than its own folders.
+
+    Never a whole prefix: that is /usr or /usr/local for most, and a machine has its own /usr/local.
+    """
+    library = sysconfig.get_config_vars("LIBDIR", "INSTSONAME")
+    found = {os.path.dirname(os.__file__), str(Path(__file__).parent)}  # noqa: PTH120 (text, as Python has it)
+    if sys.prefix != sys.base_prefix:
+        found.add(sys.prefix)  # a virtual environment
+    if all(isinstance(part, str) for part in library):
+        found.add("/".join(library))
+    link = sys.executable
+    while link not in found:
+        found.add(link)
+        if os.path.islink(link):  # noqa: PTH114 (text, as Python has it)
+            link = os.path.join(os.path.dirname(link), os.readlink(link))  # noqa: PTH115, PTH118, PTH120
+    return tuple(sorted(found))
+
+
 def main(arguments: list[str]) -> None:
     """`ROOT ARCH STATUS-FD COMMAND`: run the command in a login user's shell of that machine.
 
@@ -208,8 +229,7 @@ def main(arguments: list[str]) -> None:
     the command left behind are still served.
     """
     root, arch, report, command = Path(arguments[0]), Arch(arguments[1]), int(arguments[2]), arguments[3]
-    lent = tuple({sys.prefix, sys.base_prefix, str(Path(__file__).parent)})
-    machine = Machine(root, arch, emulator_for(arch), lent)
+    machine = Machine(root, arch, emulator_for(arch), python_files())
     user = "root" if os.getuid() == 0 else "ops"
     env = {
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
