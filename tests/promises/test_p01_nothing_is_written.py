@@ -41,7 +41,7 @@ def phases(place: Path) -> list[dict[str, Any]]:
 
 def listing(*roots: Path) -> dict[str, tuple[int, ...]]:
     """Every file: mode, owner, size, times of change, inode (never the time of reading)."""
-    found = {}
+    found: dict[str, tuple[int, ...]] = {}
     for root in roots:
         for path in (root, *root.rglob("*")):
             seen = path.lstat()

@@ -98,8 +98,7 @@ def phases(place: Path) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize("kind", ["plain", "json", "jsonl"])
-@pytest.mark.parametrize("source", ["env", "file", "fd"])
+@pytest.mark.parametrize(("source", "kind"), [("env", "plain"), ("file", "json"), ("fd", "jsonl")])
 async def test_no_canary_sings(place: Path, kind: str, source: str) -> None:
     need("sudo")
     (place / "source").write_text(f"{TOKEN}\n")

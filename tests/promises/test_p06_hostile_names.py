@@ -73,7 +73,7 @@ async def test_files_with_hostile_names_are_inspected_checked_and_shipped(place:
     assert list(place.rglob("pwned")) == []
 
 
-@pytest.mark.parametrize("name", ["\x1b[2J\u202e", "a\nb[/]", "\ud800"])
+@pytest.mark.parametrize("name", ["\x1b[2J\u202e[/]", "a\n\ud800"])
 @pytest.mark.parametrize("where", ["host", "address", "user", "role", "artifact", "dest", "cluster"])
 async def test_hostile_values_in_the_inventory(place: Path, name: str, where: str) -> None:
     room = Room(place)
