@@ -10,6 +10,7 @@ from sealboot.artifacts.elf_dynamic import Dynamic, read_dynamic
 from sealboot.artifacts.elf_header import Header, MalformedError, read_header
 from sealboot.artifacts.elf_notes import Notes, read_notes
 from sealboot.artifacts.elf_segments import PT_LOAD, check_loadable, read_interpreter, read_segments
+from sealboot.artifacts.findings import Finding
 from sealboot.artifacts.reader import Source
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Elf, Segment
@@ -26,15 +27,6 @@ _EF_ARM_EABI_MASK, _EF_ARM_EABI_VER5 = 0xFF000000, 0x05000000
 _EF_ARM_SOFT, _EF_ARM_HARD = 0x200, 0x400
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something wrong with the file: what, at which offset, and whether it is beyond use."""
-
-    what: str
-    offset: int
-    fatal: bool
 
 
 @dataclass(frozen=True, slots=True)

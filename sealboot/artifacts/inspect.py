@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from sealboot.artifacts.elf import Parsed, parse
+from sealboot.artifacts.boot import boot_arch, elf_kernel, read_bootable
+from sealboot.artifacts.elf import parse
+from sealboot.artifacts.findings import Finding
+from sealboot.artifacts.inside import look_inside
 from sealboot.artifacts.name import arch_in_name
-from sealboot.artifacts.reader import Reader, Refusal, Source, open_file
+from sealboot.artifacts.reader import Reader, Refusal, open_file
 from sealboot.artifacts.sniff import HEAD, script_interpreter, sniff
-from sealboot.artifacts.upx import is_packed
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Artifact, Elf, Kind, Layer, Other
 from sealboot.model.diagnostic import Diagnostic, Severity
@@ -39,13 +42,13 @@ def _read(label: str, reader: Reader) -> Artifact:
     layers: tuple[Layer, ...] = ()
     diagnostics: list[Diagnostic] = []
     if kind is Kind.ELF:
-        parsed = parse(reader)
-        diagnostics += _malformed(label, parsed)
-        if parsed.elf is not None:
-            layers = (parsed.elf,)
-            diagnostics += _remarks(label, reader, parsed.elf, claimed)
+        kind, layers, diagnostics = _read_elf(label, reader, claimed)
     elif kind is Kind.SCRIPT:
         layers = (Other("script", {"interpreter": script_interpreter(head)}),)
+    elif (booted := read_bootable(reader, kind)) is not None:
+        kind, layers = booted.kind, booted.layers
+        diagnostics += _told(label, booted.findings)
+        diagnostics += _misnamed(label, claimed, boot_arch(layers))
     digest = reader.sha256()
     if reader.changed:
         diagnostics.append(_finding("SB408", label, f"{label} changed while it was read"))
@@ -59,6 +62,24 @@ def _read(label: str, reader: Reader) -> Artifact:
         named_arch=claimed,
         diagnostics=tuple(diagnostics),
     )
+
+
+def _read_elf(
+    label: str, reader: Reader, claimed: Arch | None
+) -> tuple[Kind, tuple[Layer, ...], list[Diagnostic]]:
+    """A program of userland, or a kernel, whose headers are judged by other rules."""
+    parsed = parse(reader)
+    elf = parsed.elf
+    if elf is None:
+        return Kind.ELF, (), _told(label, parsed.findings)
+    kernel = elf_kernel(reader, elf)
+    if kernel is None:
+        inside = look_inside(reader, elf, label, deep=deep)
+        remarks = [*_remarks(label, elf, claimed), *inside.diagnostics]
+        return Kind.ELF, (inside.elf, *inside.layers), [*_told(label, parsed.findings), *remarks]
+    # Loaded by a boot loader, it may use addresses that no program can. Its section table, which
+    # told it from a program, stands at the end of the file: so it is whole.
+    return Kind.KERNEL, (replace(elf, defect=""), kernel), _misnamed(label, claimed, kernel.arch)
 
 
 def _refused(label: str, refusal: Refusal) -> Artifact:
@@ -75,57 +96,60 @@ def _refused(label: str, refusal: Refusal) -> Artifact:
     )
 
 
-def _malformed(label: str, parsed: Parsed) -> list[Diagnostic]:
-    """Every finding of the parser as SB401: an error where the file is beyond use, else a warning."""
+def _told(label: str, findings: tuple[Finding, ...]) -> list[Diagnostic]:
+    """Every finding of a parser: an error where the file is beyond use, else a warning."""
     return [
         Diagnostic(
-            code="SB401",
+            code=finding.code,
             summary=f"{label}: {finding.what}",
             severity=Severity.ERROR if finding.fatal else Severity.WARNING,
             artifact=label,
             evidence=(("file", finding.what), ("offset", str(finding.offset))),
-            hints=("download or build the file again and compare its SHA-256",) if finding.fatal else (),
+            hints=(_HINTS[finding.code],) if finding.fatal else (),
         )
-        for finding in parsed.findings
+        for finding in findings
     ]
 
 
-def _remarks(label: str, source: Source, elf: Elf, claimed: Arch | None) -> list[Diagnostic]:
+_HINTS = {
+    "SB401": "download or build the file again and compare its SHA-256",
+    "SB405": "build the image again from a stub and a kernel of one architecture",
+}
+
+
+def _misnamed(label: str, claimed: Arch | None, actual: Arch | None) -> list[Diagnostic]:
+    """SB111 for a file whose name claims another architecture than its bytes have."""
+    if claimed is None or actual is None or claimed is actual:
+        return []
+    return [_name_lies(label, claimed, actual.field_name, actual.both_names)]
+
+
+def _name_lies(label: str, claimed: Arch, actual: str, names: str) -> Diagnostic:
+    return Diagnostic(
+        code="SB111",
+        summary=f"{label} is {actual}, despite its name",
+        severity=Severity.WARNING,
+        artifact=label,
+        evidence=(("name", claimed.both_names), ("bytes", names)),
+        hints=("rename the file, or replace it by the one that its name promises",),
+    )
+
+
+def _remarks(label: str, elf: Elf, claimed: Arch | None) -> list[Diagnostic]:
     found: list[Diagnostic] = []
     if claimed is not None and elf.arch is not claimed:
         actual = elf.arch.field_name if elf.arch else f"machine {elf.machine}"
-        found.append(
-            Diagnostic(
-                code="SB111",
-                summary=f"{label} is {actual}, despite its name",
-                severity=Severity.WARNING,
-                artifact=label,
-                evidence=(
-                    ("name", claimed.both_names),
-                    ("bytes", elf.arch.both_names if elf.arch else actual),
-                ),
-                hints=("rename the file, or replace it by the one that its name promises",),
-            )
-        )
-    if is_packed(source, elf):
-        found.append(
-            Diagnostic(
-                code="SB402",
-                summary=f"{label} is packed with UPX",
-                severity=Severity.NOTE,
-                artifact=label,
-                notes=("what its libraries and symbol versions demand shows only after unpacking",),
-            )
-        )
+        found.append(_name_lies(label, claimed, actual, elf.arch.both_names if elf.arch else actual))
     return found
 
 
 def _platforms(layers: tuple[Layer, ...]) -> tuple[str, ...]:
     elf = layers[0] if layers else None
-    if not isinstance(elf, Elf) or elf.arch is None:
+    arch = elf.arch if isinstance(elf, Elf) else boot_arch(layers)
+    if arch is None:
         return ()
-    variant = f"/v{elf.arm_level}" if elf.arch is Arch.ARM and elf.arm_level else ""
-    return (f"linux/{elf.arch}{variant}",)
+    level = elf.arm_level if isinstance(elf, Elf) and arch is Arch.ARM else None
+    return (f"linux/{arch}/v{level}" if level else f"linux/{arch}",)
 
 
 def _finding(code: str, label: str, summary: str) -> Diagnostic:

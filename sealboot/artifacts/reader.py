@@ -12,6 +12,7 @@ import errno
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -61,6 +62,34 @@ class Memory:
         if offset < 0 or length <= 0:
             return b""
         return self.data[offset : offset + min(length, MAX_READ)]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A part of another `Source`, as a `Source`: an inner file that is not compressed."""
+
+    inner: Source
+    start: int
+    length: int
+
+    @property
+    def size(self) -> int:
+        """How many bytes of the window lie inside the file."""
+        return max(0, min(self.length, self.inner.size - self.start))
+
+    def at(self, offset: int, length: int) -> bytes:
+        """Up to `length` bytes at `offset`, never one behind the window."""
+        if offset < 0 or length <= 0 or offset >= self.size:
+            return b""
+        return self.inner.at(self.start + offset, min(length, self.size - offset))
+
+
+def chunks(source: Source) -> Iterator[bytes]:
+    """All bytes from the first to the last, at most `MAX_READ` at a time."""
+    offset = 0
+    while part := source.at(offset, MAX_READ):
+        yield part
+        offset += len(part)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def native_of(facts: Facts) -> frozenset[Arch]:
 def describe_file(artifact: Artifact) -> str:
     """`ELF64 x86-64`, with what is odd about it; for others what they are."""
     elf = artifact.elf
-    if elf is None:
+    if elf is None or artifact.kind is Kind.KERNEL:
         return describe_kind(artifact)
     order = " big-endian" if elf.endian == "big" and elf.arch is None else ""
     words = f"ELF{elf.bits}{order} {machine_name(elf)}"
@@ -91,6 +91,9 @@ def describe_kind(artifact: Artifact) -> str:
         return f"a script for {first.facts.get('interpreter') or 'no interpreter'}"
     if artifact.kind is Kind.SPECIAL and isinstance(first, Other):
         return first.name
+    kernel = artifact.kernel
+    if kernel is not None and kernel.arch is not None:
+        return f"{_KINDS[artifact.kind]} for {kernel.arch.field_name}"
     return _KINDS[artifact.kind]
 
 
@@ -115,5 +118,8 @@ _KINDS: dict[Kind, str] = {
     Kind.ZIP: "a zip archive",
     Kind.TAR: "a tar archive",
     Kind.PE: "a PE image",
+    Kind.UKI: "a unified kernel image",
+    Kind.KERNEL: "a Linux kernel",
+    Kind.INITRD: "an initial RAM file system",
     Kind.UNKNOWN: "no known format",
 }

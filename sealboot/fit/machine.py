@@ -37,6 +37,9 @@ _CONTENT_HINTS: dict[Kind, str] = {
     Kind.ZIP: "unpack it first: `unzip`",
     Kind.TAR: "unpack it first, or name the program inside it",
     Kind.PE: "this is a Windows or EFI image: it boots, it is not started from Linux",
+    Kind.UKI: "this is what a machine boots, not what it runs: no place for a program takes it",
+    Kind.KERNEL: "this is what a machine boots, not what it runs: no place for a program takes it",
+    Kind.INITRD: "this is what a kernel unpacks when it boots: no place for a program takes it",
 }
 
 

@@ -27,6 +27,9 @@ class Kind(StrEnum):
     ZIP = "zip"
     TAR = "tar"
     PE = "pe"
+    UKI = "uki"  # a unified kernel image: one EFI program with kernel, initrd and command line inside
+    KERNEL = "kernel"  # what a boot loader or kexec starts
+    INITRD = "initrd"
     UNKNOWN = "unknown"
 
 
@@ -100,7 +103,102 @@ class Other:
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
-Layer: TypeAlias = Elf | Other
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One section of a PE image. `offset` and `raw_size` are places in the file, the others in memory."""
+
+    name: str
+    address: int
+    virtual_size: int
+    offset: int
+    raw_size: int
+    flags: int
+
+    @property
+    def length(self) -> int:
+        """How many bytes of the file are content: raw data is padded, and ends at the virtual size."""
+        return min(self.raw_size, self.virtual_size) if self.virtual_size else self.raw_size
+
+
+@dataclass(frozen=True, slots=True)
+class Pe:
+    """The headers of a PE/COFF image (Microsoft's "PE Format").
+
+    `arch` is `None` for a `machine` that no supported kernel has. `signed`
+    says that a certificate table is there. Whether any firmware trusts it is
+    nothing that a file can tell.
+    """
+
+    machine: int
+    arch: Arch | None
+    bits: int  # 32 for PE32, 64 for PE32+
+    subsystem: int  # 10 is an EFI application
+    sections: tuple[Section, ...] = ()
+    signed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One boot menu entry of a UKI: what stands behind its `.profile` section overrides the base."""
+
+    id: str
+    title: str
+    sections: tuple[str, ...]
+    cmdline: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Uki:
+    """What a unified kernel image says about itself (UAPI group, "Unified Kernel Image").
+
+    Texts are the base profile's, cut where they are too long; empty when there
+    is no such section. `stub` is the boot stub's own name and version.
+    `measured` says that signed measurements (`.pcrsig`) are there. An `addon`
+    has no kernel: it adds to the command line or device tree of another one.
+    """
+
+    stub: str = ""
+    os_release: Mapping[str, str] = field(default_factory=dict)
+    uname: str = ""
+    cmdline: str = ""
+    profiles: tuple[Profile, ...] = ()
+    measured: bool = False
+    addon: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A Linux kernel as a boot loader sees it.
+
+    `format` is `bzImage`, `Image` (arm64, riscv), `zImage` (arm), `vmlinux`
+    (ELF), `S390`, or `zboot` for an EFI program that holds a compressed one,
+    which then is the next layer. `compression` is that of the payload.
+    `page_size` in bytes, `None` where the header does not say.
+    """
+
+    format: str
+    arch: Arch | None
+    version: str = ""
+    endian: Endian = "little"
+    page_size: int | None = None
+    relocatable: bool | None = None
+    compression: str = ""
+    protocol: str = ""  # x86 boot protocol
+    memory: int | None = None  # bytes that the running image takes, before it allocates any
+
+
+@dataclass(frozen=True, slots=True)
+class Initrd:
+    """An initial RAM file system: its parts in order, by compression (`cpio` for none).
+
+    `microcode` says that an early, uncompressed part holds processor microcode.
+    """
+
+    parts: tuple[str, ...]
+    microcode: bool = False
+
+
+Layer: TypeAlias = Elf | Pe | Uki | Kernel | Initrd | Other
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,3 +224,9 @@ class Artifact:
     def elf(self) -> Elf | None:
         """The outermost layer, when it is ELF."""
         return self.layers[0] if self.layers and isinstance(self.layers[0], Elf) else None
+
+    @property
+    def kernel(self) -> Kernel | None:
+        """The kernel in it: the innermost, which is the one that runs."""
+        found = [layer for layer in self.layers if isinstance(layer, Kernel)]
+        return found[-1] if found else None

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
-from sealboot.model.artifact import Artifact, Elf, Layer
+from sealboot.model.artifact import Artifact, Elf, Initrd, Kernel, Layer, Other, Pe, Uki
 from sealboot.model.facts import Facts, Space
+from sealboot.render.boot import initrd_lines, kernel_lines, pe_lines, uki_lines
 from sealboot.render.findings import block
 from sealboot.render.table import table
 from sealboot.render.text import human_bytes, human_seconds, safe
@@ -43,12 +44,21 @@ def _elf_lines(elf: Elf) -> Iterator[str]:
 
 
 def _layer_lines(layer: Layer) -> Iterator[str]:
-    if isinstance(layer, Elf):
-        yield from _elf_lines(layer)
-        return
-    yield safe(layer.name)
-    for key, value in layer.facts.items():
-        yield f"{safe(key):<9} {safe(value)}"
+    match layer:
+        case Elf():
+            yield from _elf_lines(layer)
+        case Pe():
+            yield from pe_lines(layer)
+        case Uki():
+            yield from uki_lines(layer)
+        case Kernel():
+            yield from kernel_lines(layer)
+        case Initrd():
+            yield from initrd_lines(layer)
+        case Other():
+            yield safe(layer.name)
+            for key, value in layer.facts.items():
+                yield f"{safe(key):<9} {safe(value)}"
 
 
 def artifact_document(artifact: Artifact, width: int) -> Iterator[RenderableType]:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from sealboot import __version__
 from sealboot.diagnostics import name_of
-from sealboot.model.artifact import Artifact, Elf, Layer
+from sealboot.model.artifact import Artifact, Layer, Other
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.events import Event
 from sealboot.model.facts import Facts
@@ -29,13 +29,12 @@ from sealboot.render.shapes import (
     CheckShape,
     DiagnosticShape,
     Document,
-    ElfShape,
     FactsReportShape,
     FindingsShape,
     HeadShape,
     HostShape,
     InspectShape,
-    OtherShape,
+    LayerShape,
     PairShape,
     PlanBody,
     PlanShape,
@@ -102,10 +101,10 @@ def diagnostic(d: Diagnostic) -> DiagnosticShape:
     return made
 
 
-def _layer(layer: Layer) -> ElfShape | OtherShape:
-    if isinstance(layer, Elf):
-        return {"layer": "elf", **plain(layer)}
-    return {"layer": layer.name, **layer.facts}
+def _layer(layer: Layer) -> LayerShape:
+    if isinstance(layer, Other):
+        return {"layer": layer.name, **layer.facts}
+    return {"layer": type(layer).__name__.lower(), **plain(layer)}
 
 
 def artifact(a: Artifact) -> ArtifactShape:

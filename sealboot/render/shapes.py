@@ -1,7 +1,7 @@
 """The shapes of everything that is printed as JSON, for the type checker and for whoever reads the output.
 
 `jsondoc` builds its documents as these types; the schemas in `schemas/` are
-made from them, so that the three cannot part. Facts, ELF layers and events
+made from them, so that the three cannot part. Facts, layers and events
 are frozen values of `model` written out field by field: their shapes are
 derived from the values themselves. `format` counts breaking changes; new keys
 may appear at any time, so the schemas allow keys they do not name.
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypeAlia
 from typing_extensions import TypedDict
 
 from sealboot.model.arch import Arch
-from sealboot.model.artifact import Elf, Kind
+from sealboot.model.artifact import Elf, Initrd, Kernel, Kind, Pe, Uki
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.events import Event
 from sealboot.model.facts import Facts
@@ -83,6 +83,11 @@ FactsShape: TypeAlias = Annotated[dict[str, Any], Written(Facts, (("emulates", l
 ElfShape: TypeAlias = Annotated[dict[str, Any], Written(Elf, (("layer", Literal["elf"]),))]
 #: A layer that is not ELF: `layer` names it, the other keys are facts about it.
 OtherShape: TypeAlias = dict[str, str]
+PeShape: TypeAlias = Annotated[dict[str, Any], Written(Pe, (("layer", Literal["pe"]),))]
+UkiShape: TypeAlias = Annotated[dict[str, Any], Written(Uki, (("layer", Literal["uki"]),))]
+KernelShape: TypeAlias = Annotated[dict[str, Any], Written(Kernel, (("layer", Literal["kernel"]),))]
+InitrdShape: TypeAlias = Annotated[dict[str, Any], Written(Initrd, (("layer", Literal["initrd"]),))]
+LayerShape: TypeAlias = ElfShape | PeShape | UkiShape | KernelShape | InitrdShape | OtherShape
 
 
 class ArtifactShape(TypedDict):
@@ -93,7 +98,7 @@ class ArtifactShape(TypedDict):
     platforms: list[str]
     sha256: str
     size: int
-    layers: list[ElfShape | OtherShape]
+    layers: list[LayerShape]
     diagnostics: list[DiagnosticShape]
 
 
