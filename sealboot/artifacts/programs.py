@@ -1,0 +1,76 @@
+"""Which programs are in a tree of files, by architecture: a folder, or an archive as it passes.
+
+Only ELF headers are asked: for a tree the question is whether one file among
+hundreds is of another machine, and which.
+"""
+
+from __future__ import annotations
+
+from sealboot.artifacts.elf_header import MalformedError, read_header
+from sealboot.artifacts.reader import Memory
+from sealboot.model.archive import Programs, Rootfs
+
+#: Paths kept for each platform; the odd one out is what is looked for, and it is rare.
+MAX_PATHS = 8
+_MAX_PLATFORMS = 64
+_MAGIC = b"\x7fELF"
+_PROGRAMS = {2, 3}  # ET_EXEC, ET_DYN: object files (BPF programs, kernel modules) are no programs
+#: What a Sealos root filesystem is known by: its control program, or its scripts beside a runtime.
+_CONTROL = "opt/sealctl"
+_SCRIPTS, _RUNTIME = "scripts/", "cri/"
+
+
+class Tree:
+    """Counts programs by platform; give it every file with its first bytes."""
+
+    def __init__(self) -> None:
+        self._paths: dict[str, list[str]] = {}
+        self._counts: dict[str, int] = {}
+        self._seen: set[str] = set()
+        self.files = 0
+        self.bytes = 0
+
+    def add(self, path: str, size: int, head: bytes) -> None:
+        """One regular file: its path in the tree, and at least its first 64 bytes."""
+        self.files += 1
+        self.bytes += size
+        for part in (_SCRIPTS, _RUNTIME):
+            if path.startswith(part):
+                self._seen.add(part)
+        if path == _CONTROL:
+            self._seen.add(_CONTROL)
+        if not head.startswith(_MAGIC):
+            return
+        platform = _platform(head)
+        if platform:
+            self._count(platform, path)
+
+    def _count(self, platform: str, path: str) -> None:
+        if platform not in self._counts and len(self._counts) >= _MAX_PLATFORMS:
+            platform = "others"
+        self._counts[platform] = self._counts.get(platform, 0) + 1
+        paths = self._paths.setdefault(platform, [])
+        if len(paths) < MAX_PATHS:
+            paths.append(path)
+
+    def rootfs(self) -> Rootfs | None:
+        """What was found; `None` when there was no program at all."""
+        if not self._counts:
+            return None
+        order = sorted(self._counts, key=lambda platform: (-self._counts[platform], platform))
+        programs = tuple(Programs(p, self._counts[p], tuple(self._paths[p])) for p in order)
+        sealos = _CONTROL in self._seen or {_SCRIPTS, _RUNTIME} <= self._seen
+        return Rootfs(sealos, self.files, programs, self.bytes)
+
+
+def _platform(head: bytes) -> str:
+    """`linux/arm64`; for a machine without a name its number; empty for what is no program."""
+    try:
+        header = read_header(Memory(head))
+    except MalformedError:
+        return "damaged"
+    except Exception:  # noqa: BLE001 (the parsing library may raise anything; see `elf`)
+        return "damaged"
+    if header.type not in _PROGRAMS:
+        return ""
+    return f"linux/{header.arch}" if header.arch else f"machine {header.machine}"

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from image_kit import COMPRESSIONS, zst
+
+from sealboot.artifacts.compress import COMPRESSED, PIECE, Limits, Meter, StreamError, inflate
+from sealboot.artifacts.zstd_frames import Frames
+from sealboot.model.artifact import Kind
+
+DATA = os.urandom(3000) + b"abc" * 300_000
+#: A skippable frame: its magic, its length, and what is skipped.
+SKIPPABLE = b"\x51\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"notes"
+PACK = {Kind(name): pack for name, pack in COMPRESSIONS.items() if name != "tar"}
+
+
+def cut(data: bytes, size: int) -> Iterator[bytes]:
+    return (data[at : at + size] for at in range(0, len(data), size))
+
+
+def unpack(data: bytes, kind: Kind, *, size: int = 5000, limits: Limits | None = None) -> bytes:
+    pieces = list(inflate(cut(data, size), kind, Meter(limits or Limits())))
+    assert all(0 < len(piece) <= PIECE for piece in pieces)
+    return b"".join(pieces)
+
+
+@pytest.mark.parametrize("kind", sorted(COMPRESSED))
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+def test_whole_streams(kind: Kind, size: int) -> None:
+    assert unpack(PACK[kind](DATA), kind, size=size) == DATA
+
+
+@pytest.mark.parametrize("kind", sorted(COMPRESSED))
+def test_streams_one_after_the_other(kind: Kind) -> None:
+    assert unpack(PACK[kind](b"one") + PACK[kind](DATA) + PACK[kind](b""), kind) == b"one" + DATA
+
+
+@pytest.mark.parametrize("kind", [Kind.GZIP, Kind.BZIP2, Kind.XZ])
+def test_zeros_fill_up_the_end(kind: Kind) -> None:
+    assert unpack(PACK[kind](DATA) + bytes(10_000), kind) == DATA
+
+
+@pytest.mark.parametrize("kind", sorted(COMPRESSED))
+def test_every_cut_is_noticed(kind: Kind) -> None:
+    packed = PACK[kind](DATA[:5000])
+    for end in range(1, len(packed), max(1, len(packed) // 60)):
+        with pytest.raises(StreamError):
+            unpack(packed[:end], kind)
+
+
+@pytest.mark.parametrize("kind", sorted(COMPRESSED))
+def test_what_follows_must_be_a_stream(kind: Kind) -> None:
+    with pytest.raises(StreamError, match=f"damaged {kind} data"):
+        unpack(PACK[kind](DATA) + b"garbage, long enough to be a header", kind)
+
+
+def test_skippable_frames() -> None:
+    frames = Frames()
+    data = SKIPPABLE + zst(DATA) + SKIPPABLE + zst(b"more")
+    assert b"".join(inflate(cut(data, 3), Kind.ZSTD, Meter(Limits()), frames)) == DATA + b"more"
+    assert (frames.count, frames.skippable, frames.whole, frames.broken) == (2, 2, True, "")
+
+
+@pytest.mark.parametrize("checksum", [0, 1])
+@pytest.mark.parametrize("sized", [0, 1])
+@pytest.mark.parametrize("size", [0, 1, 255, 256, 70_000, 900_000])
+def test_frames_agree_with_the_library(size: int, sized: int, checksum: int) -> None:
+    parameters = zstandard.ZstdCompressionParameters(
+        window_log=17, write_content_size=sized, write_checksum=checksum
+    )
+    packed = zstandard.ZstdCompressor(compression_params=parameters).compress(DATA[:size])
+    frames = Frames()
+    for piece in cut(packed, 11):
+        frames.feed(piece)
+    assert frames.largest_window == zstandard.get_frame_parameters(packed).window_size
+    assert frames.whole
+    frames.feed(packed[:-1])
+    assert not frames.whole
+
+
+def test_a_window_too_large_is_refused_before_memory_is_taken() -> None:
+    head = b"\x28\xb5\x2f\xfd\x00" + bytes([21 << 3])  # 2^31
+    with pytest.raises(StreamError, match="a zstd window of 2147483648 bytes") as caught:
+        unpack(head + bytes(100), Kind.ZSTD)
+    assert caught.value.excess
+
+
+@pytest.mark.parametrize("kind", sorted(COMPRESSED))
+def test_bombs_end_early(kind: Kind) -> None:
+    """A hundredfold and more, a megabyte at most: the bound is asked after every piece."""
+    meter = Meter(Limits(ratio=50, grace=1 << 20))
+    with pytest.raises(StreamError, match="more than 50 times its size") as caught:
+        for _ in inflate(cut(PACK[kind](bytes(64 << 20)), 1000), kind, meter):
+            pass
+    assert caught.value.excess
+    assert meter.made <= max(1 << 20, 50 * meter.taken) + PIECE
+
+
+def test_absolute_bounds() -> None:
+    with pytest.raises(StreamError, match="to more than 1000 bytes"):
+        unpack(gzip.compress(DATA), Kind.GZIP, limits=Limits(output=1000))
+    ticks = iter(range(100))
+    meter = Meter(Limits(seconds=2.5), clock=lambda: float(next(ticks)))
+    with pytest.raises(StreamError, match=r"more than 2\.5 seconds"):
+        for _ in inflate(cut(bytes(10_000), 100), Kind.TAR, meter):
+            pass
+
+
+def test_a_stream_in_a_stream_counts_in_both() -> None:
+    outer = Meter(Limits(output=10_000))
+    outer.take(100)
+    outer.make(6000)
+    with pytest.raises(StreamError, match="to more than 10000 bytes"):
+        for _ in inflate(cut(bz2.compress(bytes(5000)), 100), Kind.BZIP2, outer.inner()):
+            pass
+
+
+def test_xz_that_wants_much_memory() -> None:
+    greedy = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 28, "preset": 0}]
+    with pytest.raises(StreamError, match="damaged xz data: Memory usage limit"):
+        unpack(lzma.compress(b"x" * 1000, filters=greedy), Kind.XZ)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    kind=st.sampled_from(sorted(COMPRESSED)),
+    flips=st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=4),
+    size=st.integers(1, 3000),
+)
+def test_damage_never_escapes(kind: Kind, flips: list[tuple[int, int]], size: int) -> None:
+    data = bytearray(PACK[kind](DATA[:2500]))
+    for at, value in flips:
+        data[at % len(data)] = value
+    with suppress(StreamError):
+        assert len(unpack(bytes(data), kind, size=size)) < 1 << 20
