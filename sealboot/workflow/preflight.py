@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sealboot.artifacts import collect
-from sealboot.checks import apply_ignores, run_all, shipped
+from sealboot.checks import Load, apply_ignores, run_all, shipped
 from sealboot.drivers.base import Context
 from sealboot.model.artifact import Artifact
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.host import Host
-from sealboot.model.plan import Wave
 from sealboot.model.report import CheckReport, CheckStatus, HostRow
 from sealboot.model.verdict import Verdict
 from sealboot.plan.select import Selection
@@ -121,10 +120,12 @@ def complete(prepared: Prepared, context: Context) -> tuple[Host, ...]:
     )
 
 
-def _coming(prepared: Prepared, context: Context, present: frozenset[str]) -> tuple[Wave, ...]:
-    """The steps that would run, without the uploads that are in place already."""
-    waves = prepared.driver.waves(replace(context, selected=complete(prepared, context)))
-    return tuple(replace(w, steps=tuple(s for s in w.steps if s.id not in present)) for w in waves)
+def _loads(prepared: Prepared, context: Context, present: frozenset[str]) -> dict[str, Load]:
+    """What each host would be sent, without the uploads that are in place already; nothing is a load, too."""
+    hosts = complete(prepared, context)
+    waves = prepared.driver.waves(replace(context, selected=hosts))
+    coming = [replace(w, steps=tuple(s for s in w.steps if s.id not in present)) for w in waves]
+    return {**{h.name: Load() for h in hosts if waves}, **shipped(coming)}
 
 
 def preflight(
@@ -165,7 +166,7 @@ def preflight(
             survey.facts,
             chosen=selection.chosen,
             wants={h.name: wants_of(prepared, h) for h in prepared.selected},
-            loads=shipped(_coming(prepared, context, present)),
+            loads=_loads(prepared, context, present),
         ),
         *prepared.driver.checks(context),
     ]
