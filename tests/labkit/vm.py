@@ -153,7 +153,7 @@ class Running:
 def prepare(kind: Kind) -> tuple[Path, Path]:
     """The kernel and the common part of the initial RAM file system, made if not in the cache."""
     package = _kernel_package(kind.debian)
-    (kernel,) = package.glob("boot/vmlinu*")
+    kernel = kernel_of(kind.debian)
     tree = root(kind.recipe, kind.debian)
     digest = key(_RECIPE, package.name, tree.name, _INIT, _FURNISH, _INITTAB, _MODULES)
 
@@ -161,6 +161,12 @@ def prepare(kind: Kind) -> tuple[Path, Path]:
         part.write_bytes(_initramfs(package, tree))
 
     return kernel, made(CACHE / "initramfs" / f"{kind.debian}-{digest}.cpio", make)
+
+
+def kernel_of(debian: str) -> Path:
+    """The kernel that machines of Debian's architecture `debian` boot."""
+    (kernel,) = _kernel_package(debian).glob("boot/vmlinu*")
+    return kernel
 
 
 def _kernel_package(debian: str) -> Path:
