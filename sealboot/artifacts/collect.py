@@ -21,8 +21,10 @@ MAX_FILES = 2_000
 _MAGIC = re.compile(r"[*?\[]")
 
 
-def collect(patterns: Sequence[str], base: Path) -> tuple[tuple[Artifact, ...], tuple[Diagnostic, ...]]:
-    """Read every file that a pattern names, relative to `base`.
+def collect(
+    patterns: Sequence[str], base: Path, *, deep: bool = False
+) -> tuple[tuple[Artifact, ...], tuple[Diagnostic, ...]]:
+    """Read every file that a pattern names, relative to `base`; `deep` as for `inspect`.
 
     `*`, `?`, `[...]` work within a name, `**` stands for any folders (links to
     folders are not followed). A pattern that names a folder means the files in
@@ -42,7 +44,7 @@ def collect(patterns: Sequence[str], base: Path) -> tuple[tuple[Artifact, ...], 
             diagnostics.append(_warning(pattern, f"{pattern} matches too much: the rest was not looked at"))
         for shown, path in matched.paths:
             if shown not in artifacts:
-                artifacts[shown] = inspect(path, shown)
+                artifacts[shown] = inspect(path, shown, deep=deep)
     return tuple(artifacts.values()), tuple(diagnostics)
 
 

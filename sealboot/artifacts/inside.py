@@ -5,25 +5,81 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sealboot.artifacts.gobuild import GoBuild, read_gobuild
+from sealboot.artifacts.k0s_marks import Marks, may_be_k0s, read_marks
+from sealboot.artifacts.payload_k0s import Appended, Damage, read_appended
+from sealboot.artifacts.payload_k3s import may_be_k3s, read_embedded
 from sealboot.artifacts.reader import Source
+from sealboot.artifacts.upx import is_packed, original_size
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Elf, Layer, Other
+from sealboot.model.diagnostic import Diagnostic, Severity
+from sealboot.model.payload import Payload
+
+#: Machines that also run another one's programs.
+_ALSO_RUNS = {(Arch.AMD64, Arch.I386), (Arch.ARM64, Arch.ARM)}
+_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """The ELF layer with what its contents add to it, and the layers further in."""
+    """The ELF layer with what its contents add to it, the layers further in, and what is wrong there."""
 
     elf: Elf
     layers: tuple[Layer, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
 
 
-def look_inside(source: Source, elf: Elf) -> Inside:
-    """Look closer at a parsed ELF file. May raise `OSError` when the medium fails, nothing else."""
+def look_inside(source: Source, elf: Elf, label: str, *, deep: bool = False) -> Inside:
+    """Look closer at a parsed ELF file; `deep` inflates whole payloads and compares their checksums.
+
+    May raise `OSError` when the medium fails, nothing else.
+    """
     build = read_gobuild(source, elf)
-    if build is None:
-        return Inside(elf)
-    return Inside(_with_levels(elf, build), (Other("go", build.facts()),))
+    packed = is_packed(source, elf)
+    if elf.defect or elf.end > source.size:  # cut off inside the program: nothing can follow it
+        marks, carried = Marks(), Appended()
+    else:
+        marks = read_marks(source, elf) if may_be_k0s(build) else Marks()
+        carried = _carried(source, elf, build, marks, packed=packed, deep=deep)
+    layers: list[Layer] = []
+    if build is not None:
+        layers.append(Other("go", _go_facts(build, marks)))
+    if carried.payload is not None:
+        layers.append(carried.payload)
+    found = [
+        *_foreign(label, elf, carried.payload),
+        *([_damaged(label, carried.damage)] if carried.damage else []),
+        *([_packed(label, source, carried)] if packed else []),
+    ]
+    return Inside(_with_levels(elf, build) if build else elf, tuple(layers), tuple(found))
+
+
+def _carried(
+    source: Source, elf: Elf, build: GoBuild | None, marks: Marks, *, packed: bool, deep: bool
+) -> Appended:
+    if marks.k0s or source.size > elf.end:
+        found = read_appended(source, elf, marks, packed=packed, deep=deep)
+        if found.payload is not None or found.damage is not None:
+            return found
+    embedded = read_embedded(source, elf, deep=deep) if may_be_k3s(build) else None
+    if embedded is None:
+        return Appended()
+    return Appended(embedded.payload, _embedded_damage(embedded.broken) if embedded.broken else None)
+
+
+def _embedded_damage(broken: str) -> Damage:
+    return Damage(
+        f"the archive inside it is damaged: {broken}",
+        "k3s unpacks it at the first start of a server or agent, and fails there; `k3s --version` still works",
+        ("download the file again and compare its SHA-256 with the publisher's",),
+    )
+
+
+def _go_facts(build: GoBuild, marks: Marks) -> dict[str, str]:
+    facts = build.facts()
+    if marks.k0s:
+        facts = {"product": "k0s", **facts} | ({"version": marks.version} if marks.version else {})
+    return facts
 
 
 def _with_levels(elf: Elf, build: GoBuild) -> Elf:
@@ -38,3 +94,57 @@ def _with_levels(elf: Elf, build: GoBuild) -> Elf:
 
 def _highest(*levels: int | None) -> int | None:
     return max((level for level in levels if level is not None), default=None)
+
+
+def _foreign(label: str, elf: Elf, payload: Payload | None) -> list[Diagnostic]:
+    """SB410: programs in the payload that are for another machine than the one around them."""
+    if payload is None or elf.arch is None:
+        return []
+    wrong = [c for c in payload.components if c.arch not in {None, elf.arch}]
+    if not wrong:
+        return []
+    arches = sorted({c.arch for c in wrong if c.arch})
+    names = ", ".join(arch.both_names for arch in arches)
+    shown = ", ".join(c.shown for c in wrong[:_SHOWN]) + (", ..." if len(wrong) > _SHOWN else "")
+    bearable = all((elf.arch, arch) in _ALSO_RUNS for arch in arches)
+    return [
+        Diagnostic(
+            code="SB410",
+            summary=f"{label} is {elf.arch.both_names}, but carries programs for {names}",
+            severity=Severity.WARNING if bearable else Severity.ERROR,
+            artifact=label,
+            evidence=(("outside", elf.arch.both_names), ("inside", f"{names}: {shown}")),
+            hints=("the file was put together wrongly: use the publisher's own build",),
+        )
+    ]
+
+
+def _damaged(label: str, damage: Damage) -> Diagnostic:
+    return Diagnostic(
+        code="SB403",
+        summary=f"{label}: {damage.what}",
+        severity=Severity.ERROR if damage.fatal else Severity.WARNING,
+        artifact=label,
+        evidence=(("file", damage.what),),
+        notes=(damage.note,),
+        hints=damage.hints,
+    )
+
+
+def _packed(label: str, source: Source, carried: Appended) -> Diagnostic:
+    """SB402, in the words of what packing does to this file."""
+    size = original_size(source)
+    was = (("unpacked", f"{size} bytes"),) if size else ()
+    notes = ["what its libraries and symbol versions demand shows only after unpacking"]
+    if carried.harmless:
+        notes.append("its payload is still where the program looks for it")
+    elif carried.damage is None:
+        notes.append("whatever followed its code before it was packed cannot be seen: `upx -d` shows it")
+    return Diagnostic(
+        code="SB402",
+        summary=f"{label} is packed with UPX",
+        severity=Severity.NOTE,
+        artifact=label,
+        evidence=(("packed", f"{source.size} bytes"), *was),
+        notes=tuple(notes),
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from sealboot.artifacts.archive import ARCHIVES, ArchiveFound, read_archive
 from sealboot.artifacts.boot import boot_arch, elf_kernel, read_bootable
 from sealboot.artifacts.elf import parse
 from sealboot.artifacts.findings import Finding
@@ -17,12 +18,16 @@ from sealboot.model.artifact import Artifact, Elf, Kind, Layer, Other
 from sealboot.model.diagnostic import Diagnostic, Severity
 
 
-def inspect(path: Path, shown: str | None = None) -> Artifact:
+def inspect(path: Path, shown: str | None = None, *, deep: bool = False) -> Artifact:
     """What is in the file at `path`; `shown` is the path as the operator wrote it.
+
+    `deep` inflates what a program carries and compares every checksum: it takes
+    as long as unpacking does. Otherwise only as much is inflated as tells what it is.
 
     Never raises and never blocks: what cannot be read is an artifact whose
     kind or diagnostics (SB401, SB408, SB409) say so. SB111 and SB402 are
-    warning and note about a file that was read.
+    warning and note about a file that was read; SB403 and SB410 are about what
+    it carries.
     """
     label = str(path) if shown is None else shown
     opened = open_file(path)
@@ -30,26 +35,31 @@ def inspect(path: Path, shown: str | None = None) -> Artifact:
         return _refused(label, opened)
     with opened:
         try:
-            return _read(label, opened)
+            return _read(label, opened, deep=deep)
         except OSError as error:  # the medium failed, or the file shrank under our hands
             return _refused(label, Refusal(Kind.UNKNOWN, "SB408", str(error.strerror).lower(), opened.size))
 
 
-def _read(label: str, reader: Reader) -> Artifact:
+def _read(label: str, reader: Reader, *, deep: bool) -> Artifact:
     head = reader.at(0, HEAD)
     kind = sniff(head)
     claimed = arch_in_name(label)
     layers: tuple[Layer, ...] = ()
     diagnostics: list[Diagnostic] = []
+    archive: ArchiveFound | None = None
     if kind is Kind.ELF:
-        kind, layers, diagnostics = _read_elf(label, reader, claimed)
+        kind, layers, diagnostics = _read_elf(label, reader, claimed, deep=deep)
     elif kind is Kind.SCRIPT:
         layers = (Other("script", {"interpreter": script_interpreter(head)}),)
     elif (booted := read_bootable(reader, kind)) is not None:
         kind, layers = booted.kind, booted.layers
         diagnostics += _told(label, booted.findings)
         diagnostics += _misnamed(label, claimed, boot_arch(layers))
-    digest = reader.sha256()
+    elif kind in ARCHIVES:
+        archive = read_archive(reader, kind, label)
+        layers = (archive.layer,) if archive.layer is not None else ()
+        diagnostics += [*archive.diagnostics, *_archive_lies(label, claimed, archive.platforms)]
+    digest = archive.sha256 if archive is not None else reader.sha256()
     if reader.changed:
         diagnostics.append(_finding("SB408", label, f"{label} changed while it was read"))
     return Artifact(
@@ -57,7 +67,7 @@ def _read(label: str, reader: Reader) -> Artifact:
         kind=kind,
         size=reader.size,
         sha256=digest,
-        platforms=_platforms(layers),
+        platforms=archive.platforms if archive is not None else _platforms(layers),
         layers=layers,
         named_arch=claimed,
         diagnostics=tuple(diagnostics),
@@ -65,7 +75,7 @@ def _read(label: str, reader: Reader) -> Artifact:
 
 
 def _read_elf(
-    label: str, reader: Reader, claimed: Arch | None
+    label: str, reader: Reader, claimed: Arch | None, *, deep: bool
 ) -> tuple[Kind, tuple[Layer, ...], list[Diagnostic]]:
     """A program of userland, or a kernel, whose headers are judged by other rules."""
     parsed = parse(reader)
@@ -141,6 +151,14 @@ def _remarks(label: str, elf: Elf, claimed: Arch | None) -> list[Diagnostic]:
         actual = elf.arch.field_name if elf.arch else f"machine {elf.machine}"
         found.append(_name_lies(label, claimed, actual, elf.arch.both_names if elf.arch else actual))
     return found
+
+
+def _archive_lies(label: str, claimed: Arch | None, platforms: tuple[str, ...]) -> list[Diagnostic]:
+    """SB111 for an archive whose name claims an architecture that it has nothing for."""
+    if claimed is None or not platforms or any(p.split("/")[1] == claimed for p in platforms):
+        return []
+    shown = ", ".join(platforms[:4])
+    return [_name_lies(label, claimed, f"for {shown}", shown)]
 
 
 def _platforms(layers: tuple[Layer, ...]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from sealboot.fit.carried import carried
 from sealboot.fit.case import Case, Reason, describe_file, describe_host
 from sealboot.fit.cpu import arm_level, x86_level
 from sealboot.fit.loading import kernel_version, page_size
@@ -28,6 +29,7 @@ _RULES: tuple[Rule, ...] = (
     x86_level,
     libc_version,
     kernel_version,
+    carried,
 )
 
 
@@ -38,7 +40,8 @@ def judge(
 
     The order of reasons: no program at all (SB112), damaged (SB401), another
     machine (SB101), ABI and page size (SB110, SB105), loader (SB102, SB107),
-    processor, C library and kernel version (SB106, SB108, SB109). A file that
+    processor, C library and kernel version (SB106, SB108, SB109), what it
+    carries (SB410). A file that
     only an emulator runs is `runs-emulated` with reason SB103; it is usable
     where `emulation_allowed`. A file that would run although it is known to be
     cut off behind its last segment is `runs`, but not usable.

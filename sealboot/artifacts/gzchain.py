@@ -1,0 +1,104 @@
+"""A chain of gzip members behind a program: the payload of k0s up to 1.35.
+
+The members follow each other without gaps, and the program finds each one by
+its distance from the end of the file. A single byte behind the last one moves
+them all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sealboot.artifacts.deflate import GZIP, inflate, peek, program_arch
+from sealboot.artifacts.reader import Source
+from sealboot.artifacts.scan import find_all
+from sealboot.model.payload import Component
+
+#: A member's header as Go's compress/gzip writes it at its best level: no flags, no time, unknown system.
+MARK = bytes.fromhex("1f8b08000000000002ff")
+#: More members than this are no release of k0s (15 at most).
+MAX_MEMBERS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The members found, in order, and the end of the file they were found in."""
+
+    starts: tuple[int, ...]
+    size: int
+
+    @property
+    def start(self) -> int:
+        """Where the payload begins."""
+        return self.starts[0]
+
+    @property
+    def length(self) -> int:
+        """Bytes from the first member to the end of the file: what the program must have been told."""
+        return self.size - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """The outcome of inflating members: where the last whole one ends; the first damage, in words."""
+
+    components: tuple[Component, ...]
+    end: int
+    broken: str = ""
+
+
+def find_chain(source: Source, start: int) -> Chain | None:
+    """The members at or behind `start`, by their headers; `None` when there is none."""
+    starts: list[int] = []
+    for at in find_all(source, MARK, start, source.size):
+        starts.append(at)
+        if len(starts) == MAX_MEMBERS:
+            break
+    return Chain(tuple(starts), source.size) if starts else None
+
+
+def glance(source: Source, chain: Chain) -> tuple[Component, ...]:
+    """What each member is, by its first bytes."""
+    ends = (*chain.starts[1:], chain.size)
+    return tuple(
+        Component("", at, program_arch(peek(source, at, end, GZIP)))
+        for at, end in zip(chain.starts, ends, strict=True)
+    )
+
+
+def check_last(source: Source, chain: Chain) -> Walked:
+    """Inflate only the last member: does it end, and where?"""
+    return _walk(source, (chain.starts[-1],), chain.size)
+
+
+def check_all(source: Source, chain: Chain) -> Walked:
+    """Inflate every member: each must be whole and end where the next one begins."""
+    walked = _walk(source, chain.starts[:1], chain.size)
+    return walked if walked.broken else _follow(source, chain, walked)
+
+
+def _follow(source: Source, chain: Chain, first: Walked) -> Walked:
+    """From member to member by where each one ends, not by what looks like a header."""
+    components, end = list(first.components), first.end
+    known = set(chain.starts)
+    while end in known and len(components) < MAX_MEMBERS:
+        step = _walk(source, (end,), chain.size)
+        components += step.components
+        if step.broken:
+            return Walked(tuple(components), step.end, step.broken)
+        end = step.end
+    gap = next((at for at in chain.starts if at >= end), None)
+    broken = f"has {gap - end} bytes between two components, at {end}" if gap is not None else ""
+    return Walked(tuple(components), end, broken)
+
+
+def _walk(source: Source, starts: tuple[int, ...], size: int) -> Walked:
+    components: list[Component] = []
+    end = starts[0]
+    for at in starts:
+        found = inflate(source, at, size, GZIP)
+        components.append(Component("", at, program_arch(found.head)))
+        end = found.end
+        if found.broken:
+            return Walked(tuple(components), end, f"{found.broken}: the component at {at}")
+    return Walked(tuple(components), end)
