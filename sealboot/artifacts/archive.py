@@ -73,7 +73,7 @@ def read_archive(source: Source, kind: Kind, label: str, limits: Limits | None =
     """Look into an archive of a kind in `ARCHIVES`; reads every byte once and never raises for its content.
 
     Findings: SB401 (damaged), SB404 (images wrong or not whole), SB409 (too
-    large inside), SB410 (programs of several machines). May raise `OSError`
+    large inside), SB411 (programs of several machines). May raise `OSError`
     when the medium fails.
     """
     hashed = _Hashed(source)

@@ -79,7 +79,7 @@ def _images(label: str, text: str, severity: Severity) -> Diagnostic:
 def tree_findings(
     label: str, tree: Rootfs | None, trouble: Sequence[str], stream: StreamError | None
 ) -> tuple[Diagnostic, ...]:
-    """SB401 or SB409 when the stream broke; SB410 when the programs are of several machines."""
+    """SB401 or SB409 when the stream broke; SB411 when the programs are of several machines."""
     if stream is not None:
         return (broken(label, stream),)
     found = [
@@ -96,7 +96,7 @@ def _mixed(label: str, tree: Rootfs) -> Diagnostic:
     own, *others = tree.programs
     first = others[0]
     return Diagnostic(
-        code="SB410",
+        code="SB411",
         summary=f"{label}: {first.paths[0]} is {first.platform} among {own.count} programs for {own.platform}",
         severity=Severity.ERROR if tree.sealos else Severity.WARNING,
         artifact=label,

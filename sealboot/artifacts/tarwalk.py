@@ -20,7 +20,7 @@ BLOCK = 512
 #: Bytes of one pax or GNU long-name record that are accepted; PATH_MAX is 4096.
 MAX_RECORD = 64 << 10
 #: Members walked over. The largest root file system seen has some 30,000, an image archive hundreds.
-MAX_MEMBERS = 200_000
+MAX_MEMBERS = 100_000
 #: No file of a real archive is larger (the whole stream is bounded more tightly).
 MAX_SIZE = 1 << 40
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from sealboot.model.arch import Arch, Endian
+from sealboot.model.archive import ImageArchive, Rootfs
 from sealboot.model.diagnostic import Diagnostic
 
 
@@ -198,7 +199,7 @@ class Initrd:
     microcode: bool = False
 
 
-Layer: TypeAlias = Elf | Pe | Uki | Kernel | Initrd | Other
+Layer: TypeAlias = Elf | Pe | Uki | Kernel | Initrd | ImageArchive | Rootfs | Other
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from rich.console import RenderableType
 from rich.text import Text
 
+from sealboot.model.archive import ImageArchive, Rootfs
 from sealboot.model.artifact import Artifact, Elf, Initrd, Kernel, Layer, Other, Pe, Uki
 from sealboot.model.facts import Facts, Space
+from sealboot.render.archive import images_lines, rootfs_lines
 from sealboot.render.boot import initrd_lines, kernel_lines, pe_lines, uki_lines
 from sealboot.render.findings import block
 from sealboot.render.table import table
@@ -55,6 +57,10 @@ def _layer_lines(layer: Layer) -> Iterator[str]:
             yield from kernel_lines(layer)
         case Initrd():
             yield from initrd_lines(layer)
+        case ImageArchive():
+            yield from images_lines(layer)
+        case Rootfs():
+            yield from rootfs_lines(layer)
         case Other():
             yield safe(layer.name)
             for key, value in layer.facts.items():

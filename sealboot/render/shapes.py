@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypeAlia
 from typing_extensions import TypedDict
 
 from sealboot.model.arch import Arch
+from sealboot.model.archive import ImageArchive, Rootfs
 from sealboot.model.artifact import Elf, Initrd, Kernel, Kind, Pe, Uki
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.events import Event
@@ -87,7 +88,13 @@ PeShape: TypeAlias = Annotated[dict[str, Any], Written(Pe, (("layer", Literal["p
 UkiShape: TypeAlias = Annotated[dict[str, Any], Written(Uki, (("layer", Literal["uki"]),))]
 KernelShape: TypeAlias = Annotated[dict[str, Any], Written(Kernel, (("layer", Literal["kernel"]),))]
 InitrdShape: TypeAlias = Annotated[dict[str, Any], Written(Initrd, (("layer", Literal["initrd"]),))]
-LayerShape: TypeAlias = ElfShape | PeShape | UkiShape | KernelShape | InitrdShape | OtherShape
+ImagesShape: TypeAlias = Annotated[
+    dict[str, Any], Written(ImageArchive, (("layer", Literal["imagearchive"]),))
+]
+RootfsShape: TypeAlias = Annotated[dict[str, Any], Written(Rootfs, (("layer", Literal["rootfs"]),))]
+LayerShape: TypeAlias = (
+    ElfShape | PeShape | UkiShape | KernelShape | InitrdShape | ImagesShape | RootfsShape | OtherShape
+)
 
 
 class ArtifactShape(TypedDict):

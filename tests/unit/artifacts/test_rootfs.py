@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+from elf_corpus import put, static
+from fit_kit import artifact_of
+from image_kit import COMPRESSIONS, image, read, tar, told
+
+from sealboot.artifacts.archive import ArchiveFound
+from sealboot.model.arch import Arch
+from sealboot.model.archive import ImageArchive, Programs, Rootfs
+from sealboot.model.artifact import Kind
+
+AMD, ARM = static(Arch.AMD64, "x"), static(Arch.ARM64, "x")
+
+
+def sealos(own: bytes, **others: bytes) -> list[tuple[str, bytes]]:
+    """A small Sealos-like root filesystem; keywords replace `kubelet`, `sealctl` or the inner `runc`."""
+    inner = tar([("usr/bin/containerd", own), ("usr/local/sbin/runc", others.get("runc", own))])
+    return [
+        ("bin/kubeadm", own),
+        ("bin/kubelet", others.get("kubelet", own)),
+        ("cri/cri-containerd.tar.gz", gzip.compress(inner)),
+        ("etc/kubeadm.yml", b"kind: InitConfiguration\n"),
+        ("opt/sealctl", others.get("sealctl", own)),
+        ("registry/docker/registry/v2/blobs/sha256/ab/data", gzip.compress(tar([("bin/sh", ARM)]))),
+        ("scripts/init.sh", b"#!/bin/bash\n"),
+    ]
+
+
+def tree(found: ArchiveFound) -> Rootfs:
+    assert isinstance(found.layer, Rootfs)
+    return found.layer
+
+
+@pytest.mark.parametrize("compression", sorted(COMPRESSIONS))
+def test_every_program_counts(compression: str) -> None:
+    found = read(COMPRESSIONS[compression](tar(sealos(AMD))))
+    assert (found.platforms, told(found)) == (("linux/amd64",), [])
+    made = tree(found)
+    assert (made.sealos, made.files) == (True, 9)
+    (programs,) = made.programs
+    assert (programs.platform, programs.count) == ("linux/amd64", 5)
+    assert "cri/cri-containerd.tar.gz!usr/bin/containerd" in programs.paths
+
+
+@pytest.mark.parametrize(
+    ("which", "path"),
+    [
+        ("kubelet", "bin/kubelet"),
+        ("sealctl", "opt/sealctl"),
+        ("runc", "cri/cri-containerd.tar.gz!usr/local/sbin/runc"),
+    ],
+)
+def test_the_foreign_one_is_named(which: str, path: str) -> None:
+    found = read(tar(sealos(AMD, **{which: ARM})))
+    assert tree(found).programs[1] == Programs("linux/arm64", 1, (path,))
+    (odd,) = found.diagnostics
+    assert (odd.code, str(odd.severity)) == ("SB411", "error")
+    assert odd.summary == f"images: {path} is linux/arm64 among 4 programs for linux/amd64"
+    assert found.platforms == ("linux/amd64",)
+
+
+def test_a_tree_of_builds_is_only_warned_about() -> None:
+    found = read(tar([("amd64/tool", AMD), ("arm64/tool", ARM), ("README", b"read me")]))
+    assert (found.platforms, told(found)) == (("linux/amd64", "linux/arm64"), [("SB411", "warning")])
+
+
+def test_object_files_and_damaged_ones() -> None:
+    members = [
+        ("a", AMD),
+        ("bpf.o", put(AMD, 16, b"\1\0")),
+        ("cut", AMD[:30]),
+        ("odd", put(AMD, 18, b"\x7a\x7a")),
+    ]
+    made = tree(read(tar(members)))
+    assert {p.platform: p.count for p in made.programs} == {
+        "linux/amd64": 1,
+        "damaged": 1,
+        "machine 31354": 1,
+    }
+
+
+def test_a_damaged_archive_inside_is_told_by_its_name() -> None:
+    whole = gzip.compress(tar([("usr/bin/a", AMD)]))
+    found = read(tar([("bin/b", AMD), ("cri/x.tar.gz", whole[:-9]), ("cri/y.tgz", whole)]))
+    assert told(found) == [("SB401", "warning")]
+    assert found.diagnostics[0].summary == "images: cri/x.tar.gz: the gzip data end too early"
+    assert tree(found).programs[0].paths[-1] == "cri/y.tgz!usr/bin/a"
+
+
+def test_inspect_looks_into_archives(tmp_path: Path) -> None:
+    found = artifact_of(tmp_path, "images-arm64.tar.zst", COMPRESSIONS["zstd"](image("linux/amd64").tar()))
+    assert (found.kind, found.platforms) == (Kind.ZSTD, ("linux/amd64",))
+    assert isinstance(found.layers[0], ImageArchive)
+    assert [(d.code, d.summary) for d in found.diagnostics] == [
+        ("SB111", "images-arm64.tar.zst is for linux/amd64, despite its name")
+    ]
+    rootfs = artifact_of(tmp_path, "rootfs-amd64.tar.gz", gzip.compress(tar(sealos(AMD))))
+    assert (rootfs.platforms, rootfs.diagnostics) == (("linux/amd64",), ())
+    notes = artifact_of(tmp_path, "notes.gz", gzip.compress(b"hello\n"))
+    assert (notes.kind, notes.layers, notes.diagnostics) == (Kind.GZIP, (), ())
