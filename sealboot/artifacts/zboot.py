@@ -10,10 +10,11 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from sealboot.artifacts.compress import StreamError
 from sealboot.artifacts.findings import Finding
 from sealboot.artifacts.kernel import Found, identify
 from sealboot.artifacts.reader import MAX_READ, Memory, Source, Window, chunks
-from sealboot.artifacts.streams import DamagedError, can_inflate, compression, inflate, peek
+from sealboot.artifacts.streams import can_inflate, compression, inflate, peek
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Kernel
 
@@ -93,7 +94,7 @@ def unwrap(zboot: Zboot) -> Iterator[bytes] | Finding:
     try:
         for _ in _inflated(zboot):
             pass
-    except DamagedError as error:
+    except StreamError as error:
         return Finding(str(error), at)
     return _inflated(zboot)
 
