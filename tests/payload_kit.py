@@ -120,20 +120,22 @@ def component(arch: Arch, name: str, size: int = 100_000) -> bytes:
     return program(arch, noise, text=f"{name}\n")
 
 
-def gzip_member(data: bytes) -> bytes:
-    """One member as Go's compress/gzip writes it at its best level."""
-    engine = zlib.compressobj(9, zlib.DEFLATED, -15)
+def gzip_member(data: bytes, level: int = 9) -> bytes:
+    """One member with the header that Go's compress/gzip writes at its best level."""
+    engine = zlib.compressobj(level, zlib.DEFLATED, -15)
     body = engine.compress(data) + engine.flush()
     return _GZIP_HEADER + body + struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF)
 
 
-def k0s_program(arch: Arch, version: str, names: Sequence[str] = (), length: int = 0, fill: int = 0) -> bytes:
+def k0s_program(
+    arch: Arch, version: str, names: Sequence[str] = (), length: int = 0, fill: bytes = b""
+) -> bytes:
     """The program part: build information without a name, its version, its components, their length."""
     info = go_info("command-line-arguments", {"GOARCH": arch.value, "CGO_ENABLED": "0"})
     texts = IDENTITY + b"v1.30.0+k0s.0 is not mine" + version.encode() + b"\0"
     listed = b"".join(f"bin/{name}.gz".encode() for name in names)
     word = length.to_bytes(8, arch.info.endian)
-    return program(arch, go_inline("go1.22.3", info, arch), texts, listed + b"\0", word, bytes(fill))
+    return program(arch, go_inline("go1.22.3", info, arch), texts, listed + b"\0", word, fill)
 
 
 def k0s_chain(
