@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -64,7 +65,7 @@ async def _apply(options: Remote, prepared: Prepared, view: View, wishes: Wishes
         if looked.errors:
             view.check(looked.preflight.report, final=False)
             view.message(f"--ready-only: going on with {', '.join(h.name for h in ready)}")
-        made = await planning.make(prepared, looked.survey, looked.preflight, sink=view.event)
+        made = await planning.make(prepared, looked.survey, looked.preflight, sink=looked.sink)
         if isinstance(made, tuple):
             view.diagnostics("apply", made)
             return runtime.finish(view, looked, of_findings(made))
@@ -138,30 +139,32 @@ async def _run(
 ) -> ApplyReport:
     engine = Engine()
     loop = asyncio.get_running_loop()
-    interrupts: list[str] = []
+    timers: list[threading.Timer] = []
 
     def interrupted(number: signal.Signals) -> None:
-        (engine.abort if interrupts else engine.stop)(number.name)
-        if not interrupts:
-            code = Exit.SIGTERM if number is signal.SIGTERM else Exit.SIGINT
-            runtime.last_resort(code, STOP_LIMIT)
-        interrupts.append(number.name)
+        (engine.abort if timers else engine.stop)(number.name)
+        code = Exit.SIGTERM if number is signal.SIGTERM else Exit.SIGINT
+        timers.append(runtime.last_resort(code, STOP_LIMIT))
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupted, number)
-    return await engine.apply(
-        plan,
-        looked.survey.sessions,
-        hosts={h.name: h for h in prepared.inventory.hosts},
-        facts=looked.survey.facts,
-        sink=looked.sink,
-        options=ApplyOptions(
-            max_failures=wishes.max_failures,
-            jobs=options.jobs,
-            uploads=wishes.uploads,
-            lock_timeout=wishes.lock_timeout,
-            planned_since=time.time() - looked.seconds,
-        ),
-        redactor=looked.redactor,
-        reconnect=looked.connector.connect,
-    )
+    try:
+        return await engine.apply(
+            plan,
+            looked.survey.sessions,
+            hosts={h.name: h for h in prepared.inventory.hosts},
+            facts=looked.survey.facts,
+            sink=looked.sink,
+            options=ApplyOptions(
+                max_failures=wishes.max_failures,
+                jobs=options.jobs,
+                uploads=wishes.uploads,
+                lock_timeout=wishes.lock_timeout,
+                planned_since=time.time() - looked.seconds,
+            ),
+            redactor=looked.redactor,
+            reconnect=looked.connector.connect,
+        )
+    finally:
+        for timer in timers:
+            timer.cancel()

@@ -15,6 +15,9 @@ def inspect(
     options: Output,
     *,
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="files or folders, under any name")],
+    deep: Annotated[
+        bool, typer.Option("--deep", help="inflate what programs carry, and compare every checksum")
+    ] = False,
 ) -> None:
     """Say what a file is, by its bytes.
 
@@ -26,6 +29,6 @@ def inspect(
     from sealboot.model.report import InspectReport
 
     view = runtime.view_of(options)
-    artifacts, wrong = collect(files, Path())
+    artifacts, wrong = collect(files, Path(), deep=deep)
     view.inspected(InspectReport(artifacts, wrong))
     runtime.leave(strongest([of_findings(wrong), *(of_findings(a.diagnostics) for a in artifacts)]))

@@ -38,7 +38,7 @@ def plan(
             if looked.errors and not (ready_only and looked.preflight.ready):
                 view.check(looked.preflight.report)
                 return runtime.finish(view, looked, of_findings(looked.errors))
-            made = await planning.make(prepared, looked.survey, looked.preflight, sink=view.event)
+            made = await planning.make(prepared, looked.survey, looked.preflight, sink=looked.sink)
             if isinstance(made, tuple):
                 view.diagnostics("plan", made)
                 return runtime.finish(view, looked, of_findings(made))

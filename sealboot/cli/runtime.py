@@ -174,6 +174,11 @@ async def look(
 ) -> AsyncIterator[Looked]:
     """Reach, probe and match everything; connections stay open until the block ends."""
     started = time.monotonic()
+
+    def sink(event: Event) -> None:
+        # Every part of a run counts from its own beginning; the operator sees one clock.
+        view.event(replace(event, at=time.monotonic() - started))
+
     view.event(
         RunStarted(
             at=0.0,
@@ -186,7 +191,7 @@ async def look(
         async with asyncio.TaskGroup() as group:
             reading = group.create_task(asyncio.to_thread(candidates, prepared))
             looking = group.create_task(
-                survey(prepared, connector, jobs=options.jobs, timeout=options.timeout, sink=view.event)
+                survey(prepared, connector, jobs=options.jobs, timeout=options.timeout, sink=sink)
             )
         seen = looking.result()
         seen = replace(seen, diagnostics=(*seen.diagnostics, *connector.findings))
@@ -196,7 +201,7 @@ async def look(
         if present:
             found = preflight(prepared, seen, files, matrix=matrix, command=command, present=present)
         found = replace(found, report=replace(found.report, seconds=time.monotonic() - started))
-        yield Looked(prepared, seen, found, connector, redactor, started, view.event)
+        yield Looked(prepared, seen, found, connector, redactor, started, sink)
 
 
 def finish(view: View, looked: Looked, code: Exit) -> Exit:
@@ -222,6 +227,7 @@ def confirm(question: str) -> bool:
 def run_async(main: Coroutine[Any, Any, T], view: View) -> T:
     """Run to the end; SIGINT and SIGTERM cancel what is under way and leave with 130 or 143."""
     caught: list[signal.Signals] = []
+    timers: list[threading.Timer] = []
 
     async def guarded() -> T:
         loop = asyncio.get_running_loop()
@@ -231,7 +237,8 @@ def run_async(main: Coroutine[Any, Any, T], view: View) -> T:
         def stop(number: signal.Signals) -> None:
             caught.append(number)
             if len(caught) == 1:
-                last_resort(Exit.SIGTERM if number is signal.SIGTERM else Exit.SIGINT, INTERRUPT_LIMIT)
+                code = Exit.SIGTERM if number is signal.SIGTERM else Exit.SIGINT
+                timers.append(last_resort(code, INTERRUPT_LIMIT))
             task.cancel()
 
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -247,10 +254,12 @@ def run_async(main: Coroutine[Any, Any, T], view: View) -> T:
         leave(Exit.SIGTERM if ended else Exit.SIGINT)
     finally:
         view.close()
+        for timer in timers:
+            timer.cancel()
 
 
-def last_resort(code: Exit, seconds: float) -> None:
-    """Leave in `seconds` whatever happens: a thread that reads a dead disk cannot be cancelled.
+def last_resort(code: Exit, seconds: float) -> threading.Timer:
+    """Leave in `seconds`, unless cancelled, whatever happens: a thread that reads a dead disk cannot be cancelled.
 
     Nothing on a host depends on how this process ends: that is promised for SIGKILL too.
     """
@@ -266,6 +275,7 @@ def last_resort(code: Exit, seconds: float) -> None:
     timer = threading.Timer(seconds, leave_now)
     timer.daemon = True
     timer.start()
+    return timer
 
 
 def _quiet(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
