@@ -24,7 +24,7 @@ _HEAD = 0x400
 _VERSION_LENGTH = 255
 _BANNER = b"Linux version "
 
-_HDRS_AT, _HDRS = 0x202, b"HdrS"
+_HDRS_AT, _HDRS, _HDRS_END = 0x202, b"\x55\xaaHdrS", 0x264
 _PROTOCOL_32_64 = 0x020C  # since 2.12 `xloadflags` tells 64-bit kernels from 32-bit ones
 _XLF_KERNEL_64 = 1
 _MAGIC_AT = 56
@@ -55,7 +55,7 @@ def identify(source: Source, pe_arch: Arch | None = None) -> Found | None:
     and up to `MAX_BANNER` in search of the version.
     """
     head = source.at(0, _HEAD)
-    if head[_HDRS_AT : _HDRS_AT + 4] == _HDRS and head[0x1FE:0x200] == b"\x55\xaa":
+    if head[0x1FE:0x200] + head[_HDRS_AT : _HDRS_AT + 4] == _HDRS and len(head) >= _HDRS_END:
         return _bzimage(source, head, pe_arch)
     magic = head[_MAGIC_AT : _MAGIC_AT + 4]
     if magic == _ARM64_MAGIC and not any(head[_RESERVED]):  # a text may say ARMd too
