@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from sealboot.artifacts.elf_segments import PF_W, PF_X, PT_LOAD, file_offset
 from sealboot.artifacts.reader import Source
 from sealboot.artifacts.scan import find_all, read
-from sealboot.artifacts.sections import section_offset
+from sealboot.artifacts.sections import find_section
 from sealboot.model.arch import Arch, Endian
 from sealboot.model.artifact import Elf
 
@@ -124,12 +124,12 @@ def read_gobuild(source: Source, elf: Elf) -> GoBuild | None:
 
 def _places(source: Source, elf: Elf) -> Iterator[int]:
     """Where a header may lie: where the section says, or else wherever data segments have the magic."""
-    section = section_offset(source, elf, _SECTION)
-    if section is not None and source.at(section, len(_MAGIC)) == _MAGIC:
-        yield section
+    section = find_section(source, elf, _SECTION)
+    if section.offset is not None and source.at(section.offset, len(_MAGIC)) == _MAGIC:
+        yield section.offset
         return
     left, hits = MAX_SEARCH, 0
-    for start, end in _data_segments(elf):
+    for start, end in _data_segments(elf, constants=section.offset is not None or not section.named):
         stop = min(end, start + left, source.size)
         for at in find_all(source, _MAGIC, start, stop):
             if (at - start) % _ALIGN == 0:
@@ -140,12 +140,15 @@ def _places(source: Source, elf: Elf) -> Iterator[int]:
         left -= max(0, stop - start)
 
 
-def _data_segments(elf: Elf) -> list[tuple[int, int]]:
-    """Writable data first (Go to 1.22), then data that is only read; code is never searched."""
+def _data_segments(elf: Elf, *, constants: bool) -> list[tuple[int, int]]:
+    """Writable data first (Go to 1.22), then data that is only read; code is never searched.
+
+    Constants are searched only where sections do not tell that this is no Go program.
+    """
     loads = [s for s in elf.segments if s.type == PT_LOAD and s.filesz]
     writable = [s for s in loads if s.flags & PF_W]
     constant = [s for s in loads if not s.flags & (PF_W | PF_X)]
-    return [(s.offset, s.offset + s.filesz) for s in (*writable, *constant)]
+    return [(s.offset, s.offset + s.filesz) for s in (*writable, *(constant if constants else ()))]
 
 
 def _inline(source: Source, at: int) -> tuple[bytes, bytes]:

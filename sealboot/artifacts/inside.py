@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 
 from sealboot.artifacts.gobuild import GoBuild, read_gobuild
@@ -48,7 +49,7 @@ def look_inside(source: Source, elf: Elf, label: str, *, deep: bool = False) -> 
         layers.append(carried.payload)
     found = [
         *_foreign(label, elf, carried.payload),
-        *([_damaged(label, carried.damage)] if carried.damage else []),
+        *([_damaged(label, source, carried.damage, carried.payload)] if carried.damage else []),
         *([_packed(label, source, carried)] if packed else []),
     ]
     return Inside(_with_levels(elf, build) if build else elf, tuple(layers), tuple(found))
@@ -119,15 +120,16 @@ def _foreign(label: str, elf: Elf, payload: Payload | None) -> list[Diagnostic]:
     ]
 
 
-def _damaged(label: str, damage: Damage) -> Diagnostic:
+def _damaged(label: str, source: Source, damage: Damage, carried: Payload | None) -> Diagnostic:
+    at = (("payload", f"{carried.format} at {carried.offset}"),) if carried else ()
     return Diagnostic(
         code="SB403",
         summary=f"{label}: {damage.what}",
         severity=Severity.ERROR if damage.fatal else Severity.WARNING,
         artifact=label,
-        evidence=(("file", damage.what),),
+        evidence=(("file", f"{source.size} bytes"), *at),
         notes=(damage.note,),
-        hints=damage.hints,
+        hints=tuple(hint.replace("FILE", shlex.quote(label)) for hint in damage.hints),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sealboot.artifacts.elf_header import EHDR_SIZE
 from sealboot.artifacts.reader import Source
 from sealboot.model.artifact import Elf
@@ -13,8 +15,16 @@ MAX_NAMES = 1 << 16
 _SHDR_SIZE = {32: 40, 64: 64}
 
 
-def section_offset(source: Source, elf: Elf, name: str) -> int | None:
-    """Where in the file the first section called `name` begins; `None` without such a section."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where in the file a section begins; `None` without such a section. `named`: others have names."""
+
+    offset: int | None = None
+    named: bool = False
+
+
+def find_section(source: Source, elf: Elf, name: str) -> Found:
+    """Look for the first section called `name`."""
     bits = elf.laid_out_as.info.bits if elf.laid_out_as else elf.bits
     endian = elf.laid_out_as.info.endian if elf.laid_out_as else elf.endian
     size, word = _SHDR_SIZE[bits], bits // 8
@@ -24,11 +34,11 @@ def section_offset(source: Source, elf: Elf, name: str) -> int | None:
 
     head = source.at(0, EHDR_SIZE[bits])
     if len(head) < EHDR_SIZE[bits]:
-        return None
+        return Found()
     table_at = number(head, 24 + 2 * word, word)
     entry, count, names_index = (number(head, len(head) - i, 2) for i in (6, 4, 2))
     if not table_at or entry != size or names_index >= count:
-        return None
+        return Found()
     table = source.at(table_at, min(count, MAX_SECTIONS) * size)
 
     def offset_and_length(index: int) -> tuple[int, int]:
@@ -41,5 +51,5 @@ def section_offset(source: Source, elf: Elf, name: str) -> int | None:
     for index in range(len(table) // size):
         start = number(table, index * size, 4)
         if names[start : start + len(wanted)] == wanted:
-            return offset_and_length(index)[0]
-    return None
+            return Found(offset_and_length(index)[0], named=True)
+    return Found(named=len(names.strip(b"\0")) > 0)

@@ -88,6 +88,17 @@ def test_a_section_that_lies_is_not_believed() -> None:
     assert found.toolchain == "go1.22.3"
 
 
+def test_constants_of_other_programs_are_not_searched() -> None:
+    """Sections with names, and none of Go's: only written data may still hold a header."""
+    data = program(Arch.AMD64, go_inline("go1.27.3", INFO, Arch.AMD64))
+    named = with_section(data, Arch.AMD64, ".rodata", 120, 64)
+    elf = parse(Memory(named)).elf
+    assert elf is not None
+    for flags, found in ((4, False), (6, True)):
+        changed = replace(elf, segments=tuple(replace(s, flags=flags) for s in elf.segments))
+        assert (read_gobuild(Memory(named), changed) is not None) is found
+
+
 def test_the_magic_in_a_text_is_no_header() -> None:
     """A program that reads build information holds the magic itself, where it happens to lie."""
     for at in range(1, 16):
