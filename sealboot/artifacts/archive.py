@@ -7,13 +7,13 @@ readings: images, and trees of programs.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from sealboot.artifacts.archive_words import archive_findings, tree_findings
 from sealboot.artifacts.blobs import Store
 from sealboot.artifacts.compress import COMPRESSED, PIECE, Limits, Meter, StreamError, inflate
+from sealboot.artifacts.hasher import Hasher
 from sealboot.artifacts.images import read_images
 from sealboot.artifacts.k3s_images import suffix_for, unfit_for_k3s
 from sealboot.artifacts.programs import Tree
@@ -51,8 +51,8 @@ class ArchiveFound:
 class _Hashed:
     """The pieces of a file in order, with the digest of all that passed."""
 
-    def __init__(self, source: Source) -> None:
-        self._digest = hashlib.sha256()
+    def __init__(self, source: Source, hasher: Hasher) -> None:
+        self._digest = hasher.digest()
         self.pieces = self._read(source)
 
     def _read(self, source: Source) -> Iterator[bytes]:
@@ -76,16 +76,17 @@ def read_archive(source: Source, kind: Kind, label: str, limits: Limits | None =
     large inside), SB411 (programs of several machines). May raise `OSError`
     when the medium fails.
     """
-    hashed = _Hashed(source)
     meter = Meter(limits or Limits())
     frames = Frames()
-    walker = _Walker(meter)
     error: StreamError | None = None
-    try:
-        walker.walk(inflate(hashed.pieces, kind, meter, frames))
-    except StreamError as raised:
-        error = raised
-    digest = hashed.finish()
+    with Hasher() as hasher:
+        hashed = _Hashed(source, hasher)
+        walker = _Walker(meter, hasher)
+        try:
+            walker.walk(inflate(hashed.pieces, kind, meter, frames))
+        except StreamError as raised:
+            error = raised
+        digest = hashed.finish()
     if not walker.tar and error is None:
         return ArchiveFound(digest)
     seen = _Seen(kind, meter.made, frames.largest_window or None, error)
@@ -126,9 +127,9 @@ def _tree_platforms(tree: Rootfs | None) -> tuple[str, ...]:
 class _Walker:
     """One walk over a tar: every member hashed, programs counted, archives inside looked into."""
 
-    def __init__(self, meter: Meter) -> None:
+    def __init__(self, meter: Meter, hasher: Hasher) -> None:
         self._meter = meter
-        self.store = Store()
+        self.store = Store(hasher)
         self.tree = Tree()
         self.tar = False
         self.trouble: list[str] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import posixpath
 import re
@@ -10,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from sealboot.artifacts.hasher import Hasher
 from sealboot.artifacts.sniff import HEAD, sniff
 from sealboot.artifacts.tarwalk import Member, Shape
 from sealboot.model.artifact import Kind
@@ -42,7 +42,8 @@ class File:
 class Store:
     """Filled while an archive passes, asked when it has. Names are cleaned member names."""
 
-    def __init__(self) -> None:
+    def __init__(self, hasher: Hasher) -> None:
+        self._hasher = hasher
         self._files: dict[str, File] = {}
         self._links: dict[str, str] = {}
         self._kept = 0
@@ -59,7 +60,7 @@ class Store:
         self._member = member
         self._head = head
         long = member.name.startswith("blobs/sha512/")  # as much as a name may ask for
-        self._digest = hashlib.sha512() if long else hashlib.sha256()
+        self._digest = self._hasher.digest("sha512" if long else "sha256")
         small = member.size <= MAX_DOCUMENT and head.lstrip()[:1] in {b"{", b"["}
         self._parts: list[bytes] | None = None
         if small and self._kept + member.size <= MAX_DOCUMENTS:

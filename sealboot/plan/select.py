@@ -9,11 +9,12 @@ from sealboot.drivers.base import Slot
 from sealboot.fit import judge
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Artifact, Kind
-from sealboot.model.diagnostic import Diagnostic, Location
+from sealboot.model.diagnostic import Diagnostic, Location, has_errors
 from sealboot.model.facts import Facts
 from sealboot.model.host import Host
 from sealboot.model.verdict import Outcome, Verdict
-from sealboot.plan.select_words import ambiguous, nothing_fits, wrong_kind
+from sealboot.plan.select_data import claims, data_rank
+from sealboot.plan.select_words import ambiguous, nothing_fits, wrong_kind, wrong_platform
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,28 +236,15 @@ def _answer_data(question: _Question) -> _Answer:
     """A slot that is not executed (an image archive): by the platforms in the file, where it tells any.
 
     Of files that do not tell, a name that claims the host's architecture ranks before one that claims
-    none, and one that claims another is out.
+    none, and one that claims another is out. A file with an error of its own is out too, whatever it is for.
     """
-    kernel = question.facts.kernel_arch
-    platform = f"linux/{kernel}"
-    ranked: list[tuple[int, Artifact]] = []
+    ranked: list[tuple[tuple[int, ...], Artifact]] = []
     for artifact in question.offered:
-        if artifact.kind not in question.slot.kinds:
-            continue
-        if artifact.platforms:
-            matches = any(p == platform or p.startswith(platform + "/") for p in artifact.platforms)
-            ranked += [(0, artifact)] if matches else []
-        elif artifact.named_arch in {kernel, None}:
-            ranked.append((1 if artifact.named_arch else 2, artifact))
+        if artifact.kind in question.slot.kinds and not has_errors(artifact.diagnostics):
+            rank = data_rank(artifact, question.facts)
+            ranked += [(rank, artifact)] if rank is not None else []
     if not ranked:
-        wanted = question.slot.required or question.overridden
-        return _Answer(
-            diagnostics=(
-                nothing_fits(question.slot, question.host, question.facts, question.offered, question.at),
-            )
-            if wanted
-            else ()
-        )
+        return _no_data(question)
     top = min(rank for rank, _ in ranked)
     equal = sorted((a for rank, a in ranked if rank == top), key=lambda a: a.path)
     if len({a.sha256 for a in equal}) > 1:
@@ -264,6 +252,25 @@ def _answer_data(question: _Question) -> _Answer:
             relevant=tuple(equal), diagnostics=(ambiguous(question.slot, question.host, equal, question.at),)
         )
     return _Answer(equal[0], relevant=(equal[0],))
+
+
+def _no_data(question: _Question) -> _Answer:
+    """SB404 for archives that should have fitted; SB104 where there is none at all.
+
+    Should have: the override names it, the slot must be filled, or the file claims this host's
+    architecture, by its name or in an index, without being whole for it.
+    """
+    archives = tuple(a for a in question.offered if a.kind in question.slot.kinds)
+    wanted = question.slot.required or question.overridden
+    near = archives if wanted else tuple(a for a in archives if claims(a, question.facts))
+    telling = tuple(a for a in near if a.platforms or a.diagnostics)
+    if telling:
+        found = wrong_platform(question.slot, question.host, question.facts, telling, question.at)
+        return _Answer(relevant=telling, diagnostics=(found,))
+    if not wanted:
+        return _Answer()
+    none = nothing_fits(question.slot, question.host, question.facts, question.offered, question.at)
+    return _Answer(diagnostics=(none,))
 
 
 def _matrix(

@@ -52,6 +52,22 @@ def ambiguous(slot: Slot, host: Host, files: Sequence[Artifact], at: Location | 
     )
 
 
+def wrong_platform(
+    slot: Slot, host: Host, facts: Facts, files: Sequence[Artifact], at: Location | None
+) -> Diagnostic:
+    """SB404: archives are there, and none is sound and whole for this host's platform."""
+    kernel = facts.kernel_arch
+    wanted = f"linux/{kernel}" if kernel else f"unknown machine {facts.kernel_machine!r}"
+    return Diagnostic(
+        code="SB404",
+        summary=f"no {slot.name} for {host.name}: none of the archives is whole for {wanted}",
+        host=host.name,
+        at=at,
+        evidence=(("wanted", wanted), ("found", _found(files))),
+        hints=(f"export {slot.name} for {wanted}; `sealboot inspect` shows what an archive holds",),
+    )
+
+
 def wrong_kind(slot: Slot, host: Host, artifact: Artifact, at: Location | None) -> Diagnostic:
     """SB112: an override names a file that might run, but is not of the kind that the slot takes."""
     return Diagnostic(

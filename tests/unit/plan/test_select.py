@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from sealboot.drivers.base import Slot
 from sealboot.model.arch import Arch
+from sealboot.model.archive import Image, ImageArchive
 from sealboot.model.artifact import Artifact, Kind
-from sealboot.model.diagnostic import Location, Severity
-from sealboot.model.facts import Facts, Libc
+from sealboot.model.diagnostic import Diagnostic, Location, Severity
+from sealboot.model.facts import Cpu, Facts, Libc
 from sealboot.model.host import Host
 from sealboot.model.verdict import Outcome
 from sealboot.plan.select import Selection, select
@@ -321,6 +322,49 @@ def test_archives_that_do_not_tell(tmp_path: Path) -> None:
     assert choose(facts(x=AMD64), [archive("x-arm64", named=ARM64)], slot=IMAGES).diagnostics == ()
     wanted = replace(IMAGES, required=True)
     assert codes(choose(facts(x=AMD64), [archive("x-arm64", named=ARM64)], slot=wanted)) == [("SB104", "x")]
+
+
+def test_archives_for_other_platforms_are_named(tmp_path: Path) -> None:
+    """SB404, with both sides, where a slot must be filled or the file claims to be for this host."""
+    wrong = archive("images.tar", "linux/amd64")
+    (found,) = choose(facts(pi=ARM64), [wrong], slot=replace(IMAGES, required=True)).diagnostics
+    assert (found.code, found.host) == ("SB404", "pi")
+    assert dict(found.evidence) == {"wanted": "linux/arm64", "found": "images.tar (linux/amd64)"}
+    assert choose(facts(pi=ARM64), [wrong], slot=IMAGES).diagnostics == ()
+    liar = archive("x-arm64.tar", "linux/amd64", named=ARM64)
+    assert codes(choose(facts(pi=ARM64), [liar], slot=IMAGES)) == [("SB404", "pi")]
+    layer = ImageArchive("oci-layout", (Image("a.example/b:1", ("linux/amd64",), ("linux/arm64",)),))
+    assert codes(choose(facts(pi=ARM64), [replace(wrong, layers=(layer,))], slot=IMAGES)) == [("SB404", "pi")]
+
+
+def test_a_damaged_archive_is_never_chosen(tmp_path: Path) -> None:
+    damage = Diagnostic("SB404", "images.tar: a blob is damaged", artifact="images.tar")
+    broken = replace(archive("images.tar", "linux/arm64"), diagnostics=(damage,))
+    selection = choose(facts(pi=ARM64), [broken], slot=replace(IMAGES, required=True))
+    assert (codes(selection), selection.chosen) == ([("SB404", "pi"), ("SB404", None)], {})
+    sound = archive("other.tar", "linux/arm64")
+    assert chosen(choose(facts(pi=ARM64), [broken, sound], slot=IMAGES)) == {"pi": "other.tar"}
+    doubt = replace(damage, severity=Severity.WARNING)
+    doubtful = replace(broken, diagnostics=(doubt,))
+    assert chosen(choose(facts(pi=ARM64), [doubtful], slot=IMAGES)) == {"pi": "images.tar"}
+
+
+def test_variants_of_a_platform(tmp_path: Path) -> None:
+    """A processor takes its own level and lesser ones, and the nearest is the best."""
+    v6, v7 = archive("v6", "linux/arm/v6"), archive("v7", "linux/arm/v7")
+    plain = archive("plain", "linux/arm")
+
+    def on(level: int | None, *offered: Artifact) -> dict[str, str]:
+        host = replace(facts_of(ARM, "pi"), cpu=Cpu(arm_level=level))
+        return chosen(choose({"pi": host}, list(offered), slot=IMAGES))
+
+    assert on(6, v6, v7, plain) == {"pi": "v6"}
+    assert on(7, v6, v7) == {"pi": "v7"}
+    assert on(None, v6, plain) == {"pi": "plain"}
+    assert on(5, v6, v7, plain) == {}
+    old = replace(facts_of(AMD64, "x"), cpu=Cpu(x86_level=2))
+    both = [archive("v3", "linux/amd64/v3"), archive("v1", "linux/amd64")]
+    assert chosen(choose({"x": old}, both, slot=IMAGES)) == {"x": "v1"}
 
 
 def test_what_is_unknown_stays_a_warning(tmp_path: Path) -> None:
