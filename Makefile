@@ -19,7 +19,7 @@ test-fast: $(DEV)  ## everything that needs no lab
 lint: $(DEV)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
+	@scripts/typecheck $(BIN)/mypy
 
 format: $(DEV)
 	@$(BIN)/ruff check --fix .

@@ -104,7 +104,7 @@ def test_the_interpreter_refuses_what_it_does_not_know(capfd: pytest.CaptureFixt
 
 
 def test_without_qemu_the_interpreter_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracer.shutil, "which", lambda _: None)
+    monkeypatch.setattr("shutil.which", lambda _: None)
     assert tracer.emulator_for(Arch.ARM64)[-1].endswith("interpreter.py")
     assert tracer.emulator_for(Arch.AMD64) == ()
     assert "install qemu-user" in EmbeddedLab.how_it_runs(Arch.ARM64)
