@@ -8,7 +8,7 @@ microcode comes first and uncompressed.
 from __future__ import annotations
 
 from sealboot.artifacts.reader import Source, chunks
-from sealboot.artifacts.streams import can_inflate, compression, peek
+from sealboot.artifacts.streams import compression, peek
 from sealboot.model.artifact import Initrd
 
 #: Entries of one archive and archives of one file that are walked; what follows stays unnamed.
@@ -51,7 +51,7 @@ def identify_initrd(source: Source, *, expected: bool = False) -> Initrd | None:
 
 
 def _holds_cpio(source: Source, method: str) -> bool:
-    return can_inflate(method) and peek(method, chunks(source), 6) in _CPIO
+    return peek(method, chunks(source), 6) in _CPIO
 
 
 def _walk(source: Source, at: int) -> tuple[int | None, bool]:

@@ -28,6 +28,8 @@ _KINDS = {"gzip": Kind.GZIP, "zstd": Kind.ZSTD, "xz": Kind.XZ, "bzip2": Kind.BZI
 #: Wall time for one kernel, in seconds.
 _SECONDS = 120.0
 _LZMA_MEMORY = 1 << 27
+#: The legacy lz4 format that Linux reads: a mark, the first block's size, then the block.
+_LZ4_HEADER = 8
 #: A decompressor gets this much at once.
 _BITE = 1 << 16
 
@@ -56,7 +58,12 @@ def inflate(name: str, source: Iterable[bytes], limit: int) -> Iterator[bytes]:
 
 
 def peek(name: str, source: Iterable[bytes], length: int) -> bytes:
-    """The first `length` bytes of the content, or as many as there are; empty where none inflate."""
+    """The first `length` bytes of the content, or as many as there are; empty where none inflate.
+
+    Knows lz4 as well, of which the beginning is easily had.
+    """
+    if name == "lz4":
+        return _lz4_head(next(iter(source), b"")[_LZ4_HEADER:_BITE], length)
     if not can_inflate(name):
         return b""
     got = bytearray()
@@ -74,6 +81,35 @@ def _bites(source: Iterable[bytes]) -> Iterator[bytes]:
     for chunk in source:
         for at in range(0, len(chunk), _BITE):
             yield chunk[at : at + _BITE]
+
+
+def _lz4_head(block: bytes, length: int) -> bytes:
+    """The beginning of one lz4 block (lz4's "Block Format"): literals, and copies of what came before."""
+    made = bytearray()
+    at = 0
+    while at < len(block) and len(made) < length:
+        token = block[at]
+        literals, at = _lz4_length(block, at + 1, token >> 4)
+        made += block[at : at + literals]
+        at += literals
+        distance = int.from_bytes(block[at : at + 2], "little")
+        if not 0 < distance <= len(made):
+            break  # the end of the block, or no lz4 at all
+        copied, at = _lz4_length(block, at + 2, token & 15)
+        for _ in range(min(copied + 4, length)):
+            made.append(made[-distance])
+    return bytes(made[:length])
+
+
+def _lz4_length(block: bytes, at: int, nibble: int) -> tuple[int, int]:
+    """A length that 4 bits hold, or that goes on in the bytes at `at`; and where what follows begins."""
+    total = nibble
+    more = nibble == 15
+    while more and at < len(block):
+        total += block[at]
+        more = block[at] == 255
+        at += 1
+    return total, at
 
 
 def _lzma(pieces: Iterable[bytes], meter: Meter) -> Iterator[bytes]:

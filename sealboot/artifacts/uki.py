@@ -64,7 +64,7 @@ def read_uki(source: Source, pe: Pe) -> ParsedUki:
         measured=any(section.name == ".pcrsig" for section in pe.sections),
         addon=addon,
     )
-    findings = [*_too_long(pe.sections), *_overlaps(pe.sections)]
+    findings = [*_too_long(pe.sections), *_zero_filled(pe.sections), *_overlaps(pe.sections)]
     if addon:
         return ParsedUki(uki, (), tuple(findings))
     kernels, wrong = _kernel(source, pe.arch, base)
@@ -133,6 +133,14 @@ def _too_long(sections: Sequence[Section]) -> Iterator[Finding]:
     for section in sections:
         if section.name in {".osrel", ".uname", ".cmdline", ".profile"} and section.length > MAX_TEXT:
             what = f"{section.name} has {section.length} bytes: only the first {MAX_TEXT} were looked at"
+            yield Finding(what, section.offset, fatal=False, code="SB405")
+
+
+def _zero_filled(sections: Sequence[Section]) -> Iterator[Finding]:
+    """What is longer in memory than in the file ends in zeros: nothing that a tool meant to pack."""
+    for section in sections:
+        if section.name in _OWN and section.virtual_size > section.raw_size:
+            what = f"{section.name} has {section.virtual_size} bytes in memory, but {section.raw_size} in the file"
             yield Finding(what, section.offset, fatal=False, code="SB405")
 
 

@@ -59,9 +59,9 @@ def identify_zboot(zboot: Zboot, pe_arch: Arch | None) -> tuple[tuple[Kernel, ..
     if zboot.method != zboot.claimed:
         what = f"the kernel in it is not {zboot.claimed} data, as its header says"
         return (outer,), (Finding(what, at),)
-    if not can_inflate(zboot.method):
-        return (outer,), ()
     head = peek(zboot.method, chunks(zboot.payload), _PEEKED)
+    if not head and not can_inflate(zboot.method):
+        return (outer,), ()
     inner = identify(Memory(head)) if head else None
     if inner is None:
         return (outer,), (Finding(f"the {zboot.method} data in it holds no kernel", at, code="SB405"),)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,7 @@ from sealboot.artifacts.findings import Finding
 from sealboot.artifacts.initrd import identify_initrd
 from sealboot.artifacts.kernel import identify
 from sealboot.artifacts.reader import Memory
+from sealboot.artifacts.streams import peek
 from sealboot.artifacts.zboot import read_zboot, unwrap
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Initrd, Kernel, Kind
@@ -183,6 +186,37 @@ def test_compressed_data_that_is_no_initrd(tmp_path: Path) -> None:
     assert identify_initrd(Memory(data)) is None
     assert identify_initrd(Memory(data), expected=True) == Initrd(("gzip",))
     assert identify_initrd(Memory(b"\x02\x21\x4c\x18" + bytes(64))) is None
+
+
+def lz4(*blocks: bytes) -> bytes:
+    """Linux's lz4: the legacy mark, then each block behind its size."""
+    return b"\x02\x21\x4c\x18" + b"".join(len(block).to_bytes(4, "little") + block for block in blocks)
+
+
+def test_lz4_is_looked_into(tmp_path: Path) -> None:
+    """Literals of more than 15 bytes, a copy that overlaps itself, literals again: by the block format."""
+    packed = b"\xff\x02" + b"070701" + b"0123456789" + b"0" + b"\x01\0" + b"\xff\x0a" + b"\x30end"
+    content = b"0707010123456789" + b"0" * (1 + 15 + 255 + 10 + 4) + b"end"
+    assert peek("lz4", [lz4(packed)], 1000) == content
+    assert peek("lz4", [lz4(packed)], 20) == content[:20]
+    found = artifact_of(tmp_path, "initrd.img", lz4(packed))
+    assert (found.kind, found.layers) == (Kind.INITRD, (Initrd(("lz4",)),))
+    assert artifact_of(tmp_path, "x", lz4(b"\x50hello")).kind is Kind.UNKNOWN
+    for broken in (b"", b"\xff", b"\x10a\x09\0\x0f\xff", b"\xf0" + b"\xff" * 70000):
+        peek("lz4", [lz4(broken)], 1000)
+
+
+def test_lz4s_own_output(tmp_path: Path) -> None:
+    if not shutil.which("lz4"):
+        pytest.skip("lz4 is missing: apt-get install lz4")
+    done = subprocess.run(["lz4", "-l", "-9", "-c"], input=ARCHIVE * 50, capture_output=True, check=True)
+    assert artifact_of(tmp_path, "initrd.img", done.stdout).layers == (Initrd(("lz4",)),)
+    kernel = arm64_image(2)
+    done = subprocess.run(["lz4", "-l", "-c"], input=kernel, capture_output=True, check=True)
+    assert peek("lz4", [done.stdout], len(kernel)) == kernel
+    found = artifact_of(tmp_path, "Image.lz4", done.stdout)
+    assert found.kernel is not None
+    assert (found.kernel.page_size, found.kernel.compression) == (16384, "lz4")
 
 
 def test_a_pe_program_is_no_kernel(tmp_path: Path) -> None:

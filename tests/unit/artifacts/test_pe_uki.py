@@ -228,6 +228,17 @@ def test_sections_that_overlap_in_memory(tmp_path: Path) -> None:
     assert "overlap in memory" in found.diagnostics[0].summary
 
 
+def test_a_section_that_is_longer_in_memory_than_in_the_file(tmp_path: Path) -> None:
+    data = bytearray(uki())
+    table = 0x80 + 24 + struct.unpack_from("<H", data, 0x94)[0]
+    initrd = next(table + 40 * n for n in range(7) if bytes(data[table + 40 * n :][:7]) == b".initrd")
+    struct.pack_into("<I", data, initrd + 8, 4096)
+    found = artifact_of(tmp_path, "x.efi", bytes(data))
+    assert codes(found) == [("SB405", Severity.WARNING)]
+    assert ".initrd has 4096 bytes in memory, but 512 in the file" in found.diagnostics[0].summary
+    assert len(taken(bytes(data), ".initrd")) == 512
+
+
 def test_a_uki_cut_anywhere_behind_its_headers_is_damaged(tmp_path: Path) -> None:
     data = uki()
     for end in range(4096, len(data) - 512, 512):

@@ -11,6 +11,7 @@ from fit_kit import artifact_of, facts_of
 
 from sealboot.fit import judge
 from sealboot.fit.boot import judge_boot
+from sealboot.fit.case import describe_kind
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Artifact, Kind
 from sealboot.model.diagnostic import Severity
@@ -117,6 +118,11 @@ def test_none_of_them_is_a_program(image: str, words: str, made: dict[str, Artif
     assert (verdict.outcome, verdict.reason) == (Outcome.CANNOT, "SB112")
     assert dict(verdict.diagnostics[0].evidence)["file"] == words
     assert "what a machine boots" in verdict.diagnostics[0].hints[0]
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_kind_has_words(kind: Kind) -> None:
+    assert describe_kind(Artifact("x", kind))
 
 
 def test_an_initrd_is_no_program(tmp_path: Path) -> None:
