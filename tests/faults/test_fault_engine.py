@@ -38,7 +38,7 @@ def reboot(node: Node) -> None:
 def started(run: Live, node: Node) -> None:
     """Wait until the bootstrap step runs on the node."""
     run.event("StepStarted", host=node.name, step=f"install/{node.name}/bootstrap")
-    until(lambda: (node.opt / "starts").exists(), what="the script")
+    until((node.opt / "starts").exists, what="the script")
 
 
 @fault(
@@ -127,7 +127,7 @@ def test_fault_19_two_signals(cluster: Cluster) -> None:
     node = cluster.node()
     cluster.write()
     run = cluster.start("apply", "--yes", kind="plain")
-    until(lambda: (node.opt / "starts").exists(), what="the script")
+    until((node.opt / "starts").exists, what="the script")
     before = time.monotonic()
     run.send(signal.SIGINT)
     run.send(signal.SIGINT)

@@ -28,9 +28,9 @@ from sealboot.model.plan import (
     WriteFile,
 )
 from sealboot.model.secret import SecretRef
+from sealboot.model.summary import Summary, summary
 from sealboot.plan.build import build, inconsistencies, make_plan
 from sealboot.plan.fingerprint import digest, facts_fingerprint, inventory_digest
-from sealboot.model.summary import Summary, summary
 
 SAME, ABSENT, DIFFERS = Observation("same"), Observation("absent"), Observation("differs", "sha256 ab")
 UNKNOWN = Observation("unknown", "may not be read")
