@@ -61,7 +61,7 @@ def kernel_bytes(debian: str) -> bytes:
 
 def uki_bytes(stub: str, kernel: bytes) -> bytes:
     try:
-        base = efi.stub(stub)
+        base = efi.stub(stub).read_bytes()
     except LabUnavailableError as error:
         unavailable(error)
     parts = [
@@ -187,3 +187,32 @@ def test_binutils_sees_the_same_sections(put: Callable[[str, bytes], Path]) -> N
     )
     cut = out.read_bytes()[: pe.sections[[s.name for s in pe.sections].index(".linux")].length]
     assert hashlib.sha256(cut).hexdigest() == taken(path, ".linux")
+
+
+#: Debian 12's amd64 stub leaves no room for the section headers of a second profile.
+@pytest.mark.parametrize(("debian", "profiles"), [("amd64", False), ("arm64", True)])
+def test_what_ukify_makes(debian: str, profiles: bool, put: Callable[[str, bytes], Path]) -> None:
+    original = kernel_bytes(debian)
+    folder = put("initrd", INITRD).parent
+    for name, text in (("osrel", OS_RELEASE), ("main", b"ID=main\nTITLE=Main\n"), ("reset", b"ID=reset\n")):
+        put(name, text)
+    try:
+        begin = ("build", f"--stub={efi.stub(debian)}")
+        more: tuple[str, ...] = ()
+        if profiles:
+            more = ("--profile=@main", "--join-profile=reset.efi")
+            efi.ukify(*begin, "--profile=@reset", "--cmdline=wipe", "--output=reset.efi", cwd=folder)
+        parts = (f"--linux={efi.kernel(debian)}", "--initrd=initrd", "--os-release=@osrel", "--uname=1.2.3")
+        efi.ukify(*begin, *parts, "--cmdline=quiet", *more, "--output=image.efi", cwd=folder)
+    except LabUnavailableError as error:
+        unavailable(error)
+    found = inspect(folder / "image.efi", "image.efi")
+    assert (found.kind, found.platforms) == (Kind.UKI, (f"linux/{KERNELS[debian][0]}",))
+    _, uki, kernel = layers(found)
+    assert (uki.uname, uki.cmdline, uki.os_release["ID"]) == ("1.2.3", "quiet", "debian")
+    expected = [("main", "Main", None), ("reset", "", "wipe")] if profiles else []
+    assert [(p.id, p.title, p.cmdline) for p in uki.profiles] == expected
+    said = f"image.efi: .uname says 1.2.3, the kernel {kernel.version}"
+    assert [(d.code, d.severity, d.summary) for d in found.diagnostics] == [("SB405", Severity.WARNING, said)]
+    assert taken(folder / "image.efi", ".linux") == hashlib.sha256(original).hexdigest()
+    assert taken(folder / "image.efi", ".initrd") == hashlib.sha256(INITRD).hexdigest()

@@ -1,19 +1,39 @@
-"""Debian's own boot files of any architecture: systemd's EFI stub, and the kernel that the lab's machines boot."""
+"""Debian's own boot files of any architecture: systemd's EFI stub and `ukify`, and the kernels that the lab boots."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 from labkit.debs import extract
 from labkit.vm import kernel_of
 
 
-def stub(debian: str) -> bytes:
+def stub(debian: str) -> Path:
     """systemd's stub for Debian's architecture `debian`, as `ukify` would use it."""
     (found,) = extract("systemd-boot-efi", debian).glob("usr/lib/systemd/boot/efi/linux*.efi.stub")
-    return found.read_bytes()
+    return found
 
 
 def kernel(debian: str) -> Path:
     """The kernel that the lab boots on `debian` machines, as its package has it."""
     return kernel_of(debian)
+
+
+def ukify(*arguments: str, cwd: Path) -> str:
+    """Run systemd's own `ukify` (Debian 13's: it knows profiles) in `cwd` and return what it printed."""
+    script = extract("systemd-ukify", "riscv64") / "usr/bin/ukify"
+    libraries = extract("python3-pefile", "riscv64") / "usr/lib/python3/dist-packages"
+    done = subprocess.run(
+        [sys.executable, str(script), *arguments],
+        env=os.environ | {"PYTHONPATH": str(libraries)},
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"ukify {' '.join(arguments[:3])}: {done.stderr.strip()[-600:]}")
+    return done.stdout
