@@ -16,7 +16,7 @@ from sealboot.artifacts.compress import COMPRESSED, PIECE, Limits, Meter, Stream
 from sealboot.artifacts.hasher import Hasher
 from sealboot.artifacts.images import read_images
 from sealboot.artifacts.k3s_images import suffix_for, unfit_for_k3s
-from sealboot.artifacts.programs import Tree
+from sealboot.artifacts.programs import Tree, add_inner, again, first_bytes, is_inner_archive
 from sealboot.artifacts.reader import Source
 from sealboot.artifacts.sniff import HEAD, sniff
 from sealboot.artifacts.tarwalk import Member, Shape, TarWalk
@@ -27,9 +27,6 @@ from sealboot.model.diagnostic import Diagnostic
 
 #: Kinds that `read_archive` looks into.
 ARCHIVES = COMPRESSED | {Kind.TAR}
-#: An archive in an archive is looked into when its name says that it is one. Image layers are archives
-#: too, are named by digest, and are the bulk of what a tree carries.
-_INNER = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst", ".tar.bz2", ".tar.xz", ".txz")
 _MAX_TROUBLE = 8
 
 
@@ -136,11 +133,11 @@ class _Walker:
 
     def walk(self, pieces: Iterator[bytes]) -> None:
         """Read the stream to its end if it is a tar; raises `StreamError`."""
-        first = _first(pieces)
+        first = first_bytes(pieces)
         self.tar = sniff(first[:HEAD]) is Kind.TAR
         if not self.tar:
             return
-        tar = TarWalk(_again(first, pieces))
+        tar = TarWalk(again(first, pieces))
         for member in tar:
             if member.shape is Shape.FILE:
                 self._file(tar, member)
@@ -151,7 +148,7 @@ class _Walker:
         head = tar.head(HEAD)
         take = self.store.record(member, head)
         self.tree.add(member.name, member.size, head)
-        if member.name.endswith(_INNER) and sniff(head) in ARCHIVES:
+        if is_inner_archive(member.name) and sniff(head) in ARCHIVES:
             self._inner(tar, member, sniff(head), take)
         for piece in tar.body():
             take(piece)
@@ -166,29 +163,9 @@ class _Walker:
                 yield piece
 
         try:
-            pieces = inflate(passing(), kind, self._meter.inner())
-            first = _first(pieces)
-            if sniff(first[:HEAD]) is not Kind.TAR:
-                return
-            inner = TarWalk(_again(first, pieces))
-            for part in inner:
-                if part.shape is Shape.FILE:
-                    self.tree.add(f"{member.name}!{part.name}", part.size, inner.head(HEAD))
+            add_inner(self.tree, member.name, inflate(passing(), kind, self._meter.inner()))
         except StreamError as error:
             if error.excess:
                 raise
             if len(self.trouble) < _MAX_TROUBLE:
                 self.trouble.append(f"{member.name}: {error}")
-
-
-def _first(pieces: Iterator[bytes]) -> bytes:
-    """Enough bytes to know a tar by; fewer when there are no more."""
-    first = b""
-    while len(first) < HEAD and (piece := next(pieces, b"")):
-        first += piece
-    return first
-
-
-def _again(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from pieces

@@ -12,6 +12,7 @@ from sealboot.artifacts.findings import Finding
 from sealboot.artifacts.inside import look_inside
 from sealboot.artifacts.name import arch_in_name
 from sealboot.artifacts.reader import Reader, Refusal, open_file
+from sealboot.artifacts.rootfs import is_sealos_root, read_folder
 from sealboot.artifacts.sniff import HEAD, script_interpreter, sniff
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Artifact, Elf, Kind, Layer, Other
@@ -32,7 +33,8 @@ def inspect(path: Path, shown: str | None = None, *, deep: bool = False) -> Arti
     label = str(path) if shown is None else shown
     opened = open_file(path)
     if isinstance(opened, Refusal):
-        return _refused(label, opened)
+        sealos = opened.kind is Kind.DIRECTORY and is_sealos_root(path)
+        return read_folder(path, label) if sealos else _refused(label, opened)
     with opened:
         try:
             return _read(label, opened, deep=deep)

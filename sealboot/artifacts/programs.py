@@ -6,9 +6,14 @@ hundreds is of another machine, and which.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from sealboot.artifacts.elf_header import MalformedError, read_header
 from sealboot.artifacts.reader import Memory
+from sealboot.artifacts.sniff import HEAD, sniff
+from sealboot.artifacts.tarwalk import Shape, TarWalk
 from sealboot.model.archive import Programs, Rootfs
+from sealboot.model.artifact import Kind
 
 #: Paths kept for each platform; the odd one out is what is looked for, and it is rare.
 MAX_PATHS = 8
@@ -18,6 +23,9 @@ _PROGRAMS = {2, 3}  # ET_EXEC, ET_DYN: object files (BPF programs, kernel module
 #: What a Sealos root filesystem is known by: its control program, or its scripts beside a runtime.
 _CONTROL = "opt/sealctl"
 _SCRIPTS, _RUNTIME = "scripts/", "cri/"
+#: An archive in a tree is looked into when its name says that it is one. Image layers are archives
+#: too, are named by digest, and are the bulk of what a tree carries.
+_INNER = (".tar", ".tar.gz", ".tgz", ".tar.zst", ".tzst", ".tar.bz2", ".tar.xz", ".txz")
 
 
 class Tree:
@@ -74,3 +82,33 @@ def _platform(head: bytes) -> str:
     if header.type not in _PROGRAMS:
         return ""
     return f"linux/{header.arch}" if header.arch else f"machine {header.machine}"
+
+
+def is_inner_archive(name: str) -> bool:
+    """Whether a file in a tree is named as an archive, and so worth looking into."""
+    return name.endswith(_INNER)
+
+
+def add_inner(tree: Tree, name: str, pieces: Iterator[bytes]) -> None:
+    """Count the files of an archive inside the tree, given inflated; raises `StreamError`."""
+    first = first_bytes(pieces)
+    if sniff(first[:HEAD]) is not Kind.TAR:
+        return
+    inner = TarWalk(again(first, pieces))
+    for member in inner:
+        if member.shape is Shape.FILE:
+            tree.add(f"{name}!{member.name}", member.size, inner.head(HEAD))
+
+
+def first_bytes(pieces: Iterator[bytes]) -> bytes:
+    """Enough bytes to know a tar by; fewer when there are no more."""
+    first = b""
+    while len(first) < HEAD and (piece := next(pieces, b"")):
+        first += piece
+    return first
+
+
+def again(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """What was taken away, then the rest."""
+    yield first
+    yield from pieces

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,10 @@ from elf_corpus import put, static
 from fit_kit import artifact_of
 from image_kit import COMPRESSIONS, image, read, tar, told
 
+from sealboot.artifacts import collect
 from sealboot.artifacts.archive import ArchiveFound
+from sealboot.artifacts.compress import Limits
+from sealboot.artifacts.rootfs import is_sealos_root, read_folder
 from sealboot.model.arch import Arch
 from sealboot.model.archive import ImageArchive, Programs, Rootfs
 from sealboot.model.artifact import Kind
@@ -102,3 +106,52 @@ def test_inspect_looks_into_archives(tmp_path: Path) -> None:
     assert (rootfs.platforms, rootfs.diagnostics) == (("linux/amd64",), ())
     notes = artifact_of(tmp_path, "notes.gz", gzip.compress(b"hello\n"))
     assert (notes.kind, notes.layers, notes.diagnostics) == (Kind.GZIP, (), ())
+
+
+def folder(path: Path, members: list[tuple[str, bytes]]) -> Path:
+    for name, data in members:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(data)
+    return path
+
+
+def test_a_folder_is_one_artifact(tmp_path: Path) -> None:
+    """As the archive of it is; links, also out of the folder, are no files of it."""
+    root = folder(tmp_path / "rootfs", sealos(AMD, runc=ARM))
+    (tmp_path / "foreign").write_bytes(static(Arch.S390X, "x"))
+    (root / "bin" / "link").symlink_to("../../foreign")
+    (root / "outside").symlink_to(tmp_path)
+    (found,), told_ = collect(["rootfs"], tmp_path)
+    assert (found.path, found.kind, found.platforms, told_) == (
+        "rootfs",
+        Kind.DIRECTORY,
+        ("linux/amd64",),
+        (),
+    )
+    (layer,) = found.layers
+    assert isinstance(layer, Rootfs)
+    archived = tree(read(tar(sealos(AMD, runc=ARM))))
+    assert layer == archived
+    (odd,) = found.diagnostics
+    assert (odd.code, odd.summary.split(" among ")[0]) == (
+        "SB411",
+        "rootfs: cri/cri-containerd.tar.gz!usr/local/sbin/runc is linux/arm64",
+    )
+
+
+def test_a_folder_of_another_kind_is_its_files(tmp_path: Path) -> None:
+    folder(tmp_path / "binaries", [("k3s", AMD), ("scripts/x", b"")])
+    assert [a.path for a in collect(["binaries"], tmp_path)[0]] == ["binaries/k3s"]
+    assert not is_sealos_root(tmp_path / "\0")
+
+
+def test_trouble_in_a_folder(tmp_path: Path) -> None:
+    whole = gzip.compress(tar([("usr/bin/a", AMD)]))
+    root = folder(tmp_path, [("opt/sealctl", AMD), ("cri/x.tar.gz", whole[:-9])])
+    os.mkfifo(root / "fifo")
+    found = read_folder(root, "rootfs")
+    assert [(d.code, d.summary) for d in found.diagnostics] == [
+        ("SB401", "rootfs: cri/x.tar.gz: the gzip data end too early")
+    ]
+    bounded = read_folder(root, "rootfs", Limits(output=1000))
+    assert ([d.code for d in bounded.diagnostics], bounded.platforms) == (["SB409"], ())
