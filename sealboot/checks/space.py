@@ -126,9 +126,7 @@ def _place(space: Space) -> tuple[tuple[str, str], ...]:
     return (*where, ("mount", f"{space.mount or '?'} {space.fstype} {options}".strip()))
 
 
-def _obstacle(
-    host: Host, facts: Facts, space: Space, programs: bool
-) -> tuple[Severity, str, str] | None:
+def _obstacle(host: Host, facts: Facts, space: Space, programs: bool) -> tuple[Severity, str, str] | None:
     remount = f"mount -o remount,{{}} {space.mount}"
     if not space.directory:
         return Severity.ERROR, f"cannot be made: {space.existing} is a file", f"move {space.existing} away"

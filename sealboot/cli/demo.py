@@ -35,4 +35,6 @@ def demo(
             f"error: {trouble}\n  hint: your own machines will do as well: sealboot init", always=True
         )
         runtime.leave(Exit.USAGE)
-    runtime.leave(runtime.run_async(tell(view, folder, keep=keep), view))
+    runtime.leave(
+        runtime.run_async(tell(view, folder, keep=keep), view, interrupted="The machines are gone.")
+    )

@@ -224,8 +224,10 @@ def confirm(question: str) -> bool:
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
-def run_async(main: Coroutine[Any, Any, T], view: View) -> T:
-    """Run to the end; SIGINT and SIGTERM cancel what is under way and leave with 130 or 143."""
+def run_async(
+    main: Coroutine[Any, Any, T], view: View, *, interrupted: str = "Interrupted. Nothing was changed."
+) -> T:
+    """Run to the end; SIGINT and SIGTERM cancel what is under way, say `interrupted`, leave with 130 or 143."""
     caught: list[signal.Signals] = []
     timers: list[threading.Timer] = []
 
@@ -249,7 +251,7 @@ def run_async(main: Coroutine[Any, Any, T], view: View) -> T:
         return asyncio.run(guarded())
     except (asyncio.CancelledError, KeyboardInterrupt, SystemExit) as error:
         view.close()
-        view.message("Interrupted. Nothing was changed.")
+        view.message(interrupted)
         ended = signal.SIGTERM in caught or isinstance(error, SystemExit)
         leave(Exit.SIGTERM if ended else Exit.SIGINT)
     finally:

@@ -16,6 +16,9 @@ from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.names import fold
 from sealboot.render.text import safe, wrapped
 
+#: Further places that are named where equal findings are told once.
+_PLACES = 3
+
 _RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}
 
 
@@ -113,8 +116,17 @@ def _together(alike: Diagnostic, members: list[Diagnostic]) -> Diagnostic:
         summary=alike.summary.replace("\0", hosts),
         evidence=tuple((label, value.replace("\0", hosts)) for label, value in alike.evidence),
         hints=tuple(hint.replace("\0", first.host or "") for hint in alike.hints),
-        notes=(*first.notes, f"{len(members)} hosts, each at its own line") if first.at else first.notes,
+        notes=(*first.notes, *_other_places(members)),
     )
+
+
+def _other_places(members: list[Diagnostic]) -> tuple[str, ...]:
+    """Where the others stand, as far as that can be read at a glance."""
+    places = [str(at) for at in dict.fromkeys(d.at for d in members) if at is not None][1:]
+    if not places:
+        return ()
+    more = f" and {len(places) - _PLACES} more places" if len(places) > _PLACES else ""
+    return (f"also at {', '.join(places[:_PLACES])}{more}",)
 
 
 def block(diagnostics: Iterable[Diagnostic], width: int) -> Text:
