@@ -145,12 +145,23 @@ def _zero_filled(sections: Sequence[Section]) -> Iterator[Finding]:
 
 
 def _overlaps(sections: Sequence[Section]) -> Iterator[Finding]:
-    ordered = sorted(sections, key=lambda s: s.address)
-    for low, high in pairwise(ordered):
-        if low.address + (low.virtual_size or low.raw_size) > high.address:
-            what = f"{low.name} and {high.name} overlap in memory at {high.address:#x}"
-            yield Finding(what, high.offset, code="SB405")
+    """The first two sections of which the firmware would overwrite one with the other.
+
+    Only where what was put in is concerned: `ukify` itself lets a grown
+    `.sbat` reach into the stub's `.sdmagic`, both of which are read from the file.
+    """
+    below: Section | None = None
+    for section in sorted(sections, key=lambda s: s.address):
+        if below is not None and section.address < _end(below) and {below.name, section.name} & _OWN:
+            what = f"{below.name} and {section.name} overlap in memory at {section.address:#x}"
+            yield Finding(what, section.offset, code="SB405")
             return
+        if below is None or _end(section) > _end(below):
+            below = section
+
+
+def _end(section: Section) -> int:
+    return section.address + (section.virtual_size or section.raw_size)
 
 
 def _stub(source: Source, base: Sequence[Section]) -> str:
