@@ -15,7 +15,7 @@ from sealboot.artifacts.reader import Reader, Refusal, open_file
 from sealboot.artifacts.rootfs import is_sealos_root, read_folder
 from sealboot.artifacts.sniff import HEAD, script_interpreter, sniff
 from sealboot.model.arch import Arch
-from sealboot.model.artifact import Artifact, Elf, Kind, Layer, Other
+from sealboot.model.artifact import Artifact, Elf, Kernel, Kind, Layer, Other
 from sealboot.model.diagnostic import Diagnostic, Severity
 
 
@@ -164,8 +164,12 @@ def _archive_lies(label: str, claimed: Arch | None, platforms: tuple[str, ...]) 
 
 
 def _platforms(layers: tuple[Layer, ...]) -> tuple[str, ...]:
+    """Of a program, and of the kernel in what boots; an EFI program alone may be anybody's."""
     elf = layers[0] if layers else None
-    arch = elf.arch if isinstance(elf, Elf) else boot_arch(layers)
+    kernels = [layer for layer in layers if isinstance(layer, Kernel)]
+    arch = elf.arch if isinstance(elf, Elf) else None
+    if kernels:
+        arch = kernels[-1].arch
     if arch is None:
         return ()
     level = elf.arm_level if isinstance(elf, Elf) and arch is Arch.ARM else None

@@ -61,7 +61,7 @@ def test_the_machine_of_a_pe_image(name: str, machine: int, tmp_path: Path) -> N
     assert [(s.name, s.virtual_size, s.raw_size, s.length) for s in header.sections] == [
         (".text", 700, 1024, 700)
     ]
-    assert found.platforms == (f"linux/{name}",)
+    assert found.platforms == (), "it may be a program for Windows"
     assert not found.diagnostics
 
 
