@@ -14,8 +14,9 @@ GZIP, RAW = 31, -15
 _READ, _STEP = 1 << 18, 1 << 20
 #: The first bytes of a component that are kept: an ELF header.
 HEAD = 64
-#: A payload that inflates to more than this much and this many times its size is no payload.
-_MOST, _GRACE, _RATIO = 8 << 30, 64 << 20, 200
+#: A payload that inflates to more than the first, or than the second and this many times its size, is none:
+#: programs deflate to a third of their size or so.
+_MOST, _GRACE, _RATIO = 4 << 30, 256 << 20, 50
 
 _PEEK = 1 << 12
 _ENDIANS = {1: "little", 2: "big"}
@@ -46,11 +47,18 @@ def peek(source: Source, at: int, end: int, wbits: int) -> bytes:
         return b""
 
 
-def inflate(source: Source, at: int, end: int, wbits: int) -> Inflated:
-    """Inflate the one stream that begins at `at` and ends before `end`; keeps next to nothing of it."""
+def allowance(length: int) -> int:
+    """How many bytes a whole payload of `length` bytes may inflate to, in all its parts together."""
+    return min(_MOST, max(_GRACE, length * _RATIO))
+
+
+def inflate(source: Source, at: int, end: int, wbits: int, most: int) -> Inflated:
+    """Inflate the one stream that begins at `at` and ends before `end`; keeps next to nothing of it.
+
+    Gives up once there are more than `most` bytes.
+    """
     engine = zlib.decompressobj(wbits)
     head, size, crc, position = b"", 0, 0, at
-    most = min(_MOST, max(_GRACE, (end - at) * _RATIO))
     filled = False
     broken = ""
     while not engine.eof:
@@ -71,7 +79,7 @@ def inflate(source: Source, at: int, end: int, wbits: int) -> Inflated:
         size += len(made)
         crc = zlib.crc32(made, crc) if wbits == RAW else 0
         if size > most:
-            broken = f"inflates to more than {most} bytes"
+            broken = "inflates to more than any payload does"
             break
     return Inflated(head, position - len(engine.unused_data), size, crc, broken)
 

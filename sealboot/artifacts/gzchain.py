@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sealboot.artifacts.deflate import GZIP, inflate, peek, program_arch
+from sealboot.artifacts.deflate import GZIP, allowance, inflate, peek, program_arch
 from sealboot.artifacts.reader import Source
 from sealboot.artifacts.scan import find_all
 from sealboot.model.payload import Component
@@ -68,37 +68,27 @@ def glance(source: Source, chain: Chain) -> tuple[Component, ...]:
 
 def check_last(source: Source, chain: Chain) -> Walked:
     """Inflate only the last member: does it end, and where?"""
-    return _walk(source, (chain.starts[-1],), chain.size)
+    return _step(source, chain, chain.starts[-1], allowance(chain.length))[0]
 
 
 def check_all(source: Source, chain: Chain) -> Walked:
-    """Inflate every member: each must be whole and end where the next one begins."""
-    walked = _walk(source, chain.starts[:1], chain.size)
-    return walked if walked.broken else _follow(source, chain, walked)
-
-
-def _follow(source: Source, chain: Chain, first: Walked) -> Walked:
-    """From member to member by where each one ends, not by what looks like a header."""
-    components, end = list(first.components), first.end
+    """Inflate every member, from one to the next by where it ends, not by what looks like a header."""
+    components: list[Component] = []
+    left, end = allowance(chain.length), chain.start
     known = set(chain.starts)
     while end in known and len(components) < MAX_MEMBERS:
-        step = _walk(source, (end,), chain.size)
+        step, used = _step(source, chain, end, left)
         components += step.components
+        left, end = left - used, step.end
         if step.broken:
-            return Walked(tuple(components), step.end, step.broken)
-        end = step.end
+            return Walked(tuple(components), end, step.broken)
     gap = next((at for at in chain.starts if at >= end), None)
     broken = f"has {gap - end} bytes between two components, at {end}" if gap is not None else ""
     return Walked(tuple(components), end, broken)
 
 
-def _walk(source: Source, starts: tuple[int, ...], size: int) -> Walked:
-    components: list[Component] = []
-    end = starts[0]
-    for at in starts:
-        found = inflate(source, at, size, GZIP)
-        components.append(Component("", at, program_arch(found.head)))
-        end = found.end
-        if found.broken:
-            return Walked(tuple(components), end, f"{found.broken}: the component at {at}")
-    return Walked(tuple(components), end)
+def _step(source: Source, chain: Chain, at: int, most: int) -> tuple[Walked, int]:
+    """One member, and the bytes that it inflated to."""
+    found = inflate(source, at, chain.size, GZIP, most)
+    broken = f"{found.broken}: the component at {at}" if found.broken else ""
+    return Walked((Component("", at, program_arch(found.head)),), found.end, broken), found.size

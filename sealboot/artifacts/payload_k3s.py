@@ -58,11 +58,16 @@ def may_be_k3s(build: GoBuild | None) -> bool:
 
 def read_embedded(source: Source, elf: Elf, *, deep: bool) -> Embedded | None:
     """The tar.zst among the constants of a program; `None` when there is none."""
+    left, tries = source.size, 0  # segments may overlap: no byte is searched more than once on average
     for start, end in _constants(elf):
-        hits = find_all(source, _MARK, start, min(end, source.size))
-        for at, _ in zip(hits, range(_MAX_HITS), strict=False):
+        stop = min(end, source.size, start + left)
+        left -= max(0, stop - start)
+        for at in find_all(source, _MARK, start, stop):
             if _is_tar(source, at, end):
                 return _read(source, elf, at, end, deep=deep)
+            tries += 1
+            if tries == _MAX_HITS:
+                return None
     return None
 
 
@@ -161,6 +166,7 @@ class _Walk:
         self._data = b""
         self._skip = 0
         self._at = 0
+        self._seen = 0
 
     def feed(self, part: bytes) -> None:
         """The next bytes of the archive."""
@@ -177,7 +183,8 @@ class _Walk:
         """One header, with the block behind it: the first bytes of the file. Whether to go on."""
         head = self._data[:_BLOCK]
         size = _octal(head[124:136])
-        if head[257:262] != b"ustar" or size is None or len(self.components) >= _MAX_MEMBERS:
+        self._seen += 1
+        if head[257:262] != b"ustar" or size is None or self._seen > _MAX_MEMBERS:
             self.ended = not any(head)
             self._skip = _FOR_EVER
             return False

@@ -11,7 +11,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from sealboot.artifacts.deflate import HEAD, RAW, inflate, peek, program_arch
+from sealboot.artifacts.deflate import HEAD, RAW, allowance, inflate, peek, program_arch
 from sealboot.artifacts.reader import MAX_READ, Source, Window, chunks
 from sealboot.model.payload import Component
 
@@ -90,12 +90,14 @@ def _directory(source: Source, record: bytes, at: int, end: int) -> Archive:
 def check(source: Source, archive: Archive, *, deep: bool) -> tuple[tuple[Component, ...], str]:
     """What each file is, and the first damage in words.
 
-    Quick: local headers and first bytes. Deep: every byte, sizes and CRC-32.
+    Quick: local headers and first bytes. Deep: every byte, sizes and CRC-32, up to the first damage.
     """
     components: list[Component] = []
     broken = archive.broken
+    left = allowance(archive.end - archive.start)
     for entry in archive.entries:
-        head, wrong = _deep(source, entry) if deep else _quick(source, entry)
+        head, wrong, used = _deep(source, entry, left) if deep and not broken else (*_quick(source, entry), 0)
+        left -= used
         broken = broken or (f"{entry.name} {wrong}" if wrong else "")
         components.append(Component(entry.name, entry.at, program_arch(head)))
     return tuple(components), broken
@@ -120,17 +122,17 @@ def _quick(source: Source, entry: Entry) -> tuple[bytes, str]:
     return peek(source, at, at + entry.packed, RAW) if entry.method == _DEFLATED else b"", ""
 
 
-def _deep(source: Source, entry: Entry) -> tuple[bytes, str]:
+def _deep(source: Source, entry: Entry, most: int) -> tuple[bytes, str, int]:
+    """The first bytes, what is wrong, and how many bytes were made: entries of a bomb share their data."""
     at = _data_at(source, entry)
     if at is None or entry.method not in {_STORED, _DEFLATED}:
-        return _quick(source, entry)
+        return (*_quick(source, entry), 0)
     if entry.method == _STORED:
         crc = 0
-        for part in chunks(Window(source, at, entry.packed)):
+        for part in chunks(Window(source, at, min(entry.packed, max(most, 0)))):
             crc = zlib.crc32(part, crc)
-        return source.at(at, min(HEAD, entry.packed)), "" if crc == entry.crc else "has a wrong checksum"
-    found = inflate(source, at, at + entry.packed, RAW)
-    if found.broken:
-        return found.head, found.broken
+        head = source.at(at, min(HEAD, entry.packed))
+        return head, "" if crc == entry.crc else "has a wrong checksum", entry.packed
+    found = inflate(source, at, at + entry.packed, RAW, most)
     same = (found.size, found.crc) == (entry.size, entry.crc)
-    return found.head, "" if same else "has a wrong checksum"
+    return found.head, found.broken or ("" if same else "has a wrong checksum"), found.size

@@ -337,6 +337,24 @@ def test_the_real_upx(tmp_path: Path) -> None:
     assert codes(look(tmp_path, first + chain, deep=True)) == ["SB402"]
 
 
+@pytest.mark.parametrize(
+    ("debian", "arch"), [("amd64", Arch.AMD64), ("arm64", Arch.ARM64), ("armhf", Arch.ARM)]
+)
+def test_behind_real_go_programs(debian: str, arch: Arch, tmp_path: Path) -> None:
+    """A payload begins where everything that the headers describe ends, as linkers really leave it."""
+    try:
+        bare = (extract("runc", debian) / "usr/sbin/runc").read_bytes()
+    except LabUnavailableError as error:
+        pytest.skip(f"no Go program to look at: {error}")
+    for carried in (k0s_chain(arch)[1], k0s_zip(arch)[1]):
+        found = look(tmp_path, bare + bytes(2016) + carried, deep=True)
+        assert found.diagnostics == ()
+        assert payload_of(found).offset == len(bare) + 2016
+        assert {c.arch for c in payload_of(found).components} == {arch}
+        wrong = look(tmp_path, bare + k0s_chain(Arch.RISCV64)[1], deep=False)
+        assert codes(wrong) == ["SB410"]
+
+
 @pytest.mark.skipif(shutil.which("strip") is None, reason="binutils are not installed")
 def test_the_real_strip(tmp_path: Path) -> None:
     """`strip` drops what follows a program; the program and its marks stay."""
