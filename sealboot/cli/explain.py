@@ -26,8 +26,8 @@ def explain(
     """
     from sealboot.cli import runtime
     from sealboot.cli.exits import Exit
-    from sealboot.cli.suggest import closest
     from sealboot.diagnostics import codes, name_of, page
+    from sealboot.model.names import closest
 
     view = runtime.view_of(options)
     names = {name_of(c): c for c in codes()}

@@ -24,9 +24,9 @@ def init(
     """Write a commented starter inventory."""
     from sealboot.cli import runtime
     from sealboot.cli.exits import Exit
-    from sealboot.cli.suggest import closest
     from sealboot.drivers.registry import driver_names
     from sealboot.inventory.starter import starter
+    from sealboot.model.names import closest
 
     view = runtime.view_of(options)
     if driver not in driver_names():

@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import typing
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from sealboot.drivers.base import Driver
 from sealboot.model.diagnostic import Diagnostic, Location
 from sealboot.model.host import Inventory
+from sealboot.model.names import closest
 
 _EXTRA = "extra_forbidden"
 
@@ -89,8 +89,8 @@ def _finding(driver: Driver, inventory: Inventory, problem: Mapping[str, Any]) -
         fields = _fields_at(driver.Options, loc[:-1])
         where = path_text(loc[:-1]).removeprefix("options").removeprefix(".")
         summary = f"unknown key `{loc[-1]}`" + (f" in {where}" if where else "")
-        close = get_close_matches(str(loc[-1]), fields, n=1)
-        hints = (f"did you mean `{close[0]}`?",) if close else (f"known keys: {', '.join(fields)}",)
+        close = closest(str(loc[-1]), fields)
+        hints = (f"did you mean `{close}`?",) if close else (f"known keys: {', '.join(fields)}",)
     elif problem["type"] == "missing":
         summary = f"{shown} is missing"
     else:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import ClassVar
 
 from pydantic import BaseModel
@@ -24,6 +23,7 @@ from sealboot.drivers.phases_scope import Cast, hosts_of, secrets_before
 from sealboot.model.artifact import Kind
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.host import Host, Inventory
+from sealboot.model.names import closest
 from sealboot.model.plan import Step, Wave
 
 
@@ -138,8 +138,8 @@ def _reference_findings(inventory: Inventory, options: PhasesOptions) -> Iterato
 
 
 def _reference(inventory: Inventory, path: str, text: str, known: list[str], name: str) -> Diagnostic:
-    close = get_close_matches(name, known, n=1)
-    hint = f"did you mean `{close[0]}`?" if close else f"known: {', '.join(known) or 'none'}"
+    close = closest(name, known)
+    hint = f"did you mean `{close}`?" if close else f"known: {', '.join(known) or 'none'}"
     return Diagnostic(
         "SB605",
         f"{path}: {text}",

@@ -6,12 +6,12 @@ driver of another distribution hurts only those who name it.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from typing import cast
 
 from sealboot.drivers.base import Driver
 from sealboot.model.diagnostic import Diagnostic
+from sealboot.model.names import closest
 
 GROUP = "sealboot.drivers"
 
@@ -46,8 +46,8 @@ def driver_roles(name: str) -> tuple[str, ...] | Diagnostic:
 
 def _unknown(name: str) -> Diagnostic:
     names = driver_names()
-    close = get_close_matches(name, names, n=1)
-    hint = f"did you mean `{close[0]}`?" if close else f"installed: {', '.join(names) or 'none'}"
+    close = closest(name, names)
+    hint = f"did you mean `{close}`?" if close else f"installed: {', '.join(names) or 'none'}"
     return Diagnostic("SB601", f"no driver is called {name!r}", hints=(hint,))
 
 

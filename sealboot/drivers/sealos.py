@@ -11,7 +11,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from ipaddress import IPv4Address, ip_address
 from typing import ClassVar
 
@@ -25,6 +24,7 @@ from sealboot.model.arch import Arch
 from sealboot.model.artifact import Artifact
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.host import Host, Inventory
+from sealboot.model.names import closest
 from sealboot.model.plan import FileIs, Run, Step, Succeeds, Upload, Wave
 
 SLOT = "sealctl"
@@ -128,12 +128,12 @@ def _findings(inventory: Inventory, options: SealosOptions) -> Iterator[Diagnost
         )
     if options.registry_host is not None and options.registry(inventory) is None:
         names = [host.name for host in inventory.hosts]
-        close = get_close_matches(options.registry_host, names, n=1)
+        close = closest(options.registry_host, names)
         yield Diagnostic(
             "SB607",
             f"the registry host {options.registry_host!r} is not in the inventory",
             at=origin_of(inventory, "options.registry_host"),
-            hints=(f"did you mean `{close[0]}`?",) if close else (),
+            hints=(f"did you mean `{close}`?",) if close else (),
         )
     for host in inventory.hosts:
         if not _is_ip(_ip(host), v4=options.ipvs and host.role == "master"):

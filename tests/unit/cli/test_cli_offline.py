@@ -13,12 +13,12 @@ import yaml
 from cli_kit import quick as run
 
 from sealboot import __version__
-from sealboot.cli.suggest import closest
 from sealboot.diagnostics import codes, name_of
 from sealboot.diagnostics.catalogue import SECTIONS
 from sealboot.drivers.registry import driver_names
 from sealboot.lab.tinyelf import make
 from sealboot.model.arch import Arch
+from sealboot.model.names import closest
 
 
 def test_version(tmp_path: Path) -> None:
