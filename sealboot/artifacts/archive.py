@@ -141,7 +141,7 @@ class _Walker:
         for member in tar:
             if member.shape is Shape.FILE:
                 self._file(tar, member)
-            elif member.shape in {Shape.LINK, Shape.HARD_LINK}:
+            elif member.shape is Shape.LINK:  # importers know no hard links
                 self.store.link(member)
 
     def _file(self, tar: TarWalk, member: Member) -> None:

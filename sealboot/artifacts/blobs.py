@@ -11,7 +11,7 @@ from typing import Any
 
 from sealboot.artifacts.hasher import Hasher
 from sealboot.artifacts.sniff import HEAD, sniff
-from sealboot.artifacts.tarwalk import Member, Shape
+from sealboot.artifacts.tarwalk import Member
 from sealboot.model.artifact import Kind
 
 #: A larger manifest, index or configuration is refused; registries take 4 MiB at most.
@@ -81,9 +81,9 @@ class Store:
         digest = f"{self._digest.name}:{self._digest.hexdigest()}"
         file = File(self._member.size, digest, sniff(self._head[:HEAD]), document)
         before = self._files.get(name)
-        if before is not None and (name in MARKS or before.digest != digest):
+        again = before is not None and (name in MARKS or before.digest != digest)
+        if again or self._links.pop(name, None) is not None:
             self.twice.append(name)
-        self._links.pop(name, None)
         self._add(name, file)
 
     def _add(self, name: str, file: File) -> None:
@@ -93,16 +93,20 @@ class Store:
         self._files[name] = file
 
     def link(self, member: Member) -> None:
-        """Remember where a link leads: older archives name equal layers so. It is never followed outside."""
+        """Remember where a symbolic link leads: older archives name equal layers so."""
         if len(self._links) >= MAX_FILES:
             self.overflowing = True
             return
-        folder = posixpath.dirname(member.name) if member.shape is Shape.LINK else ""
-        if member.name in self._files:
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(member.name), member.target))
+        if member.name in self._files or self._links.get(member.name, target) != target:
             self.twice.append(member.name)
-        self._links[member.name] = posixpath.normpath(posixpath.join(folder, member.target))
+        self._links[member.name] = target
 
     def file(self, name: str) -> File | None:
+        """The regular file of this name; a link by that name is none, for importers neither."""
+        return self._files.get(posixpath.normpath(name.lstrip("/") or "."))
+
+    def layer(self, name: str) -> File | None:
         """The file of this name, through at most a few links inside the archive."""
         cleaned = posixpath.normpath(name.lstrip("/") or ".")
         for _ in range(_MAX_HOPS):

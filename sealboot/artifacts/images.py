@@ -193,7 +193,8 @@ class _Resolver:
                 yield Image(name, tuple(found.complete), tuple(found.absent))
 
     def _docker_entry(self, entry: Mapping[str, Any], found: _Found) -> None:
-        config = document(self._named(entry.get("Config")))
+        name = entry.get("Config")
+        config = document(self._store.file(name) if isinstance(name, str) else None)
         platform = _platform(config)
         layers = entry.get("Layers")
         rootfs = config.get("rootfs") if isinstance(config, dict) else None
@@ -201,7 +202,7 @@ class _Resolver:
         if not platform or not isinstance(layers, list) or len(layers) > _MAX_LAYERS:
             found.absent.append(platform or "unknown (no configuration)")
             return
-        files = [self._named(name) for name in layers]
+        files = [self._store.layer(name) if isinstance(name, str) else None for name in layers]
         if None in files:
             found.absent.append(platform)
             return
@@ -210,9 +211,6 @@ class _Resolver:
             found.absent.append(platform)
             return
         found.complete.append(platform)
-
-    def _named(self, name: Any) -> File | None:
-        return self._store.file(name) if isinstance(name, str) else None
 
     def compare(self, oci: tuple[Image, ...], docker: tuple[Image, ...]) -> None:
         """Both descriptions of a hybrid should tell the same story: importers read one or the other."""

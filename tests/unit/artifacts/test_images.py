@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import shutil
 import subprocess
@@ -153,21 +152,36 @@ def test_docker_layers_have_the_digests_of_the_configuration() -> None:
     assert (found.platforms, "a layer is not the one" in summaries(found)) == ((), True)
 
 
-def test_docker_layers_through_links() -> None:
+@pytest.mark.parametrize(
+    ("kind", "target", "whole"),
+    [
+        (tarfile.SYMTYPE, "../", True),
+        (tarfile.SYMTYPE, "../../", False),
+        (tarfile.LNKTYPE, "", False),  # importers know no hard links
+    ],
+)
+def test_docker_layers_through_links(kind: bytes, target: str, whole: bool) -> None:
     """Older versions of docker name equal layers by links."""
     made = image(AMD, form="docker")
     name = next(n for n in made.files if n.endswith("layer.tar"))
     made.docker[0]["Layers"] = ["0a/layer.tar" if n == name else n for n in made.docker[0]["Layers"]]
-    data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode="w") as archive:
-        for member, content in made.members():
-            info = tarfile.TarInfo("./" + member)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-        link = tarfile.TarInfo("0a/layer.tar")
-        link.type, link.linkname = tarfile.SYMTYPE, "../" + name
-        archive.addfile(link)
-    assert read(data.getvalue()).platforms == (AMD,)
+    link = tarfile.TarInfo("0a/layer.tar")
+    link.type, link.linkname = kind, target + name
+    data = link.tobuf() + tar([(f"./{member}", content) for member, content in made.members()])
+    assert read(data).platforms == ((AMD,) if whole else ())
+    assert told(read(data)) == ([] if whole else [("SB404", "error")])
+
+
+def test_a_name_is_a_file_or_a_link() -> None:
+    """What comes second would win with some importers, and lose with others."""
+    made = image(AMD)
+    blob = next(name for name, data in made.members() if data.startswith(b"\x1f\x8b"))
+    info = tarfile.TarInfo(blob)
+    info.type, info.linkname = tarfile.SYMTYPE, "oci-layout"
+    link = info.tobuf()
+    end = made.tar().rindex(b"imageLayoutVersion") - 2 + tarfile.BLOCKSIZE  # behind the last member
+    for data in (link + made.tar(), made.tar()[:end] + link):
+        assert f"{blob} is in it twice" in summaries(read(data))
 
 
 def test_a_hybrid_that_tells_two_stories() -> None:
