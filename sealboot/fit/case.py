@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sealboot.model.arch import ARCHITECTURES, Arch
+from sealboot.model.archive import ImageArchive
 from sealboot.model.artifact import Artifact, Elf, Kind, Other
 from sealboot.model.diagnostic import Severity
 from sealboot.model.facts import Facts
@@ -91,6 +92,8 @@ def describe_kind(artifact: Artifact) -> str:
         return f"a script for {first.facts.get('interpreter') or 'no interpreter'}"
     if artifact.kind is Kind.SPECIAL and isinstance(first, Other):
         return first.name
+    if isinstance(first, ImageArchive):
+        return f"an archive of container images for {', '.join(first.platforms) or 'no whole platform'}"
     kernel = artifact.kernel
     if kernel is not None and kernel.arch is not None:
         return f"{_KINDS[artifact.kind]} for {kernel.arch.field_name}"

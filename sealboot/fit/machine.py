@@ -18,6 +18,7 @@ from sealboot.fit.case import (
     native_of,
 )
 from sealboot.model.arch import Arch
+from sealboot.model.archive import ImageArchive
 from sealboot.model.artifact import Artifact, Elf, Kind
 from sealboot.model.facts import Facts
 
@@ -42,6 +43,8 @@ _CONTENT_HINTS: dict[Kind, str] = {
     Kind.INITRD: "this is what a kernel unpacks when it boots: no place for a program takes it",
 }
 
+_IMAGES = "container images are imported, not started: no place for a program takes them"
+
 
 def unreadable_content(artifact: Artifact, facts: Facts) -> Reason | None:
     """The reader's own error, an SB112 for what is no program, or an SB401 for an ELF without a header."""
@@ -49,7 +52,8 @@ def unreadable_content(artifact: Artifact, facts: Facts) -> Reason | None:
         if finding.code in _UNREADABLE and artifact.elf is None:
             return Reason(finding.code, finding.summary, describe_kind(artifact), describe_host(facts))
     if artifact.kind is not Kind.ELF:
-        hint = _CONTENT_HINTS.get(artifact.kind)
+        images = any(isinstance(layer, ImageArchive) for layer in artifact.layers)
+        hint = _IMAGES if images else _CONTENT_HINTS.get(artifact.kind)
         return _no_program(artifact, facts, describe_kind(artifact), (hint,) if hint else ())
     elf = artifact.elf
     if elf is None:

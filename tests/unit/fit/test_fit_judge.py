@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from elf_corpus import GLIBC_LOADERS, abi_note, dynamic, samples, static, x86_isa_note
 from fit_kit import artifact_of, elf_of, facts_of, handler_for, with_elf
+from image_kit import image
 
 from sealboot.fit import judge
 from sealboot.lab import tinyelf
@@ -114,6 +115,7 @@ def test_without_native_facts_the_kernels_own_architecture_counts(tmp_path: Path
         ("empty", b"", "an empty file"),
         ("archive.tar.gz", b"\x1f\x8b\x08", "gzip data"),
         ("image", b"MZ\0", "a PE image"),
+        ("k3s", image("linux/arm64").tar(), "an archive of container images for linux/arm64"),
         ("text", b"hello", "no known format"),
         ("type-rel-amd64", BY_NAME["type-rel-amd64"], "ELF64 x86-64 object file"),
         ("type-core-arm64", BY_NAME["type-core-arm64"], "ELF64 aarch64 core dump"),
