@@ -26,9 +26,9 @@ def images_lines(archive: ImageArchive) -> Iterator[str]:
 
 def _difference(image: Image, archive: ImageArchive) -> str:
     """What an image has beyond the archive's platforms, or claims; nothing when it is like all others."""
-    own = (
-        "" if image.platforms == archive.platforms else f"  {safe(', '.join(image.platforms)) or 'not whole'}"
-    )
+    own = "" if image.platforms == archive.platforms else f"  {safe(', '.join(image.platforms))}"
+    if not image.platforms:
+        own = "  not whole"
     return own + (f"  (claims {safe(', '.join(image.absent))} too)" if image.absent else "")
 
 
