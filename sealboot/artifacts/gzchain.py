@@ -47,8 +47,14 @@ class Walked:
     broken: str = ""
 
 
-def find_chain(source: Source, start: int) -> Chain | None:
-    """The members at or behind `start`, by their headers; `None` when there is none."""
+def find_chain(source: Source, start: int, near: int | None = None) -> Chain | None:
+    """The members at or behind `start`, by their headers; `None` when there is none.
+
+    With `near`, the first one must begin within so many bytes: what follows
+    an unknown program may be large, and is no chain that begins in its middle.
+    """
+    if near is not None and next(find_all(source, MARK, start, min(start + near, source.size)), None) is None:
+        return None
     starts: list[int] = []
     for at in find_all(source, MARK, start, source.size):
         starts.append(at)

@@ -47,13 +47,17 @@ class Appended:
     harmless: bool = False
 
 
+#: Bytes in which the payload of a program that does not say it is k0s must begin.
+NEAR = 1 << 20
+
+
 def read_appended(source: Source, elf: Elf, marks: Marks, *, packed: bool, deep: bool) -> Appended:
     """Look behind the end of everything that the ELF headers describe."""
     start = _skip_zeros(source, elf.end)
     archive = zipend.find_archive(source, start)
     if archive is not None and archive.end > start:
         return _zip(source, archive, marks, packed=packed, deep=deep)
-    chain = gzchain.find_chain(source, start)
+    chain = gzchain.find_chain(source, start, None if marks.k0s else NEAR)
     if chain is not None:
         return _chain(source, elf, chain, marks, packed=packed, deep=deep)
     if source.at(start, 4) == zipend.MARK:
