@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sealboot.model.artifact import Artifact
@@ -66,27 +66,6 @@ def _is_basename(name: str) -> bool:
     return not any(c in "/\\" or not c.isprintable() for c in name) and name not in {".", ".."}
 
 
-def check_sums(artifacts: Iterable[Artifact], data: bytes, shown: str) -> tuple[Diagnostic, ...]:
-    """SB406 for each artifact that the checksum file (`shown` is its path) does not vouch for.
-
-    Fails closed: an unusable file vouches for nothing, and neither does one
-    that lacks the name.
-    """
-    sums = parse_sums(data)
-    found: list[Diagnostic] = []
-    for artifact in artifacts:
-        if sums.problem:
-            found.append(_refused(artifact, f"{shown} cannot be used: {sums.problem}"))
-            continue
-        name = artifact.path.rpartition("/")[2]
-        expected = sums.digests.get(name)
-        if expected is None:
-            found.append(_refused(artifact, f"{shown} has no line for {name}"))
-        else:
-            found += check_digest(artifact, expected, shown)
-    return tuple(found)
-
-
 def check_digest(artifact: Artifact, expected: str, shown: str) -> tuple[Diagnostic, ...]:
     """SB406 unless the artifact's SHA-256 is `expected` (hexadecimal); `shown` says where that is written."""
     if artifact.sha256 and hmac.compare_digest(artifact.sha256.encode(), expected.strip().lower().encode()):
@@ -113,14 +92,4 @@ def check_signature(why: str, shown: str) -> tuple[Diagnostic, ...]:
             artifact=shown,
             hints=("nothing that it lists is used; get the file and its signature from the publisher again",),
         ),
-    )
-
-
-def _refused(artifact: Artifact, why: str) -> Diagnostic:
-    return Diagnostic(
-        code="SB406",
-        summary=f"{artifact.path} is not verified: {why}",
-        artifact=artifact.path,
-        evidence=(("file", artifact.sha256 or "nothing could be read"),),
-        hints=("give the publisher's own checksum file, unchanged, or remove the setting that asks for it",),
     )

@@ -49,6 +49,11 @@ def collect(
     return tuple(artifacts.values()), tuple(diagnostics)
 
 
+def files_of(pattern: str, base: Path) -> tuple[tuple[str, Path], ...]:
+    """The files that one pattern names, unread: as they are shown, and where they are."""
+    return tuple((shown, path) for shown, path in _matches(pattern, base).paths)
+
+
 def _warning(pattern: str, summary: str) -> Diagnostic:
     return Diagnostic(
         code="SB407",

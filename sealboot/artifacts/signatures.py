@@ -25,9 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
-#: The namespace a signature must have been made for (`ssh-keygen -Y sign -n sealboot`): one made for
-#: e-mail or git says nothing about files to run.
-NAMESPACE = "sealboot"
+from sealboot.model.verification import NAMESPACE
 
 _UNTRUSTED, _TRUSTED = b"untrusted comment:", b"trusted comment: "
 _ARMOUR = re.compile(
@@ -67,6 +65,20 @@ def verify_minisign(data: bytes, signature: bytes, public_key: bytes) -> str:
     except InvalidSignature:
         return "the signature does not fit the file"
     return ""
+
+
+def minisign_key_id(public_key: bytes) -> str:
+    """The key's number as minisign shows it; empty for what is no key."""
+    key = _decoded(_last_line(public_key), 42)
+    return f"{int.from_bytes(key[2:10], 'little'):016X}" if key is not None else ""
+
+
+def sshsig_fingerprint(signature: bytes) -> str:
+    """The fingerprint of the key in an SSH signature, as OpenSSH shows it; empty for what is no signature."""
+    found = _parse(signature)
+    if found is None:
+        return ""
+    return "SHA256:" + base64.b64encode(hashlib.sha256(found.key).digest()).decode().rstrip("=")
 
 
 def _last_line(text: bytes) -> bytes:

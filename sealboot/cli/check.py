@@ -27,7 +27,7 @@ def check(
     ] = FailOn.ERROR,
     ignore: Annotated[
         list[str] | None,
-        typer.Option("--ignore", metavar="CODE", help="accept this finding (never SB101, SB202)"),
+        typer.Option("--ignore", metavar="CODE", help="accept this finding (never SB101, SB202, SB406)"),
     ] = None,
 ) -> None:
     """Say what does not fit, before anything is written.

@@ -47,6 +47,7 @@ _BY_CODE = {
     "SB206": Exit.HOST_KEY,
     "SB209": Exit.USAGE,  # an error only where this machine cannot write its own known_hosts
     "SB207": Exit.HOST_KEY,
+    "SB406": Exit.INTEGRITY,
     "SB502": Exit.INTEGRITY,
     "SB505": Exit.REFUSED,
     "SB506": Exit.NOT_REACHED,

@@ -24,6 +24,7 @@ T = TypeVar("T")
 _CODE = re.compile(r"SB\d{3}", re.ASCII)
 _SECONDS = re.compile(r"\d{1,4}(?:\.\d{1,3})?", re.ASCII)
 _WORD = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._+-]{0,62}[A-Za-z0-9_+])?", re.ASCII)
+_SHA256 = re.compile(r"[0-9A-Fa-f]{64}", re.ASCII)
 _ARM_LEVEL = re.compile(r"arm/?v([567])", re.ASCII)
 _MAXIMUM_TIMEOUT = 600.0
 _MAXIMUM_VALUE = 65_536
@@ -92,6 +93,12 @@ def _release(text: str) -> str:
             "is no release", "write it as the distribution does, such as `v1.33.4+k3s1`"
         )
     return text
+
+
+def _sha256(text: str) -> str:
+    if not _SHA256.fullmatch(text):
+        raise hygiene.UnsafeError("is no SHA-256", "64 hexadecimal digits, as `sha256sum FILE` prints them")
+    return text.lower()
 
 
 def _expected(text: str) -> Expected:
@@ -173,6 +180,7 @@ Seconds: TypeAlias = Annotated[
     float, *_kind(_seconds, {"type": "number", "exclusiveMinimum": 0, "maximum": _MAXIMUM_TIMEOUT})
 ]
 Switch: TypeAlias = Annotated[bool, *_kind(_switch, {"type": "boolean"})]
+Sha256: TypeAlias = Annotated[str, *_kind(_sha256, {"type": "string", "pattern": "^[0-9A-Fa-f]{64}$"})]
 ArchText: TypeAlias = Annotated[Expected, *_kind(_expected, _STRING)]
 Code: TypeAlias = Annotated[str, *_kind(_code, {"type": "string", "pattern": "^SB[0-9]{3}$"}, "SB017")]
 Secret: TypeAlias = Annotated[

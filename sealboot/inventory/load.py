@@ -15,6 +15,7 @@ from sealboot.inventory.schema import InventoryPart
 from sealboot.inventory.sources import STDIN_NAME, read_sources
 from sealboot.inventory.tree import Entry, Map, places
 from sealboot.inventory.validate import validate
+from sealboot.inventory.verify import verification, verify_findings
 from sealboot.model.diagnostic import Diagnostic, Location, has_errors
 from sealboot.model.host import Inventory
 
@@ -57,6 +58,7 @@ def _build(
     resolver = HostResolver(part, root, drivers.get(driver) if driver else None)
     resolver.resolve()
     findings += resolver.findings
+    findings += verify_findings(root)
     files = [source for source in sources if source != "-"]
     return Inventory(
         source=", ".join(STDIN_NAME if source == "-" else source for source in sources),
@@ -68,6 +70,7 @@ def _build(
         artifacts=MappingProxyType(dict(part.artifacts)),
         options=MappingProxyType(_options(part)),
         origins=MappingProxyType(dict(_origins(root))),
+        verify=verification(part, root),
     ), findings
 
 
@@ -90,7 +93,7 @@ def _filled(tree: Any) -> Any:
 def _origins(root: Map) -> Iterator[tuple[str, Location]]:
     """Places of everything but hosts, groups and defaults, whose places the hosts carry."""
     yield "", root.at
-    for key in ("version", "cluster", "artifacts", "options"):
+    for key in ("version", "cluster", "artifacts", "verify", "options"):
         if key in root.entries:
             yield from places(Map({key: root.entries[key]}, root.at), "")
     if "hosts" in root.entries:

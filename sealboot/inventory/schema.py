@@ -111,6 +111,31 @@ class ClusterPart(Part):
     release: f.Release | None = None
 
 
+class VerifyPart(Part):
+    """What files must be vouched for by, before they are used."""
+
+    checksums: Annotated[
+        f.Texts, Field(description="files as `sha256sum` writes them, or patterns of such")
+    ] = ()
+    minisign_key: Annotated[
+        f.Text | None,
+        Field(description="public key (or its file) that must have signed each: SUMS.minisig"),
+    ] = None
+    allowed_signers: Annotated[
+        f.Text | None,
+        Field(description="file of SSH keys, of which one must have signed each: SUMS.sig"),
+    ] = None
+    namespace: Annotated[
+        f.Text | None, Field(description="what SSH signatures were made for; `sealboot` unless said")
+    ] = None
+    unlisted: Annotated[
+        str | None, f.one_of("refuse", "allow"), Field(json_schema_extra={"enum": ["refuse", "allow"]})
+    ] = None
+    sha256: Annotated[
+        dict[f.Text, f.Sha256], f.OrEmpty, Field(description="path to SHA-256, for single files")
+    ] = Field(default_factory=dict)
+
+
 class InventoryPart(Part):
     """An inventory of sealboot."""
 
@@ -121,6 +146,7 @@ class InventoryPart(Part):
     ] = None
     cluster: Annotated[ClusterPart, f.OrEmpty] = ClusterPart()
     artifacts: Annotated[dict[f.Word, f.Texts], f.OrEmpty] = Field(default_factory=dict)
+    verify: Annotated[VerifyPart, f.OrEmpty] = VerifyPart()
     defaults: Annotated[SettingsPart, f.OrEmpty] = SettingsPart()
     groups: Annotated[dict[f.Word, Annotated[SettingsPart, f.OrEmpty]], f.OrEmpty] = Field(
         default_factory=dict
@@ -133,7 +159,7 @@ class InventoryPart(Part):
 
 
 #: The keys whose own keys are the operator's words, so that `x-…` is a word there and no comment.
-NAMING_KEYS = frozenset({"hosts", "groups", "vars", "artifacts", "options", "phases"})
+NAMING_KEYS = frozenset({"hosts", "groups", "vars", "artifacts", "options", "phases", "sha256"})
 
 
 def json_schema() -> dict[str, Any]:

@@ -13,7 +13,7 @@ STDIN_NAME = "<stdin>"
 
 #: What a later file may not say again, since a host is defined in one place.
 _DEFINED_ONCE = "hosts"
-_MERGED_KEYS = frozenset({"cluster", "artifacts", "defaults", "groups", "options"})
+_MERGED_KEYS = frozenset({"cluster", "artifacts", "verify", "defaults", "groups", "options"})
 
 
 def read_sources(sources: Sequence[str], stdin: bytes | None) -> tuple[Map | None, tuple[Diagnostic, ...]]:

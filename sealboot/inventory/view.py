@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sealboot.inventory.settings import shown
 from sealboot.model.diagnostic import Location
 from sealboot.model.host import Host, Inventory
+from sealboot.model.verification import Verification
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ def _settings(host: Host, inventory: Inventory) -> Iterator[tuple[str, str]]:
     yield "emulation", host.emulation
     for slot, patterns in {**inventory.artifacts, **host.artifacts}.items():
         yield f"artifacts.{slot}", shown(patterns)
+    yield from _verify(inventory.verify)
     for name, path in host.paths.items():
         yield f"paths.{name}", path
     for name, value in host.vars.items():
@@ -68,9 +70,25 @@ def _login(host: Host) -> Iterator[tuple[str, str]]:
     yield from ((name, shown(value)) for name, value in said if value is not None)
 
 
+def _verify(said: Verification | None) -> Iterator[tuple[str, str]]:
+    if said is None:
+        return
+    if said.checksums:
+        yield "verify.checksums", shown(said.checksums)
+    if said.minisign_key:
+        yield "verify.minisign_key", said.minisign_key
+    if said.allowed_signers:
+        yield "verify.allowed_signers", said.allowed_signers
+        yield "verify.namespace", said.namespace
+    yield "verify.unlisted", said.unlisted
+    for path, digest in said.sha256.items():
+        yield f"verify.sha256.{path}", digest
+
+
 def _origin(inventory: Inventory, host: Host, setting: str) -> Location | None:
     if setting in host.origins:
         return host.origins[setting]
     if setting == "address":
         return host.origin()  # the host's own name
-    return inventory.origins.get(setting) if setting.startswith("artifacts.") else None
+    shared = setting.startswith(("artifacts.", "verify."))
+    return inventory.origins.get(setting) if shared else None

@@ -209,7 +209,9 @@ class Artifact:
     `path` is as the operator would write it; `platforms` as containers name
     them (`linux/arm64`); `sha256` is empty only where nothing could be read.
     `diagnostics` tell what is wrong with the file itself (truncated, packed,
-    a name that lies); whether it suits a host is for `fit` to say.
+    a name that lies); whether it suits a host is for `fit` to say. `verified`
+    says in words what vouches for these bytes under this name; empty when
+    nothing does, or nobody asked.
     """
 
     path: str
@@ -220,6 +222,7 @@ class Artifact:
     layers: tuple[Layer, ...] = ()
     named_arch: Arch | None = None  # what the file's name claims, if it claims anything
     diagnostics: tuple[Diagnostic, ...] = ()
+    verified: str = ""
 
     @property
     def elf(self) -> Elf | None:

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 from sealboot.model.arch import Arch
 from sealboot.model.diagnostic import Location
 from sealboot.model.secret import SecretRef
+from sealboot.model.verification import Verification
 
 BecomeMethod: TypeAlias = Literal["sudo", "doas", "none"]
 
@@ -87,7 +88,8 @@ class Inventory:
     `options` is the driver's own part as a plain tree of text, lists and maps
     (the driver validates it); `origins` maps paths such as `options.phases[2].run`
     and `artifacts.k3s[0]` to where they were written. `base` is the folder that
-    relative paths start from: the inventory file's own.
+    relative paths start from: the inventory file's own. `verify` is `None`
+    where the operator asks for no checksum.
     """
 
     source: str
@@ -99,6 +101,7 @@ class Inventory:
     artifacts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     origins: Mapping[str, Location] = field(default_factory=dict)
+    verify: Verification | None = None
 
     def host(self, name: str) -> Host:
         """The host of that name; raises `KeyError`."""

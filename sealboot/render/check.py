@@ -24,13 +24,14 @@ FOLD_ABOVE = 20
 
 
 def describe_artifact(artifact: Artifact | None) -> str:
-    """What the bytes are, in a word: `x86-64`, `script`."""
+    """What the bytes are, in a word or two: `x86-64`, `script`, `x86-64, verified`."""
     if artifact is None:
         return "-"
     elf = artifact.elf
-    if elf is None:
-        return artifact.kind.value
-    return elf.arch.field_name if elf.arch else f"ELF machine {elf.machine:#x}"
+    what = artifact.kind.value
+    if elf is not None:
+        what = elf.arch.field_name if elf.arch else f"ELF machine {elf.machine:#x}"
+    return f"{what}, verified" if artifact.verified else what
 
 
 def _common_folder(artifacts: Sequence[Artifact]) -> str:

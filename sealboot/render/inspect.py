@@ -78,6 +78,8 @@ def artifact_document(artifact: Artifact, width: int) -> Iterator[RenderableType
         yield Text(f"  {'└' if last_layer else '├'}─ {shown[0]}")
         for line in shown[1:]:
             yield Text(f"  {' ' if last_layer else '│'}    {line}")
+    if artifact.verified:
+        yield Text(f"  ├─ verified by {safe(artifact.verified)}", style="sb.ok")
     if artifact.sha256:
         yield Text(f"  └─ sha256 {artifact.sha256}", style="sb.dim")
     if artifact.diagnostics:

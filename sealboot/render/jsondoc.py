@@ -109,7 +109,7 @@ def _layer(layer: Layer) -> LayerShape:
 
 def artifact(a: Artifact) -> ArtifactShape:
     """One file with its layers."""
-    return {
+    made: ArtifactShape = {
         "path": a.path,
         "kind": a.kind,
         "platforms": list(a.platforms),
@@ -118,6 +118,9 @@ def artifact(a: Artifact) -> ArtifactShape:
         "layers": [_layer(layer) for layer in a.layers],
         "diagnostics": [diagnostic(d) for d in a.diagnostics],
     }
+    if a.verified:
+        made["verified"] = a.verified
+    return made
 
 
 def _pair(v: Verdict) -> PairShape:

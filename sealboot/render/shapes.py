@@ -98,7 +98,7 @@ LayerShape: TypeAlias = (
 
 
 class ArtifactShape(TypedDict):
-    """One file: what its bytes are, whatever its name."""
+    """One file: what its bytes are, whatever its name. `verified` says what vouches for it, if anything does."""
 
     path: str
     kind: Kind
@@ -107,6 +107,7 @@ class ArtifactShape(TypedDict):
     size: int
     layers: list[LayerShape]
     diagnostics: list[DiagnosticShape]
+    verified: NotRequired[str]
 
 
 class HeadShape(TypedDict):

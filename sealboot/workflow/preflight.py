@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sealboot.artifacts import collect
@@ -19,15 +19,20 @@ from sealboot.plan.select import Selection
 from sealboot.plan.select import select as select_artifacts
 from sealboot.workflow.prepare import Prepared
 from sealboot.workflow.survey import Survey, wants_of
+from sealboot.workflow.verify import Verified, refusals, verify
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """The files that may fill each slot, read once: by slot, and by (host, slot) where overridden."""
+    """The files that may fill each slot, read once: by slot, and by (host, slot) where overridden.
+
+    `verified` is what checksums and signatures say about them.
+    """
 
     by_slot: Mapping[str, tuple[Artifact, ...]]
     overrides: Mapping[tuple[str, str], tuple[Artifact, ...]]
     diagnostics: tuple[Diagnostic, ...]
+    verified: Verified = field(default_factory=Verified)
 
     @property
     def all(self) -> tuple[Artifact, ...]:
@@ -62,7 +67,21 @@ def candidates(prepared: Prepared) -> Candidates:
         for slot in prepared.slots
         if slot.wanted_by(host) and slot.name in host.artifacts
     }
-    return Candidates(by_slot, overrides, tuple(found))
+    return _verified(Candidates(by_slot, overrides, tuple(found)), prepared, base)
+
+
+def _verified(files: Candidates, prepared: Prepared, base: Path) -> Candidates:
+    """The same files after the question whether something vouches for them."""
+    wanted = prepared.inventory.verify
+    if wanted is None:
+        return files
+    seen = verify(wanted, base, files.all)
+    return Candidates(
+        {slot: seen.replaced(given) for slot, given in files.by_slot.items()},
+        {key: seen.replaced(given) for key, given in files.overrides.items()},
+        (*files.diagnostics, *seen.diagnostics),
+        seen,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +180,7 @@ def preflight(
         *survey.diagnostics,
         *files.diagnostics,
         *selection.diagnostics,
+        *refusals(files.verified, selection.chosen),
         *run_all(
             prepared.selected,
             survey.facts,
