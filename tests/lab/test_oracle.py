@@ -13,7 +13,8 @@ pytestmark = pytest.mark.vm
 
 @pytest.fixture(scope="module")
 def rows(session_lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> list[oracle.Row]:
-    return oracle.observe(session_lab, machines.FAST, tmp_path_factory.mktemp("corpus"))
+    folder = tmp_path_factory.mktemp("corpus")
+    return oracle.observe(session_lab, machines.FAST, folder, oracle.corpus(oracle.handmade(), folder))
 
 
 @pytest.mark.parametrize("kind", machines.FAST)

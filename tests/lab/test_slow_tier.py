@@ -33,7 +33,7 @@ def test_a_true_kernel_names_itself_and_refuses_the_others(lab: Lab, kind: str) 
 
 @pytest.mark.parametrize("kind", [*VMS, *SLOW_NODES])
 def test_prediction_and_true_kernel_agree(lab: Lab, kind: str, tmp_path: Path) -> None:
-    rows = oracle.observe(lab, [kind], tmp_path)
+    rows = oracle.observe(lab, [kind], tmp_path, oracle.corpus(oracle.handmade(), tmp_path))
     for node in lab.need(kind):
         lab.stop(node)
     assert [(row.sample, row.predicted, row.happened) for row in rows if not row.agree] == []

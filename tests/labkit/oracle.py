@@ -13,7 +13,7 @@ import asyncio
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +24,10 @@ from labkit import kernels, machines, reach
 from labkit.apt import LabUnavailableError
 from labkit.lab import Lab
 from labkit.machines import Node
+from labkit.trials import Batch, Trial, batches
 from sealboot.artifacts import inspect
 from sealboot.fit.judge import judge
+from sealboot.model.artifact import Artifact
 from sealboot.model.facts import Facts
 from sealboot.model.verdict import Outcome, Verdict
 
@@ -67,34 +69,49 @@ class Row:
         return f"stopped, exit {self.answer.code}" if self.answer.ran else self.answer.text
 
 
-def rows_for(lab: Lab, node: Node, facts: Facts, folder: Path) -> list[Row]:
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """Trials that were looked at once, and packed for every machine."""
+
+    trials: tuple[Trial, ...]
+    artifacts: Mapping[str, Artifact]
+    batches: tuple[Batch, ...]
+
+
+def corpus(trials: Sequence[Trial], folder: Path) -> Corpus:
+    """Write every file below `folder`, inspect it as sealboot does, and pack it."""
+    artifacts = {}
+    for trial in trials:
+        trial.write(path := folder / trial.name)
+        artifacts[trial.name] = inspect(path, trial.name)
+    return Corpus(tuple(trials), artifacts, tuple(batches(trials)))
+
+
+def handmade() -> list[Trial]:
+    """The corpus that is made from bytes."""
+    return [Trial(one.name, one.note, one.bytes, one.says) for one in elf_corpus.samples()]
+
+
+def rows_for(lab: Lab, node: Node, facts: Facts, asked: Corpus) -> list[Row]:
     """Judge and execute the whole corpus on one machine."""
-    samples = elf_corpus.samples()
-    answers = kernels.ask(lab, node, {sample.name: sample.bytes for sample in samples})
+    answers = kernels.answers(lab, node, asked.batches)
     rows = []
-    for sample in samples:
-        path = folder / sample.name
-        path.write_bytes(sample.bytes)
-        path.chmod(0o755)
-        verdict = judge(inspect(path, sample.name), facts, emulation_allowed=True)
-        answer = answers[sample.name]
-        ran = answer.code == 0 and answer.output == sample.says
-        rows.append(Row(sample.name, sample.note, node.kind, verdict, answer, ran))
+    for trial in asked.trials:
+        verdict = judge(asked.artifacts[trial.name], facts, emulation_allowed=True)
+        answer = answers[trial.name]
+        ran = answer.code == 0 and answer.output == trial.says
+        rows.append(Row(trial.name, trial.note, node.kind, verdict, answer, ran))
     return rows
 
 
-def observe(lab: Lab, kinds: Sequence[str], folder: Path) -> list[Row]:
-    """Every sample on one machine of each kind."""
+def observe(lab: Lab, kinds: Sequence[str], folder: Path, asked: Corpus) -> list[Row]:
+    """Every trial on one machine of each kind."""
     nodes = lab.need(*kinds)
     with lab.entered():
         facts = asyncio.run(reach.facts_of(lab, nodes, folder))
-
-    def one(node: Node) -> list[Row]:
-        (own := folder / node.name).mkdir()
-        return rows_for(lab, node, facts[node.name], own)
-
     with ThreadPoolExecutor(3) as pool:
-        return [row for rows in pool.map(one, nodes) for row in rows]
+        rounds = pool.map(lambda node: rows_for(lab, node, facts[node.name], asked), nodes)
+        return [row for rows in rounds for row in rows]
 
 
 def figures(rows: Sequence[Row]) -> str:
@@ -133,12 +150,12 @@ def table(rows: Iterable[Row]) -> str:
     return "\n".join([*lines, ""])
 
 
-def everything(lab: Lab, folder: Path, *, slow: bool) -> list[Row]:
+def everything(lab: Lab, folder: Path, asked: Corpus, *, slow: bool) -> list[Row]:
     """The rows of all machines; those of the slow tier come up one at a time."""
-    rows = observe(lab, machines.FAST, folder)
+    rows = observe(lab, machines.FAST, folder, asked)
     for kind in machines.KINDS:
         if slow and kind not in machines.FAST:
-            rows += observe(lab, [kind], folder)
+            rows += observe(lab, [kind], folder, asked)
             for node in lab.need(kind):
                 lab.stop(node)
     return rows
@@ -149,8 +166,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="sealboot-oracle-") as folder:
         lab = Lab(Path(folder))
         try:
-            (corpus := Path(folder, "corpus")).mkdir()
-            rows = everything(lab, corpus, slow="--fast" not in sys.argv)
+            (files := Path(folder, "corpus")).mkdir()
+            rows = everything(lab, files, corpus(handmade(), files), slow="--fast" not in sys.argv)
         except LabUnavailableError as error:
             sys.stderr.write(f"no lab: {error}\n")
             return 2
