@@ -66,6 +66,7 @@ def test_nothing_is_zero_and_usage_stands_alone() -> None:
         ("SB206", 8),
         ("SB207", 8),
         ("SB301", 1),
+        ("SB406", 9),
         ("SB502", 9),
         ("SB504", 1),
         ("SB505", 5),
