@@ -16,10 +16,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from labkit import debs, nodes, requirements, vm
+from labkit import debs, nodes, rare, requirements, vm
 from labkit.apt import LabUnavailableError
 from labkit.lab import Lab
-from labkit.machines import KINDS
+from labkit.machines import KINDS, RARE_NODES
 
 #: Programs of other projects that the tests ship to machines.
 PAYLOADS = tuple((package, arch) for package in ("etcd-server", "etcd-client") for arch in ("amd64", "arm64"))
@@ -42,10 +42,12 @@ def prepare(*, slow: bool) -> None:
             nodes.prepare(kind)
         _say(f"{time.monotonic() - begun:6.1f} s  {name}")
 
-    kinds = [name for name, kind in KINDS.items() if slow or not kind.slow]
+    kinds = [name for name, kind in KINDS.items() if slow or not kind.slow or name in RARE_NODES]
+    files = [case.make for case in rare.cases(slow=slow)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(one, kinds))
         list(pool.map(debs.extract, *zip(*PAYLOADS, strict=True)))
+        list(pool.map(lambda make: make(), files))
     _say(f"{time.monotonic() - begun:6.1f} s  all prepared")
 
 

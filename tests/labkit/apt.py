@@ -79,11 +79,13 @@ class Repository:
         for part in ("lists/partial", "cache/archives/partial", "empty"):
             (self.folder / part).mkdir(parents=True, exist_ok=True)
         (self.folder / "status").touch()
-        source = f"deb [arch={self.arch} signed-by={KEYRING}] {mirror()} {self.suite} main\n"
-        (self.folder / "sources.list").write_text(source)
+        (self.folder / "sources.list").write_text(self._line("deb"))
         (self.folder / "apt.conf").write_text(self._config())
         self.run("-qq", "update")
         stamp.touch()
+
+    def _line(self, kind: str) -> str:
+        return f"{kind} [arch={self.arch} signed-by={KEYRING}] {mirror()} {self.suite} main\n"
 
     def _config(self) -> str:
         empty = self.folder / "empty"
@@ -127,6 +129,32 @@ class Repository:
                 held = sorted(self.archives.glob(f"{package}_*.deb"))
         return held[-1]
 
+    def source(self, package: str, folder: Path) -> Path:
+        """Fetch and unpack the upstream source of `package`, without Debian's changes, below `folder`."""
+        self.ready()
+        listed = self.folder / "source.list"
+        listed.write_text(self._line("deb-src"))
+        options = (
+            *("-o", f"Dir::Etc::sourcelist={listed}", "-o", f"Dir::State::lists={self.folder}/sources"),
+            *("-o", f"Dir::Cache={self.folder}/cache"),
+        )
+        (self.folder / "sources/partial").mkdir(parents=True, exist_ok=True)
+        with locked(self.folder.name):
+            self.run(*options, "-qq", "update")
+            self.run(*options, "-qq", "source", "--download-only", package, cwd=folder)
+        (archive,) = folder.glob("*.orig.tar.*")
+        unpacked = folder / package
+        unpacked.mkdir()
+        done = subprocess.run(
+            ["tar", "-xf", str(archive), "-C", str(unpacked), "--strip-components=1"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise LabUnavailableError(f"tar -xf {archive.name}: {done.stderr.strip()}")
+        return unpacked
+
     def depends(self, package: str) -> list[str]:
         """The names that `package` depends on directly."""
         self.ready()
@@ -134,7 +162,10 @@ class Repository:
         return re.findall(r"^\s+Depends: (\S+)", text, re.MULTILINE)
 
 
-def repository(cache: Path, arch: str) -> Repository:
-    """The private apt state for one architecture (Debian's name of it) below `cache`."""
-    suite = SUITES.get(arch, DEFAULT_SUITE)
+def repository(cache: Path, arch: str, suite: str = "") -> Repository:
+    """The private apt state for one architecture (Debian's name of it) below `cache`.
+
+    `suite` is a Debian release, where it is not to be the architecture's usual one.
+    """
+    suite = suite or SUITES.get(arch, DEFAULT_SUITE)
     return Repository(cache / "apt" / f"{suite}-{arch}", suite, arch)

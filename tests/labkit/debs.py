@@ -19,14 +19,15 @@ def unpack(deb: Path, folder: Path) -> None:
         raise LabUnavailableError(f"dpkg-deb -x {deb.name}: {done.stderr.strip()}")
 
 
-def extract(package: str, arch: str) -> Path:
+def extract(package: str, arch: str, suite: str = "") -> Path:
     """Download and unpack one package of Debian's architecture `arch` (`amd64`, `arm64`, `ppc64el`).
 
     Returns the folder: `extract("etcd-server", "arm64") / "usr/bin/etcd"` is
-    the program. Dependencies are not followed.
+    the program. Dependencies are not followed. `suite` is a Debian release, where
+    it is not to be the architecture's usual one.
     """
 
     def make(part: Path) -> None:
-        unpack(repository(CACHE, arch).download(package), part)
+        unpack(repository(CACHE, arch, suite).download(package), part)
 
-    return made(CACHE / "debs" / f"{package}-{arch}", make)
+    return made(CACHE / "debs" / "-".join(filter(None, (package, arch, suite))), make)

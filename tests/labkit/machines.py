@@ -20,18 +20,27 @@ class Kind:
     `debian` is Debian's name of the architecture whose packages make the root;
     `uname` is what `uname -m` says there. `vm` kinds boot a kernel of their own.
     A node of another architecture than the lab's machine is emulated, and shows
-    nothing of that: see `binfmt` and `disguise`.
+    nothing of that: see `binfmt` and `disguise`. `arch` is the kernel's;
+    `kernel` is Debian's name of it, where the userland is of another.
     """
 
     arch: Arch
     debian: str
     uname: str
-    recipe: Literal["minimal", "debian"]
+    recipe: Literal["minimal", "debian", "musl"]
     server: Server
     personality: int = 0
     emulates: tuple[str, ...] = ()  # through binfmt_misc rules that the node shows
     vm: bool = False
     slow: bool = False
+    kernel: str = ""
+    suite: str = ""  # the Debian release of the root, where it is not the usual one
+    board: str = ""  # the virtual machine's row of `vm.BOARDS`, where it is not the architecture's usual one
+
+    @property
+    def kernel_debian(self) -> str:
+        """Debian's name of the kernel's architecture."""
+        return self.kernel or self.debian
 
 
 KINDS: dict[str, Kind] = {
@@ -55,7 +64,27 @@ KINDS: dict[str, Kind] = {
     "riscv64-vm": Kind(Arch.RISCV64, "riscv64", "riscv64", "minimal", "dropbear", vm=True, slow=True),
     "ppc64el-vm": Kind(Arch.PPC64LE, "ppc64el", "ppc64le", "minimal", "dropbear", vm=True, slow=True),
     "s390x-vm": Kind(Arch.S390X, "s390x", "s390x", "minimal", "dropbear", vm=True, slow=True),
+    # The rarer reasons. What a C library or a 32-bit userland decides, a node shows as truly as a machine.
+    "amd64-musl": Kind(Arch.AMD64, "amd64", "x86_64", "musl", "dropbear", slow=True),
+    "amd64-old-glibc": Kind(
+        Arch.AMD64, "amd64", "x86_64", "minimal", "dropbear", suite="bullseye", slow=True
+    ),
+    "i386-userland": Kind(Arch.AMD64, "i386", "x86_64", "minimal", "dropbear", kernel="amd64", slow=True),
+    # qemu-arm answers uname as under `setarch linux32`; the virtual machine shows what it is without.
+    "armhf-userland": Kind(Arch.ARM64, "armhf", "armv7l", "minimal", "dropbear", kernel="arm64", slow=True),
+    # What only a kernel or a processor decides, virtual machines show.
+    "armhf-userland-vm": Kind(
+        Arch.ARM64, "armhf", "aarch64", "minimal", "dropbear", kernel="arm64", vm=True, slow=True
+    ),
+    "amd64-old-cpu-vm": Kind(
+        Arch.AMD64, "amd64", "x86_64", "minimal", "dropbear", board="amd64-old-cpu", vm=True, slow=True
+    ),
+    "arm64-16k-vm": Kind(
+        Arch.ARM64, "arm64", "aarch64", "minimal", "dropbear", board="arm64-16k", vm=True, slow=True
+    ),
 }
+#: Nodes for the rarer reasons that start as fast as any, but are no part of the big tables of the fast tier.
+RARE_NODES = ("amd64-musl", "amd64-old-glibc", "i386-userland", "armhf-userland")
 
 
 @dataclass(frozen=True, slots=True)

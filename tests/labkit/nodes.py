@@ -18,7 +18,7 @@ from labkit.apt import LabUnavailableError
 from labkit.bridge import GATEWAY, Bridge
 from labkit.cache import CACHE, key, made
 from labkit.disguise import masks
-from labkit.machines import Kind, Order
+from labkit.machines import KINDS, Kind, Order
 from labkit.nodeinit import Spec
 from labkit.roots import root
 
@@ -59,10 +59,11 @@ class Running:
 
 def prepare(kind: Kind) -> tuple[Path, list[str]]:
     """The root and the binfmt_misc rules of `kind`, made if they are not in the cache."""
-    tree = root(kind.recipe, kind.debian)
-    if kind.debian in binfmt.EMULATED:
-        names = (kind.debian, *binfmt.COMPATIBLE.get(kind.debian, ()))
-        return tree, binfmt.foreign(kind.debian, {name: _emulator(name) for name in names}, _refuser())
+    tree = root(kind.recipe, kind.debian, kind.suite)
+    own = kind.kernel_debian
+    if own in binfmt.EMULATED:
+        names = (own, *binfmt.COMPATIBLE.get(own, ()))
+        return tree, binfmt.foreign(own, {name: _emulator(name) for name in names}, _refuser())
     return tree, binfmt.emulating({name: _installed(name) for name in kind.emulates})
 
 
@@ -113,7 +114,7 @@ class Starter:
             address=order.address,
             gateway=GATEWAY,
             rules=rules,
-            masks=masks(kind.debian, kind.uname) if kind.debian in binfmt.EMULATED else {},
+            masks=masks(own, KINDS[own].uname) if (own := kind.kernel_debian) in binfmt.EMULATED else {},
             personality=kind.personality,
             cgroup=_make_cgroup(order.name) if kind.server == "systemd" else "",
         )

@@ -17,10 +17,11 @@ import contextlib
 import functools
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from labkit import musl
 from labkit.apt import LabUnavailableError, repository
 from labkit.cache import CACHE, key, made
 from labkit.debs import unpack
@@ -68,17 +69,21 @@ class Recipe:
     finish: Callable[[Path], None]
 
 
-def root(recipe: str, arch: str) -> Path:
-    """The root of that recipe for Debian's architecture `arch`, from the cache or made now."""
+def root(recipe: str, arch: str, suite: str = "") -> Path:
+    """The root of that recipe for Debian's architecture `arch`, from the cache or made now.
+
+    `suite` is the Debian release, where it is not to be the architecture's usual one.
+    """
     chosen = RECIPES[recipe]
     digest = key(_RECIPE, chosen.packages, MASKED, _ACCOUNTS)
 
     def make(part: Path) -> None:
-        for deb in repository(CACHE, arch).closure(chosen.packages):
+        for deb in repository(CACHE, arch, suite).closure(chosen.packages):
             unpack(deb, part)
         chosen.finish(part)
 
-    return made(CACHE / "roots" / f"{recipe}-{arch}-{digest}", make)
+    name = "-".join(filter(None, (recipe, arch, suite, digest)))
+    return made(CACHE / "roots" / name, make)
 
 
 def _merge_usr(tree: Path) -> None:
@@ -133,15 +138,25 @@ def _applets(busybox: Path) -> tuple[str, ...]:
 def _finish_minimal(tree: Path) -> None:
     _skeleton(tree)
     native = root("minimal", "amd64") / "bin/busybox" if not _runs_here(tree) else tree / "bin/busybox"
-    for applet in _applets(native):
+    _furnish(tree, _applets(native))
+    for folder in tree.glob("usr/lib/*/gconv"):
+        shutil.rmtree(folder)
+
+
+def _finish_musl(tree: Path) -> None:
+    musl.settle(tree)
+    _skeleton(tree)
+    _furnish(tree, musl.applets())
+
+
+def _furnish(tree: Path, applets: Iterable[str]) -> None:
+    for applet in applets:
         link = tree / applet
         link.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             link.symlink_to("/bin/busybox")
     _accounts(tree, "root:x:0:0:root:/root:/bin/sh\n", "root:x:0:\n", "/bin/sh")
     (tree / "etc/shells").write_text("/bin/sh\n")
-    for folder in tree.glob("usr/lib/*/gconv"):
-        shutil.rmtree(folder)
 
 
 def _runs_here(tree: Path) -> bool:
@@ -202,4 +217,8 @@ def _units(folder: Path) -> None:
         link.symlink_to(target)
 
 
-RECIPES = {"minimal": Recipe(MINIMAL, _finish_minimal), "debian": Recipe(DEBIAN, _finish_debian)}
+RECIPES = {
+    "minimal": Recipe(MINIMAL, _finish_minimal),
+    "musl": Recipe(musl.PACKAGES, _finish_musl),
+    "debian": Recipe(DEBIAN, _finish_debian),
+}

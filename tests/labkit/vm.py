@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from labkit import keys
@@ -39,6 +39,7 @@ class Board:
     kernel: str
     memory: int = 256
     nic: str = "virtio-net-pci,romfile="
+    suite: str = ""  # the Debian release of the kernel, where it is not the architecture's usual one
 
 
 BOARDS = {
@@ -75,6 +76,14 @@ BOARDS = {
         "ttysclp0",
         "linux-image-s390x",
         nic="virtio-net-ccw",
+    ),
+}
+BOARDS |= {
+    # x86-64-v1: what the first 64-bit processors had.
+    "amd64-old-cpu": replace(BOARDS["amd64"], cpu="qemu64"),
+    # A processor that has pages of 16 KiB, which a cortex-a57 has not; Debian 12 has no such kernel.
+    "arm64-16k": replace(
+        BOARDS["arm64"], cpu="neoverse-n1", kernel="linux-image-arm64-16k", suite="trixie", memory=384
     ),
 }
 
@@ -152,9 +161,9 @@ class Running:
 
 def prepare(kind: Kind) -> tuple[Path, Path]:
     """The kernel and the common part of the initial RAM file system, made if not in the cache."""
-    package = _kernel_package(kind.debian)
-    kernel = kernel_of(kind.debian)
-    tree = root(kind.recipe, kind.debian)
+    package = _kernel_package(_board(kind))
+    (kernel,) = package.glob("boot/vmlinu*")
+    tree = root(kind.recipe, kind.debian, kind.suite)
     digest = key(_RECIPE, package.name, tree.name, _INIT, _FURNISH, _INITTAB, _MODULES)
 
     def make(part: Path) -> None:
@@ -163,19 +172,25 @@ def prepare(kind: Kind) -> tuple[Path, Path]:
     return kernel, made(CACHE / "initramfs" / f"{kind.debian}-{digest}.cpio", make)
 
 
+def _board(kind: Kind) -> str:
+    return kind.board or kind.kernel_debian
+
+
 def kernel_of(debian: str) -> Path:
     """The kernel that machines of Debian's architecture `debian` boot."""
     (kernel,) = _kernel_package(debian).glob("boot/vmlinu*")
     return kernel
 
 
-def _kernel_package(debian: str) -> Path:
-    link = CACHE / "debs" / f"kernel-{debian}"
+def _kernel_package(board: str) -> Path:
+    link = CACHE / "debs" / f"kernel-{board}"
+    # A board's name begins with that of its architecture.
+    arch, about = board.partition("-")[0], BOARDS[board]
 
     def make(part: Path) -> None:
-        names = repository(CACHE, debian).depends(BOARDS[debian].kernel)
+        names = repository(CACHE, arch, about.suite).depends(about.kernel)
         name = next(name for name in names if name.startswith("linux-image-"))
-        part.symlink_to(extract(name, debian).name)
+        part.symlink_to(extract(name, arch, about.suite).name)
 
     return made(link, make).resolve()
 
@@ -209,7 +224,7 @@ def _personal(authorized: str, host_key: keys.KeyPair) -> bytes:
 
 def start(bridge: Bridge, order: Order) -> Running:
     """Switch a machine on; it answers SSH some seconds later."""
-    board = BOARDS[order.about.debian]
+    board = BOARDS[_board(order.about)]
     if not shutil.which(board.program):
         raise LabUnavailableError(f"{board.program} is missing: apt-get install {board.package}")
     kernel, common = prepare(order.about)
@@ -239,7 +254,7 @@ def start(bridge: Bridge, order: Order) -> Running:
         *("-netdev", f"tap,id=n,ifname={tap},script=no,downscript=no"),
         *("-device", f"{board.nic},netdev=n,mac=52:54:00:4c:42:{order.number:02x}"),
         *("-kernel", str(kernel), "-initrd", str(initramfs), "-append", command_line),
-        *_console(order.about.debian, order.state / "log"),
+        *_console(order.about.kernel_debian, order.state / "log"),
     ]
     with bridge.entered(), (order.state / "emulator.log").open("wb") as output:
         process = subprocess.Popen(
