@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from sealboot.model.artifact import Kind
 
 #: How many bytes `sniff` wants to see: the `ustar` of a tar header ends at 263.
@@ -23,6 +25,7 @@ _PREFIXES: tuple[tuple[bytes, Kind], ...] = (
     *((mark, Kind.ZIP) for mark in _ZIP_MARKS),
     (b"MZ", Kind.PE),
 )
+_BLANKS = re.compile(rb"[ \t\0]")
 _TAR_AT = 257
 _TAR_MAGIC = b"ustar"
 
@@ -41,6 +44,6 @@ def sniff(head: bytes) -> Kind:
 
 def script_interpreter(head: bytes) -> str:
     """The interpreter that a `#!` line names, without its argument; empty when it names none."""
-    line = head[2:_SHEBANG].split(b"\n", 1)[0].strip(b" \t\r")
-    words = line.split(None, 1)
-    return words[0].decode("utf-8", "backslashreplace") if words else ""
+    # A kernel takes blanks and tabs alone for the end: in a file with CRLF the name ends in a CR.
+    line = head[2:_SHEBANG].split(b"\n", 1)[0].strip(b" \t")
+    return _BLANKS.split(line, maxsplit=1)[0].decode("utf-8", "backslashreplace")

@@ -10,6 +10,7 @@ from sealboot.fit.case import Case, Reason, describe_file, describe_host
 from sealboot.fit.cpu import arm_level, x86_level
 from sealboot.fit.loading import kernel_version, page_size
 from sealboot.fit.machine import damaged, foreign, old_arm_abi, taken_for, unreadable_content
+from sealboot.fit.script import no_place, script_starts
 from sealboot.fit.userland import libc_version, loader
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Artifact, Elf
@@ -44,11 +45,15 @@ def judge(
     carries (SB410). A file that
     only an emulator runs is `runs-emulated` with reason SB103; it is usable
     where `emulation_allowed`. A file that would run although it is known to be
-    cut off behind its last segment is `runs`, but not usable.
+    cut off behind its last segment is `runs`, but not usable; so is a script
+    whose interpreter is there (SB112).
 
     `at` is the place in the inventory that paired the two. What is unknown
     about the host is never taken for granted: it leads to a warning.
     """
+    if script_starts(artifact, facts):
+        refused = _diagnostic(no_place(artifact, facts), artifact, facts, at)
+        return _verdict(artifact, facts, Outcome.RUNS, usable=False, found=(refused,))
     reason, doubts = _examine(artifact, facts)
     warnings = tuple(_diagnostic(d, artifact, facts, at) for d in doubts)
     if reason is not None:

@@ -17,6 +17,7 @@ from sealboot.fit.case import (
     machine_name,
     native_of,
 )
+from sealboot.fit.script import no_place
 from sealboot.model.arch import Arch
 from sealboot.model.archive import ImageArchive
 from sealboot.model.artifact import Artifact, Elf, Kind
@@ -29,7 +30,6 @@ _UNREADABLE = frozenset({"SB408", "SB409"})
 
 _CONTENT_HINTS: dict[Kind, str] = {
     Kind.EMPTY: "the file has no bytes: bash would even report success for it; fetch it again",
-    Kind.SCRIPT: "this place wants a program; ship scripts with a `write` or `run` step",
     Kind.DIRECTORY: "name the file inside it",
     Kind.GZIP: "unpack it first: `gunzip` or `tar -xzf`",
     Kind.ZSTD: "unpack it first: `unzstd` or `tar --zstd -xf`",
@@ -51,6 +51,8 @@ def unreadable_content(artifact: Artifact, facts: Facts) -> Reason | None:
     for finding in artifact.diagnostics:
         if finding.code in _UNREADABLE and artifact.elf is None:
             return Reason(finding.code, finding.summary, describe_kind(artifact), describe_host(facts))
+    if artifact.kind is Kind.SCRIPT:
+        return no_place(artifact, facts)
     if artifact.kind is not Kind.ELF:
         images = any(isinstance(layer, ImageArchive) for layer in artifact.layers)
         hint = _IMAGES if images else _CONTENT_HINTS.get(artifact.kind)

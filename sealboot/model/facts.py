@@ -118,6 +118,7 @@ class Facts:
     observed: Mapping[str, str] = field(default_factory=dict)  # the driver's own questions and their answers
     conflicts: tuple[str, ...] = ()  # sources that contradict each other, in words
     become_detail: str = ""  # what sudo or doas said when it was asked without a password
+    interpreters: frozenset[str] = frozenset()  # what scripts usually name, where it exists; empty: unknown
     beneath: Arch | None = None  # the real kernel where every program of this host runs through an emulator
 
     @property

@@ -40,6 +40,13 @@ BASE_TOOLS = (
     "python3",
 )
 
+#: What the first line of a script usually names; looked up by path, as a kernel does it.
+INTERPRETERS = frozenset(
+    f"{folder}/{name}"
+    for folder in ("/bin", "/usr/bin")
+    for name in ("sh", "bash", "dash", "ash", "busybox", "env", "perl", "python3")
+)
+
 _TOOL = re.compile(r"[A-Za-z0-9_.+-]{1,64}")
 _QUESTION = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 
@@ -96,6 +103,7 @@ def compose(wants: Wanted) -> str:
         template()
         .replace("#DIRECTORIES#", "\n".join(_looks(directories_of(wants))))
         .replace("#TOOLS#", " ".join(_tools(wants.tools)))
+        .replace("#INTERPRETERS#", " ".join(sorted(INTERPRETERS)))
         .replace("#QUESTIONS#", "\n".join(_asks(questions_of(wants))))
     )
 

@@ -9,6 +9,7 @@ from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.facts import Facts
 from sealboot.model.host import BecomeMethod
 from sealboot.probe import binfmt, cpu, elfhead, machine, storage, system
+from sealboot.probe.compose import INTERPRETERS
 from sealboot.probe.transcript import LIMIT, Transcript, read
 
 _MACHINE = re.compile(r"[A-Za-z0-9_.+-]{1,64}")
@@ -96,6 +97,7 @@ def parse(
         clock_offset=offset,
         clock_error=error,
         personality_32=weighed.personality_32,
+        interpreters=frozenset(told.text("scripts", 4096).split()) & INTERPRETERS,
         observed=MappingProxyType(
             {key[4:]: told.text(key, 4096) for key in told.records if key.startswith("ask.")}
         ),

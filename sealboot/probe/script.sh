@@ -195,6 +195,11 @@ o=
 for t in #TOOLS#; do command -v "$t" >/dev/null && o="$o $t"; done
 emit tools "$o"
 
+# -- what scripts name in their first line
+o=
+for f in #INTERPRETERS#; do [ -f $f ] && [ -x $f ] && o="$o $f"; done
+emit scripts "$o"
+
 # -- the driver's own questions
 ask() {
     emit "ask.$1" "$( (set +f; eval "$2") | keep 4096)"

@@ -57,6 +57,8 @@ def test_the_first_bytes_decide(data: bytes, kind: Kind) -> None:
     [
         (b"#!/bin/sh\nexit", "/bin/sh"),
         (b"#! /usr/bin/env  python3 -u\r\n", "/usr/bin/env"),
+        (b"#!\t/bin/sh\t-e\n", "/bin/sh"),
+        (b"#!/bin/sh\r\necho", "/bin/sh\r"),
         (b"#!\n", ""),
         (b"#!" + b"x" * 1000, "x" * 254),
         (b"#!\xff\xfe", "\\xff\\xfe"),

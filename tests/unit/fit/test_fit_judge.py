@@ -133,6 +133,31 @@ def test_every_other_kind_is_no_program(kind: Kind) -> None:
     assert reason(Artifact("x", kind), facts_of(AMD64)) == "SB112"
 
 
+@pytest.mark.parametrize(
+    ("first", "outcome", "host"),
+    [
+        (b"#!/bin/sh -e", Outcome.RUNS, "has /bin/sh"),
+        (b"#!/bin/zsh", Outcome.CANNOT, "the interpreter was not found"),
+        (b"#!/bin/sh\r", Outcome.CANNOT, "the interpreter was not found"),
+        (b"#!", Outcome.CANNOT, "the interpreter was not found"),
+    ],
+)
+def test_a_script_starts_where_its_interpreter_is_but_is_no_program(
+    first: bytes, outcome: Outcome, host: str, tmp_path: Path
+) -> None:
+    facts = replace(facts_of(AMD64), interpreters=frozenset({"/bin/sh"}))
+    verdict = judge(artifact_of(tmp_path, "x", first + b"\necho\n"), facts)
+    assert (verdict.outcome, verdict.usable) == (outcome, False)
+    assert [d.code for d in verdict.diagnostics] == ["SB112"]
+    assert dict(verdict.diagnostics[0].evidence)["host"].endswith(host)
+    assert ("dos2unix" in verdict.diagnostics[0].hints[0]) == first.endswith(b"\r")
+
+
+def test_a_script_where_no_interpreter_is_known(tmp_path: Path) -> None:
+    verdict = judge(artifact_of(tmp_path, "x", b"#!/bin/sh\n"), facts_of(AMD64))
+    assert (verdict.outcome, verdict.reason) == (Outcome.CANNOT, "SB112")
+
+
 def test_what_could_not_be_read(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     from sealboot.artifacts import inspect  # noqa: PLC0415 (the one test that needs it)

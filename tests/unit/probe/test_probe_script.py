@@ -16,6 +16,7 @@ from sealboot.drivers.base import Wants
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.facts import Facts
 from sealboot.probe import BASE_TOOLS, compose, parse
+from sealboot.probe.compose import INTERPRETERS
 from sealboot.probe.transcript import LIMIT, read
 
 SHELLS = [
@@ -63,6 +64,7 @@ def test_this_machine_is_recognised(shell: tuple[str, ...]) -> None:
     assert facts.uid == os.getuid()
     assert facts.memory == pytest.approx(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), rel=0.01)
     assert {"sh", "cat", "mv"} <= facts.tools
+    assert facts.interpreters == {path for path in INTERPRETERS if os.access(path, os.X_OK)}
     assert facts.clock_offset is not None
     assert facts.clock_error is not None
     assert abs(facts.clock_offset) <= facts.clock_error + 0.1
