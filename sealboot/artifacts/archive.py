@@ -76,8 +76,9 @@ def read_archive(source: Source, kind: Kind, label: str, limits: Limits | None =
     meter = Meter(limits or Limits())
     frames = Frames()
     error: StreamError | None = None
-    with Hasher() as hasher:
-        hashed = _Hashed(source, hasher)
+    # A thread for the file and one for what is inside: where there are cores, neither waits for the other.
+    with Hasher() as hasher, Hasher() as whole:
+        hashed = _Hashed(source, whole)
         walker = _Walker(meter, hasher)
         try:
             walker.walk(inflate(hashed.pieces, kind, meter, frames))

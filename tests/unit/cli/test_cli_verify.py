@@ -203,13 +203,13 @@ def test_inspect_with_keys(folder: Path) -> None:
     assert (ran.code, ran.codes) == (Exit.INTEGRITY, {"SB406"})
     key.sign(folder / "SUMS")
     assert "signed by minisign key" in quick(folder, *asked, "tool").out
-    asked = (*asked, "--allowed-signers", "keys/allowed_signers", "--namespace", "file")
+    both = (*asked, "--allowed-signers", "keys/allowed_signers", "--namespace", "file")
     ssh.allowed.write_text(f"me@example.org {ssh.public.read_text()}")
     ssh.sign(folder / "SUMS")
-    ran = quick(folder, *asked, "tool")
+    ran = quick(folder, *both, "tool")
     assert (ran.code, "another purpose than 'file'" in ran.out + ran.err) == (Exit.INTEGRITY, True)
     ssh.sign(folder / "SUMS", "file")
-    assert ssh.fingerprint in quick(folder, *asked, "tool").out
+    assert ssh.fingerprint in quick(folder, *both, "tool").out
 
 
 def test_a_key_alone_verifies_nothing(folder: Path) -> None:
