@@ -109,11 +109,12 @@ class Refusal:
 class Reader:
     """One regular file, open. A `Source`; also a context manager that closes it."""
 
-    __slots__ = ("_fd", "_stamp", "size")
+    __slots__ = ("_fd", "info", "size")
 
     def __init__(self, fd: int, info: os.stat_result) -> None:
         self._fd = fd
-        self._stamp = _stamp(info)
+        #: What the file system said when it was opened.
+        self.info = info
         self.size = info.st_size
 
     def __enter__(self) -> Self:
@@ -151,7 +152,7 @@ class Reader:
     @property
     def changed(self) -> bool:
         """Whether the file was written to since it was opened."""
-        return _stamp(os.fstat(self._fd)) != self._stamp
+        return _stamp(os.fstat(self._fd)) != _stamp(self.info)
 
 
 def open_file(path: Path, limit: int = MAX_BYTES) -> Reader | Refusal:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sealboot.artifacts.deflate import HEAD, RAW, allowance, inflate, peek, program_arch
@@ -136,3 +137,24 @@ def _deep(source: Source, entry: Entry, most: int) -> tuple[bytes, str, int]:
     found = inflate(source, at, at + entry.packed, RAW, most)
     same = (found.size, found.crc) == (entry.size, entry.crc)
     return found.head, found.broken or ("" if same else "has a wrong checksum"), found.size
+
+
+def content(source: Source, entry: Entry) -> Iterator[bytes]:
+    """What one file inflates to, in pieces; ends early where it is damaged (size and checksum tell)."""
+    at = _data_at(source, entry)
+    if at is None or entry.method not in {_STORED, _DEFLATED}:
+        return
+    window = chunks(Window(source, at, entry.packed))
+    if entry.method == _STORED:
+        yield from window
+        return
+    engine = zlib.decompressobj(RAW)
+    try:
+        for piece in window:
+            data = piece
+            while data and not engine.eof:
+                yield engine.decompress(data, MAX_READ)
+                data = engine.unconsumed_tail
+        yield engine.flush()
+    except zlib.error:
+        return

@@ -25,6 +25,7 @@ from sealboot.cli.init import init
 from sealboot.cli.inspect import inspect
 from sealboot.cli.options import config_file, taste
 from sealboot.cli.plan import plan
+from sealboot.cli.repack import repack
 from sealboot.cli.trust import trust
 from sealboot.render.text import safe
 
@@ -37,6 +38,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     plan,
     apply,
     inspect,
+    repack,
     facts,
     explain,
     doctor,

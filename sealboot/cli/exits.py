@@ -48,6 +48,8 @@ _BY_CODE = {
     "SB209": Exit.USAGE,  # an error only where this machine cannot write its own known_hosts
     "SB207": Exit.HOST_KEY,
     "SB406": Exit.INTEGRITY,
+    "SB417": Exit.INTEGRITY,
+    "SB418": Exit.REFUSED,
     "SB502": Exit.INTEGRITY,
     "SB505": Exit.REFUSED,
     "SB506": Exit.NOT_REACHED,

@@ -20,6 +20,7 @@ from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.events import Event
 from sealboot.model.facts import Facts
 from sealboot.model.plan import Action, Plan, PlannedStep
+from sealboot.model.repack import RepackReport
 from sealboot.model.report import ApplyReport, CheckReport, HostRow, InspectReport, PlanReport
 from sealboot.model.verdict import Verdict
 from sealboot.render.shapes import (
@@ -38,6 +39,7 @@ from sealboot.render.shapes import (
     PairShape,
     PlanBody,
     PlanShape,
+    RepackShape,
     ReportEvent,
     RowsShape,
     StepShape,
@@ -232,6 +234,26 @@ def inspected(report: InspectReport) -> InspectShape:
     return {
         **head("inspect"),
         "artifacts": [artifact(a) for a in report.artifacts],
+        "diagnostics": [diagnostic(d) for d in report.diagnostics],
+    }
+
+
+def repacked(report: RepackReport) -> RepackShape:
+    """The document of `repack`."""
+    return {
+        **head("repack"),
+        "source": artifact(report.source),
+        "parts": [
+            {"name": p.name, "before": p.before, "after": p.after, "note": p.note} for p in report.parts
+        ],
+        "saved": report.saved,
+        "upx": None
+        if report.upx is None
+        else {"size": report.upx.size, "how": report.upx.how, "effect": report.upx.effect},
+        "wire": report.wire,
+        "output": report.output or None,
+        "result": None if report.result is None else artifact(report.result),
+        "proofs": list(report.proofs),
         "diagnostics": [diagnostic(d) for d in report.diagnostics],
     }
 

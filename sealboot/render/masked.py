@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sealboot.model.diagnostic import Diagnostic
     from sealboot.model.events import Event
     from sealboot.model.facts import Facts
+    from sealboot.model.repack import RepackReport
     from sealboot.model.report import ApplyReport, CheckReport, InspectReport, PlanReport
     from sealboot.render.view import View
 
@@ -78,6 +79,10 @@ class MaskedView:
     def inspected(self, report: InspectReport) -> None:
         """See `View.inspected`."""
         self._view.inspected(self._masked(report))
+
+    def repacked(self, report: RepackReport) -> None:
+        """See `View.repacked`."""
+        self._view.repacked(self._masked(report))
 
     def facts(self, facts: Sequence[Facts], diagnostics: Sequence[Diagnostic], *, details: bool) -> None:
         """See `View.facts`."""

@@ -245,6 +245,37 @@ class InspectShape(HeadShape):
     diagnostics: list[DiagnosticShape]
 
 
+class PartShape(TypedDict):
+    """One part of a file, in bytes: as it is, and as it is or would be written."""
+
+    name: str
+    before: int
+    after: int
+    note: str
+
+
+class UpxShape(TypedDict):
+    """What packing the whole file with UPX makes of it; `size` is null where UPX refuses."""
+
+    size: int | None
+    how: str
+    effect: str
+
+
+class RepackShape(HeadShape):
+    """The document of `repack`; `output` and `result` are null where no file was kept."""
+
+    source: ArtifactShape
+    parts: list[PartShape]
+    saved: int
+    upx: UpxShape | None
+    wire: int | None
+    output: str | None
+    result: ArtifactShape | None
+    proofs: list[str]
+    diagnostics: list[DiagnosticShape]
+
+
 class FactsReportShape(HeadShape):
     """The document of `facts`."""
 
@@ -275,6 +306,7 @@ Document: TypeAlias = (
     | PlanShape
     | ApplyShape
     | InspectShape
+    | RepackShape
     | FactsReportShape
     | FindingsShape
     | RowsShape

@@ -12,12 +12,14 @@ from rich.text import Text
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.events import Event
 from sealboot.model.facts import Facts
+from sealboot.model.repack import RepackReport
 from sealboot.model.report import ApplyReport, CheckReport, InspectReport, PlanReport
 from sealboot.render import apply as apply_text
 from sealboot.render import check as check_text
 from sealboot.render import inspect as inspect_text
 from sealboot.render import jsondoc
 from sealboot.render import plan as plan_text
+from sealboot.render import repack as repack_text
 from sealboot.render.console import ColorChoice, Consoles, make_consoles
 from sealboot.render.findings import block
 from sealboot.render.lines import LineProgress
@@ -46,6 +48,9 @@ class View(Protocol):
 
     def inspected(self, report: InspectReport) -> None:
         """The end of `inspect`."""
+
+    def repacked(self, report: RepackReport) -> None:
+        """The end of `repack`."""
 
     def facts(self, facts: Sequence[Facts], diagnostics: Sequence[Diagnostic], *, details: bool) -> None:
         """The end of `facts`."""
@@ -116,6 +121,10 @@ class HumanView:
             self._print(inspect_text.artifact_document(artifact, self._out.width))
         if report.diagnostics:
             self.diagnostics("inspect", report.diagnostics)
+
+    def repacked(self, report: RepackReport) -> None:
+        """Print the parts and what came of them."""
+        self._print(repack_text.document(report, self._out.width))
 
     def facts(self, facts: Sequence[Facts], diagnostics: Sequence[Diagnostic], *, details: bool) -> None:
         """Print the table, or everything known."""
@@ -192,6 +201,10 @@ class MachineView:
     def inspected(self, report: InspectReport) -> None:
         """Print the document."""
         self._write(jsondoc.inspected(report))
+
+    def repacked(self, report: RepackReport) -> None:
+        """Print the document."""
+        self._write(jsondoc.repacked(report))
 
     def facts(self, facts: Sequence[Facts], diagnostics: Sequence[Diagnostic], *, details: bool) -> None:
         """Print the document, which always has the details."""

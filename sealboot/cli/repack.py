@@ -1,0 +1,40 @@
+"""`sealboot repack FILE`: what would make this file smaller, what must not, and the smaller file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sealboot.cli.options import Output, takes
+
+
+@takes(Output)
+def repack(
+    options: Output,
+    *,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="a program, whatever its name; never changed")],
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="OUT", help="write the smaller, or restored, file here")
+    ] = "",
+    force: Annotated[bool, typer.Option("--force", help="replace OUT where it exists")] = False,
+    pack: Annotated[
+        bool, typer.Option("--pack", help="pack the program with UPX, its payload behind it (needs upx)")
+    ] = False,
+) -> None:
+    """Say what a program's file could save, or write it smaller, proven to be the same program.
+
+    A file packed with UPX is restored instead. What cannot be proven is not kept.
+    """
+    from sealboot.cli import runtime
+    from sealboot.cli.exits import of_findings
+    from sealboot.workflow import upxtool
+    from sealboot.workflow.repack import repack as work
+    from sealboot.workflow.repack_job import Wish
+
+    view = runtime.view_of(options)
+    path = Path(file).expanduser() if file.startswith("~/") else Path(file)
+    report = work(path, file, Wish(output, force, pack), upxtool.find())
+    view.repacked(report)
+    runtime.leave(of_findings(report.diagnostics))
