@@ -13,7 +13,7 @@ import asyncio
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,15 +124,20 @@ def figures(rows: Sequence[Row]) -> str:
     )
 
 
-def table(rows: Iterable[Row]) -> str:
+_TITLE = (
+    "# Predicted and done: the corpus against the lab",
+    "",
+    "Made by `make table`. Each ELF sample of the corpus was judged from its bytes and the probed facts,",
+    "then executed by a direct `execve` on each machine of the lab. *ran* means that the program wrote",
+    "all it has to say and exited with 0.",
+)
+
+
+def table(rows: Iterable[Row], title: Iterable[str] = _TITLE) -> str:
     """The page: one line for every sample and distinct behaviour, with the machines that share it."""
     rows = list(rows)
     lines = [
-        "# Predicted and done: the corpus against the lab",
-        "",
-        "Made by `make table`. Each ELF sample of the corpus was judged from its bytes and the probed facts,",
-        "then executed by a direct `execve` on each machine of the lab. *ran* means that the program wrote",
-        "all it has to say and exited with 0.",
+        *title,
         "",
         figures(rows),
         "",
@@ -161,20 +166,25 @@ def everything(lab: Lab, folder: Path, asked: Corpus, *, slow: bool) -> list[Row
     return rows
 
 
-def main() -> int:
+def show(trials: Callable[[], Sequence[Trial]], title: Iterable[str], *, slow: bool) -> int:
     """Print the table; 1 when prediction and kernel disagree anywhere, 2 where there is no lab."""
     with tempfile.TemporaryDirectory(prefix="sealboot-oracle-") as folder:
         lab = Lab(Path(folder))
         try:
             (files := Path(folder, "corpus")).mkdir()
-            rows = everything(lab, files, corpus(handmade(), files), slow="--fast" not in sys.argv)
+            rows = everything(lab, files, corpus(trials(), files), slow=slow)
         except LabUnavailableError as error:
             sys.stderr.write(f"no lab: {error}\n")
             return 2
         finally:
             lab.close()
-    sys.stdout.write(table(rows))
+    sys.stdout.write(table(rows, title))
     return int(any(not row.agree for row in rows))
+
+
+def main() -> int:
+    """The table of the corpus that is made from bytes; see `show`."""
+    return show(handmade, _TITLE, slow="--fast" not in sys.argv)
 
 
 if __name__ == "__main__":

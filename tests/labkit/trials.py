@@ -27,8 +27,10 @@ class Trial:
 
     `name` is unique and a valid file name; `data` is `None` for a directory.
     Of `data` only the first `keep` bytes are the file, where that is given:
-    files cut from one another travel once. `mode` is what the file has when it
-    is executed. It *ran* when it wrote `says` and exited with 0.
+    files cut from one another travel once. `mode` is the file's before it is
+    shipped; there it may be executed, as whatever sealboot puts in place.
+    `beside` are files that must lie in the same folder, by name. It *ran* when
+    it wrote `says` and exited with 0.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Trial:
     arguments: tuple[str, ...] = ()
     keep: int | None = None
     mode: int = 0o755
+    beside: tuple[tuple[str, Data], ...] = ()
 
     def write(self, path: Path) -> None:
         """Make the file, or the directory, at `path`."""
@@ -81,14 +84,15 @@ def _pack(trials: Sequence[Trial]) -> Batch:
         if trial.data is not None:
             sources.setdefault(id(trial.data), (f"busybox-{len(sources)}", trial.data))
     plan = "".join(_line(t, sources[id(t.data)][0] if t.data is not None else FOLDER) for t in trials)
-    raw = tar(dict(sources.values()) | {"plan": plan.encode()})
+    beside = dict(file for trial in trials for file in trial.beside)
+    raw = tar(dict(sources.values()) | beside | {"plan": plan.encode()})
     return Batch(tuple(trials), gzip.compress(raw, 3, mtime=0))
 
 
 def _line(trial: Trial, source: str) -> str:
     """A call of the function that the script on the machine defines; see `kernels`."""
     keep = "-" if trial.keep is None else str(trial.keep)
-    words = [source, keep, f"{trial.mode:o}", *trial.arguments]
+    words = [source, keep, *trial.arguments]
     return f"try {shlex.join(words)}\n"
 
 
