@@ -19,8 +19,9 @@ def page_size(case: Case) -> Reason | None:
     """SB105: segments linked for smaller pages than this host has.
 
     The kernel maps whole pages, so offset and address must agree modulo the
-    page size; where they do, two segments of different rights that share a
-    page leave the later one's rights, and the first one's code or data dies.
+    page size; where they do, two segments that share a page leave the later
+    one's bytes and rights. The earlier one dies of a right that is lost, or of
+    zeroed memory that the file's bytes cover; rights that are gained harm nobody.
     """
     page = case.facts.page_size or _SMALLEST_PAGE
     loads = [s for s in case.elf.segments if s.type == _PT_LOAD and s.filesz]
@@ -41,7 +42,7 @@ def _collide(loads: list[Segment], page: int) -> bool:
     ordered = sorted(loads, key=lambda s: s.vaddr)
     return any(
         low.align < page
-        and low.flags != high.flags
+        and (low.flags & ~high.flags or low.memsz > low.filesz)
         and high.vaddr // page <= (low.vaddr + low.memsz - 1) // page
         for low, high in pairwise(ordered)
         if low.memsz

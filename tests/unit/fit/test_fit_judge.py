@@ -275,6 +275,18 @@ def test_segments_of_different_rights_in_one_page(tmp_path: Path) -> None:
     assert reason(apart, large) is None
 
 
+def test_a_shared_page_harms_only_what_it_takes_from_the_earlier_segment(tmp_path: Path) -> None:
+    # Headers (R), then code (R X): what `-z separate-code` makes, and what a kernel with 16 KiB pages runs.
+    base = sample(tmp_path, "static-arm64")
+    headers = Segment(1, 4, 0, 0x400000, 0x2F0, 0x2F0, 0x1000)
+    code = Segment(1, 5, 0x1000, 0x401000, 0x100, 0x100, 0x1000)
+    large = replace(facts_of(ARM64), page_size=16384)
+    assert reason(with_elf(base, segments=(headers, code)), large) is None
+    # Its zeroed memory would show the file's bytes instead.
+    zeroed = replace(headers, flags=6, memsz=0x800)
+    assert reason(with_elf(base, segments=(zeroed, replace(code, flags=7))), large) == "SB105"
+
+
 @pytest.mark.parametrize(
     ("release", "expected"),
     [
