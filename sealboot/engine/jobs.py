@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import secrets
 
 from sealboot.engine.context import StepEnd, Work
 from sealboot.engine.failures import status_words, step_failed, tail
@@ -25,20 +26,23 @@ _STATE = re.compile("running|dead|none|ended [0-9]{1,3}")
 #: Bytes of a job's log that are read back.
 LOG_TAIL = 1 << 16
 
-# $1 folder, $2 title, $3 holder text, stdin: the script. The pipe keeps it out of argv and off the disk.
+# $1 folder, $2 title, $3 holder text, $4 end mark; stdin: the script and the end mark. The pipe keeps
+# it out of argv and off the disk. A controller that dies before it sent everything leaves the mark
+# out: half a script, or none, must neither run nor be taken for a job that ended well.
 _START = (
     PRELUDE
     + JOB_STATE
     + r"""
+sb_payload=$(cat)
+case $sb_payload in *"$4") ;; *) exit 74 ;; esac
 [ "$(sb_job "$1")" = running ] && exit 0
 rm -rf "$1" && mkdir -p "$1" || exit 73
 printf '%s\n' "$2" >"$1/title"; printf '%s\n' "$3" >"$1/holder"
-sb_payload=$(cat; echo .)
 exec 8>"$1/lock" || exit 73
 if sb_can_flock; then sb_flock -n 8 || exit 73; fi
 if sb_has setsid; then sb_session=setsid; elif sb_applet setsid; then sb_session='busybox setsid'
 else sb_session=; trap '' HUP; fi
-printf '%s' "${sb_payload%.}" | $sb_session /bin/sh -c '
+printf '%s' "${sb_payload%"$4"}" | $sb_session /bin/sh -c '
   sb_text=$(cat; echo .)
   exec </dev/null >"$1/log" 2>&1
   ( eval "${sb_text%.}" )
@@ -100,10 +104,11 @@ async def run_detached(work: Work, step: Run, exports: str) -> StepEnd:
     # With a check we are only here because it does not hold: an old good end proves nothing then.
     adopted = state == "running" or (step.check is None and _ended_well(state, step))
     if not adopted:
+        mark = f"#{secrets.token_hex(16)}"
         started = await work.session.run(
             _START,
-            args=(folder, step.title, work.claim),
-            stdin=(exports + step.script).encode("utf-8", "surrogateescape"),
+            args=(folder, step.title, work.claim, mark),
+            stdin=(exports + step.script + mark).encode("utf-8", "surrogateescape"),
             become=step.become,
             timeout=60.0,
         )

@@ -189,6 +189,42 @@ async def test_a_detached_script_that_was_killed_is_dead(work: Any, node: Any) -
     assert await job_state(work, step) == "none"
 
 
+@pytest.mark.parametrize("sent", [0, 6, -1])
+async def test_a_detached_script_that_did_not_arrive_whole_does_not_run(
+    work: Any, node: Any, monkeypatch: pytest.MonkeyPatch, sent: int
+) -> None:
+    """Its controller was killed while it sent the script: the host sees an end of input like any other."""
+    out = Path(node.path("out"))
+    step = run(f"echo x >>{out}; echo y >>{out}", detached=True)
+    whole = node.session.run
+
+    async def cut(script: str, **more: Any) -> Any:
+        if more.get("stdin"):
+            more["stdin"] = more["stdin"][:sent] or b"\n"
+        return await whole(script, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(node.session, "run", cut)
+        end = await act(work, step)
+    assert (end.result, out.exists()) == ("failed", False)
+    assert await job_state(work, step) == "none"
+    assert (await act(work, step)).result == "changed"
+    assert out.read_text() == "x\ny\n"
+
+
+async def test_a_detached_script_that_ends_while_it_is_looked_at_ended_well(work: Any, node: Any) -> None:
+    """Its status appears after the first look for one, and its lock is free before the look at that."""
+    folder, tools = Path(node.paths.jobs) / job_key(run("true")), Path(node.path("bin"))
+    folder.mkdir(parents=True)
+    (folder / "lock").touch()
+    tools.mkdir()
+    (tools / "flock").write_text(f"#!/bin/sh\necho 0 >{folder}/rc\n")
+    (tools / "flock").chmod(0o755)
+    node.session.path = f"{tools}:{os.environ['PATH']}"
+    assert not (folder / "rc").exists()
+    assert await job_state(work, run("true")) == "ended 0"
+
+
 async def test_a_detached_script_out_of_time_is_ended(work: Any, node: Any) -> None:
     pid = Path(node.path("pid"))
     step = run(f"echo $$ >{pid}; sleep 300", detached=True, timeout=1.0)
