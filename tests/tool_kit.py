@@ -15,6 +15,7 @@ PACKAGES = {
     "containerd": "containerd",
     "ctr": "containerd",
     "file": "file",
+    "lz4": "lz4",
     "minisign": "minisign",
     "readelf": "binutils",
     "skopeo": "skopeo",

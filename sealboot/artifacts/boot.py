@@ -16,7 +16,7 @@ from sealboot.model.arch import Arch
 from sealboot.model.artifact import Elf, Kernel, Kind, Layer, Pe
 
 #: Kinds by first bytes that may turn out to be something to boot.
-_CANDIDATES = frozenset({Kind.PE, Kind.UNKNOWN, Kind.GZIP, Kind.ZSTD, Kind.XZ, Kind.BZIP2})
+_CANDIDATES = frozenset({Kind.PE, Kind.UNKNOWN, Kind.GZIP, Kind.ZSTD, Kind.XZ, Kind.BZIP2, Kind.LZ4})
 #: A vmlinux is at least some MiB; small programs need no second look.
 _SMALLEST_VMLINUX = 1 << 20
 _PEEKED = 1024

@@ -10,8 +10,8 @@ from fnmatch import translate
 from functools import cache
 from pathlib import Path
 
+from sealboot.artifacts.folders import is_whole_folder
 from sealboot.artifacts.inspect import inspect
-from sealboot.artifacts.rootfs import is_sealos_root
 from sealboot.model.artifact import Artifact
 from sealboot.model.diagnostic import Diagnostic, Severity
 
@@ -79,7 +79,7 @@ def _matches(pattern: str, base: Path) -> _Matched:
     parts = [part for part in expanded.split("/") if part not in {"", "."}]
     plain = start + "/".join(parts)
     if not _MAGIC.search(expanded) or os.path.lexists(base / plain):  # `tool[1]` may be a file's name
-        if not _is_folder(base / plain) or is_sealos_root(base / plain):
+        if not _is_folder(base / plain) or is_whole_folder(base / plain):
             return _Matched([(plain, base / plain)], more=False)
         start, parts = (start if plain in {"", "/"} else f"{plain}/"), ["*"]
     walk = _Walk(base)

@@ -9,10 +9,11 @@ from sealboot.artifacts.archive import ARCHIVES, ArchiveFound, read_archive
 from sealboot.artifacts.boot import boot_arch, elf_kernel, read_bootable
 from sealboot.artifacts.elf import parse
 from sealboot.artifacts.findings import Finding
+from sealboot.artifacts.folders import read_whole_folder
 from sealboot.artifacts.inside import look_inside
+from sealboot.artifacts.lz4 import look_at
 from sealboot.artifacts.name import arch_in_name
 from sealboot.artifacts.reader import Reader, Refusal, open_file
-from sealboot.artifacts.rootfs import is_sealos_root, read_folder
 from sealboot.artifacts.sniff import HEAD, script_interpreter, sniff
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Artifact, Elf, Kernel, Kind, Layer, Other
@@ -33,8 +34,8 @@ def inspect(path: Path, shown: str | None = None, *, deep: bool = False) -> Arti
     label = str(path) if shown is None else shown
     opened = open_file(path)
     if isinstance(opened, Refusal):
-        sealos = opened.kind is Kind.DIRECTORY and is_sealos_root(path)
-        return read_folder(path, label) if sealos else _refused(label, opened)
+        whole = read_whole_folder(path, label) if opened.kind is Kind.DIRECTORY else None
+        return whole if whole is not None else _refused(label, opened)
     with opened:
         try:
             return _read(label, opened, deep=deep)
@@ -57,6 +58,9 @@ def _read(label: str, reader: Reader, *, deep: bool) -> Artifact:
         kind, layers = booted.kind, booted.layers
         diagnostics += _told(label, booted.findings)
         diagnostics += _misnamed(label, claimed, boot_arch(layers))
+    elif kind is Kind.LZ4:
+        layer, told = look_at(reader, label)
+        layers, diagnostics = (layer,), list(told)
     elif kind in ARCHIVES:
         archive = read_archive(reader, kind, label)
         layers = (archive.layer,) if archive.layer is not None else ()

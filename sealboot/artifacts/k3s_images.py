@@ -29,10 +29,12 @@ def suffix_for(kind: Kind) -> str:
     return _SUFFIXES.get(kind, "")
 
 
-def unfit_for_k3s(archive: ImageArchive) -> tuple[str, ...]:
+def unfit_for_k3s(archive: ImageArchive, *, folder: bool = False) -> tuple[str, ...]:
     """Why k3s would not import the archive, or not under its names: one text for each reason."""
     reasons: list[str] = []
-    if not archive.suffix:
+    if folder:
+        reasons.append("it reads archives only: `tar -C FOLDER -cf images.tar .` makes one")
+    elif not archive.suffix:
         reasons.append("k3s has no decompression for it: use zstd, gzip, bzip2 or none")
     if archive.window is not None and archive.window > MAX_WINDOW:
         reasons.append(

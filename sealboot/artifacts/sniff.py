@@ -23,6 +23,8 @@ _PREFIXES: tuple[tuple[bytes, Kind], ...] = (
     (b"BZh", Kind.BZIP2),
     (b"\xfd7zXZ\x00", Kind.XZ),
     *((mark, Kind.ZIP) for mark in _ZIP_MARKS),
+    (b"\x04\x22\x4d\x18", Kind.LZ4),
+    (b"\x02\x21\x4c\x18", Kind.LZ4),  # the legacy frame
     (b"MZ", Kind.PE),
 )
 _BLANKS = re.compile(rb"[ \t\0]")

@@ -63,7 +63,7 @@ def peek(name: str, source: Iterable[bytes], length: int) -> bytes:
     Knows lz4 as well, of which the beginning is easily had.
     """
     if name == "lz4":
-        return _lz4_head(next(iter(source), b"")[_LZ4_HEADER:_BITE], length)
+        return lz4_head(next(iter(source), b"")[_LZ4_HEADER:_BITE], length)
     if not can_inflate(name):
         return b""
     got = bytearray()
@@ -83,7 +83,7 @@ def _bites(source: Iterable[bytes]) -> Iterator[bytes]:
             yield chunk[at : at + _BITE]
 
 
-def _lz4_head(block: bytes, length: int) -> bytes:
+def lz4_head(block: bytes, length: int) -> bytes:
     """The beginning of one lz4 block (lz4's "Block Format"): literals, and copies of what came before."""
     made = bytearray()
     at = 0

@@ -118,6 +118,7 @@ _KINDS: dict[Kind, str] = {
     Kind.ZSTD: "zstd data",
     Kind.BZIP2: "bzip2 data",
     Kind.XZ: "xz data",
+    Kind.LZ4: "lz4 data",
     Kind.ZIP: "a zip archive",
     Kind.TAR: "a tar archive",
     Kind.PE: "a PE image",

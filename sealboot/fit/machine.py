@@ -35,6 +35,7 @@ _CONTENT_HINTS: dict[Kind, str] = {
     Kind.ZSTD: "unpack it first: `unzstd` or `tar --zstd -xf`",
     Kind.BZIP2: "unpack it first: `bunzip2` or `tar -xjf`",
     Kind.XZ: "unpack it first: `unxz` or `tar -xJf`",
+    Kind.LZ4: "unpack it first: `unlz4` or `lz4 -dc FILE | tar -xf -`",
     Kind.ZIP: "unpack it first: `unzip`",
     Kind.TAR: "unpack it first, or name the program inside it",
     Kind.PE: "this is a Windows or EFI image: it boots, it is not started from Linux",

@@ -25,6 +25,7 @@ class Kind(StrEnum):
     ZSTD = "zstd"
     BZIP2 = "bzip2"
     XZ = "xz"
+    LZ4 = "lz4"
     ZIP = "zip"
     TAR = "tar"
     PE = "pe"

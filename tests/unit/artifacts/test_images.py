@@ -1,11 +1,7 @@
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
-import subprocess
 import tarfile
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,9 +19,7 @@ from image_kit import (
     zst,
 )
 
-from sealboot.artifacts.archive import ArchiveFound, read_archive
-from sealboot.artifacts.reader import Reader, open_file
-from sealboot.artifacts.sniff import HEAD, sniff
+from sealboot.artifacts.archive import ArchiveFound
 from sealboot.model.archive import Image, ImageArchive
 
 AMD, ARM = "linux/amd64", "linux/arm64"
@@ -241,43 +235,3 @@ def test_no_image_at_all() -> None:
     assert told(read(tar([("oci-layout", b"{}")])))[0] == ("SB404", "error")
     found = read(tar([("manifest.json", b'{"name": "an app"}'), ("x", b"y")]))
     assert (found.layer, found.diagnostics, found.tar) == (None, (), True)
-
-
-# -- archives made by others ---------------------------------------------------------------------------
-
-
-def read_path(path: Path) -> ArchiveFound:
-    opened = open_file(path)
-    assert isinstance(opened, Reader)
-    with opened:
-        found = read_archive(opened, sniff(opened.at(0, HEAD)), path.name)
-    assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    return found
-
-
-@pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed")
-@pytest.mark.parametrize("platform", [AMD, ARM])
-@pytest.mark.parametrize("target", ["oci-archive", "docker-archive"])
-def test_archives_that_skopeo_makes(target: str, platform: str, tmp_path: Path) -> None:
-    """skopeo reads the kit's archive (so it is a real one) and writes its own, which is read here."""
-    source, made = tmp_path / "kit.tar", tmp_path / "made.tar"
-    source.write_bytes(image(AMD, ARM).tar() if target == "oci-archive" else image(platform).tar())
-    arch = platform.split("/")[1]
-    subprocess.run(
-        [
-            "skopeo",
-            "--insecure-policy",
-            "--override-arch",
-            arch,
-            "copy",
-            "-q",
-            f"oci-archive:{source}",
-            f"{target}:{made}:{NAME}",
-        ],
-        check=True,
-        timeout=100,
-    )
-    found = read_path(made)
-    assert found.platforms == (platform,)
-    assert [i.name for i in layer(found).images] == [NAME]
-    assert told(found) == []

@@ -201,7 +201,7 @@ def test_lz4_is_looked_into(tmp_path: Path) -> None:
     assert peek("lz4", [lz4(packed)], 20) == content[:20]
     found = artifact_of(tmp_path, "initrd.img", lz4(packed))
     assert (found.kind, found.layers) == (Kind.INITRD, (Initrd(("lz4",)),))
-    assert artifact_of(tmp_path, "x", lz4(b"\x50hello")).kind is Kind.UNKNOWN
+    assert artifact_of(tmp_path, "x", lz4(b"\x50hello")).kind is Kind.LZ4
     for broken in (b"", b"\xff", b"\x10a\x09\0\x0f\xff", b"\xf0" + b"\xff" * 70000):
         peek("lz4", [lz4(broken)], 1000)
 
