@@ -10,7 +10,7 @@ from sealboot.artifacts.k0s_marks import Marks, may_be_k0s, read_marks
 from sealboot.artifacts.payload_k0s import Appended, Damage, read_appended
 from sealboot.artifacts.payload_k3s import may_be_k3s, read_embedded
 from sealboot.artifacts.reader import Source
-from sealboot.artifacts.upx import is_packed, original_size
+from sealboot.artifacts.upx import is_packed, original_size, packer_version
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Elf, Layer, Other
 from sealboot.model.diagnostic import Diagnostic, Severity
@@ -50,7 +50,7 @@ def look_inside(source: Source, elf: Elf, label: str, *, deep: bool = False) -> 
     found = [
         *_foreign(label, elf, carried.payload),
         *([_damaged(label, source, carried.damage, carried.payload)] if carried.damage else []),
-        *([_packed(label, source, carried)] if packed else []),
+        *([_packed(label, source, elf, carried)] if packed else []),
     ]
     return Inside(_with_levels(elf, build) if build else elf, tuple(layers), tuple(found))
 
@@ -133,20 +133,29 @@ def _damaged(label: str, source: Source, damage: Damage, carried: Payload | None
     )
 
 
-def _packed(label: str, source: Source, carried: Appended) -> Diagnostic:
-    """SB402, in the words of what packing does to this file."""
-    size = original_size(source)
+#: UPX 4.2.2 starts a program with a register that is not zero. The start code of glibc takes it for a
+#: function to call at the end, and the program dies of a signal when all its work is done.
+_DEADLY = {"4.22": frozenset({Arch.ARM, Arch.ARM64})}
+
+
+def _packed(label: str, source: Source, elf: Elf, carried: Appended) -> Diagnostic:
+    """SB402, in the words of what packing does to this file; a warning where the packer is known to break some."""
+    size, version = original_size(source), packer_version(source, elf)
     was = (("unpacked", f"{size} bytes"),) if size else ()
+    by = (("packer", f"UPX {version}"),) if version else ()
     notes = ["what its libraries and symbol versions demand shows only after unpacking"]
     if carried.harmless:
         notes.append("its payload is still where the program looks for it")
     elif carried.damage is None:
         notes.append("whatever followed its code before it was packed cannot be seen: `upx -d` shows it")
+    deadly = elf.arch in _DEADLY.get(version, ())
+    if deadly:
+        notes.append("packed by this UPX, a static glibc program for ARM dies of a signal when it ends")
     return Diagnostic(
         code="SB402",
         summary=f"{label} is packed with UPX",
-        severity=Severity.NOTE,
+        severity=Severity.WARNING if deadly else Severity.NOTE,
         artifact=label,
-        evidence=(("packed", f"{source.size} bytes"), *was),
+        evidence=(("packed", f"{source.size} bytes"), *was, *by),
         notes=tuple(notes),
     )

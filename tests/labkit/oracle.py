@@ -28,6 +28,7 @@ from labkit.trials import Batch, Trial, batches
 from sealboot.artifacts import inspect
 from sealboot.fit.judge import judge
 from sealboot.model.artifact import Artifact
+from sealboot.model.diagnostic import Severity
 from sealboot.model.facts import Facts
 from sealboot.model.verdict import Outcome, Verdict
 
@@ -42,11 +43,16 @@ class Row:
     verdict: Verdict
     answer: kernels.Answer
     ran: bool
+    packer: bool = False  # it did all its work, then died as the verdict on its packer warns
 
     @property
     def asked(self) -> bool:
-        """Whether the answer is the kernel's: user-mode emulators refuse some files that kernels take."""
-        return not self.answer.emulator_refused
+        """Whether the answer is the kernel's.
+
+        User-mode emulators refuse some files that kernels take, and what a
+        program leaves behind for its end is no matter of its headers.
+        """
+        return not self.answer.emulator_refused and not self.packer
 
     @property
     def agree(self) -> bool:
@@ -64,6 +70,8 @@ class Row:
         """What execve and the program did, in words."""
         if self.ran:
             return "ran"
+        if self.packer:
+            return f"did all its work, then {self.answer.text}: its packer's fault, see SB402"
         if not self.asked:
             return "accepted; the emulator's loader then refuses what kernels take"
         return f"stopped, exit {self.answer.code}" if self.answer.ran else self.answer.text
@@ -100,8 +108,13 @@ def rows_for(lab: Lab, node: Node, facts: Facts, asked: Corpus) -> list[Row]:
         verdict = judge(asked.artifacts[trial.name], facts, emulation_allowed=True)
         answer = answers[trial.name]
         ran = answer.code == 0 and answer.output == trial.says
-        rows.append(Row(trial.name, trial.note, node.kind, verdict, answer, ran))
+        packer = not ran and answer.output == trial.says and _blames_packer(asked.artifacts[trial.name])
+        rows.append(Row(trial.name, trial.note, node.kind, verdict, answer, ran, packer))
     return rows
+
+
+def _blames_packer(artifact: Artifact) -> bool:
+    return any(d.code == "SB402" and d.severity is Severity.WARNING for d in artifact.diagnostics)
 
 
 def observe(lab: Lab, kinds: Sequence[str], folder: Path, asked: Corpus) -> list[Row]:
@@ -117,11 +130,12 @@ def observe(lab: Lab, kinds: Sequence[str], folder: Path, asked: Corpus) -> list
 def figures(rows: Sequence[Row]) -> str:
     """How much was asked, and how often prediction and kernel were apart."""
     samples, kinds = ({getattr(row, name) for row in rows} for name in ("sample", "kind"))
-    unasked, apart = sum(not row.asked for row in rows), sum(not row.agree for row in rows)
-    return (
-        f"{len(samples)} samples, {len(kinds)} machines, {len(rows)} pairs: **{apart} disagreements**"
-        f" ({unasked} pairs left open: the kernel accepted, but qemu-user's own loader did not)."
-    )
+    apart, packer = sum(not row.agree for row in rows), sum(row.packer for row in rows)
+    unasked = sum(not row.asked for row in rows) - packer
+    left = f"{unasked} pairs left open: the kernel accepted, but qemu-user's own loader did not"
+    if packer:
+        left += f"; {packer} more: the program did all its work, then died of its packer's mistake, as SB402 warns"
+    return f"{len(samples)} samples, {len(kinds)} machines, {len(rows)} pairs: **{apart} disagreements** ({left})."
 
 
 _TITLE = (

@@ -67,6 +67,33 @@ def test_packed_with_upx(tmp_path: Path) -> None:
         assert data[at : at + 4] == b"UPX!"
         (note,) = artifact_of(tmp_path, "tool", data).diagnostics
         assert (note.code, note.severity) == ("SB402", Severity.NOTE)
+        assert "packer" not in dict(note.evidence)
+
+
+@pytest.mark.parametrize(
+    ("arch", "version", "severity"),
+    [
+        (Arch.ARM64, b"4.22", Severity.WARNING),
+        (Arch.ARM, b"4.22", Severity.WARNING),
+        (Arch.ARM64, b"4.24", Severity.NOTE),
+        (Arch.AMD64, b"4.22", Severity.NOTE),
+    ],
+)
+def test_a_packer_that_breaks_some_programs(
+    arch: Arch, version: bytes, severity: Severity, tmp_path: Path
+) -> None:
+    """UPX 4.2.2 leaves a register that glibc's start code on ARM calls at the end; it writes its version."""
+    ident = b"$Id: UPX " + version + b" Copyright (C)"
+    code = b"\0\0\0\0UPX!" + bytes(24) + tinyelf.program(arch, tinyelf.BASE, b"x", 0) + ident
+    start = tinyelf.headers_size(arch, 1)
+    load = tinyelf.program_header(
+        arch, kind=1, flags=5, offset=0, address=tinyelf.BASE, size=start + len(code), align=4096
+    )
+    header = tinyelf.elf_header(arch, entry=tinyelf.BASE + start + 32, segments=1)
+    (found,) = artifact_of(tmp_path, "tool", header + load + code).diagnostics
+    assert (found.code, found.severity) == ("SB402", severity)
+    assert dict(found.evidence)["packer"] == f"UPX {version.decode()}"
+    assert any("static glibc" in note for note in found.notes) == (severity is Severity.WARNING)
 
 
 def test_a_script_names_its_interpreter(tmp_path: Path) -> None:
