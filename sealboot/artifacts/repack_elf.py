@@ -112,8 +112,10 @@ def slim(source: Source, elf: Elf) -> Slim | str:
     kept, dropped = _sorted_out(sections, names_index)
     if any(s.align > _MAX_ALIGN for s in kept):
         return "a section asks for an alignment that no compiler writes"
+    if not dropped or load_end + sum(s.size for s in kept if not s.loaded) >= elf.end:
+        return whole  # sections may overlap: all of them together may be longer than the file
     made = _written(elf, head, load_end, kept)
-    if not dropped or made.size >= elf.end:
+    if made.size >= elf.end:
         return whole
     return replace(made, dropped=tuple(dropped))
 
@@ -131,7 +133,7 @@ def _read_table(source: Source, elf: Elf, told: tuple[int, int, int, int]) -> li
     if names_size > _MAX_NAMES:
         return "the names of its sections are not ordinary ones"
     names = read(source, names_at, names_size)
-    return [Section(names[row[0] :].split(b"\0", 1)[0], *row[1:]) for row in rows]
+    return [Section(names[row[0] : max(names.find(b"\0", row[0]), 0)], *row[1:]) for row in rows]
 
 
 def _load_end(elf: Elf, sections: list[Section]) -> int | None:

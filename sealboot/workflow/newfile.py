@@ -19,6 +19,8 @@ def refused(source: Path, target: Path, *, force: bool) -> str:
     `source` itself never, under whatever name: the only copy of what was there
     would be the one that was just made from it.
     """
+    if "\0" in str(target):
+        return "not a possible file name"
     try:
         if target.exists() and target.samefile(source):
             return "it is the file itself"
@@ -28,8 +30,8 @@ def refused(source: Path, target: Path, *, force: bool) -> str:
             return "it exists"
         if not target.parent.is_dir():
             return "its folder does not exist"
-    except (OSError, ValueError) as error:
-        return str(getattr(error, "strerror", None) or "not a possible file name").lower()
+    except OSError as error:
+        return (error.strerror or "cannot be looked at").lower()
     return ""
 
 

@@ -86,7 +86,7 @@ def restore(job: Job, new: NewFile, private: Path) -> tuple[Part, ...] | Diagnos
 def upx_of(job: Job, plan: Plan, deflated: int, private: Path) -> Upx:
     """What packing all of it would make: measured where UPX is installed and the file is not large."""
     if job.tool is None or job.reader.size > MEASURED:
-        how = "estimated by deflating the program, which UPX comes close to (within 6 % on five programs)"
+        how = "estimated by deflating the program, which UPX comes close to (within 6 % on five stripped programs)"
         return upx_effect(plan.found, deflated + plan.size - plan.behind, how)
     whole, packed = private / "whole", private / "whole.upx"
     _save(whole, chunks(job.reader))

@@ -9,6 +9,7 @@ from sealboot.model.artifact import Artifact, Elf, Kind, Segment
 from sealboot.model.diagnostic import Diagnostic, Location, Severity
 from sealboot.model.outcome import HostOutcome
 from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave, Run, Service, Upload
+from sealboot.model.repack import Part, RepackReport, Upx
 from sealboot.model.report import AppliedHost, ApplyReport, CheckReport, HostRow
 from sealboot.model.verdict import Outcome, Verdict
 from sealboot.render.console import Consoles, make_consoles
@@ -163,3 +164,16 @@ class Screen:
     @property
     def text(self) -> str:
         return "\n".join(line.rstrip() for line in self.out.getvalue().splitlines()) + "\n"
+
+
+def repack_report() -> RepackReport:
+    source = artifact("binaries/k0s", Arch.AMD64)
+    parts = (
+        Part("program", 3_100_000, 2_100_000, "without .symtab, .strtab"),
+        Part("padding", 2016, 0, "zeros that nothing points to"),
+        Part("payload", 1_097_984, 1_097_984, "every byte stays: the program counts from the end"),
+    )
+    upx = Upx(2_000_000, "measured with UPX 4.2.4, on a copy", "breaks it: `gzip: invalid header` \x1b[31m")
+    proofs = ("10 program headers and the entry point are the same", "all 1936720 loaded bytes are the same")
+    made = artifact("small", Arch.AMD64)
+    return RepackReport(source, parts, upx, "small", made, proofs, 1_900_000, (HOSTILE,))

@@ -20,6 +20,7 @@ from sealboot.model.events import Event, Found, HostFinished, RunStarted, StepFi
 from sealboot.model.facts import BinfmtHandler, Facts, Space
 from sealboot.model.outcome import HostOutcome
 from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave, Run
+from sealboot.model.repack import Part, RepackReport, Upx
 from sealboot.model.report import AppliedHost, ApplyReport, CheckReport, HostRow, InspectReport, PlanReport
 from sealboot.model.verdict import Outcome, Verdict
 from sealboot.render import jsondoc
@@ -147,6 +148,14 @@ def test_every_other_document(tmp_path: Path) -> None:
     holds(schema, jsondoc.applied(ApplyReport("lab", hosts, (FULL,), 2.0, "run-1", "SIGINT")))
     holds(schema, jsondoc.applied(ApplyReport("lab", hosts, ())))
     holds(schema, jsondoc.inspected(InspectReport((artifact(tmp_path),), (BARE,))))
+    made = artifact(tmp_path)
+    full = RepackReport(
+        made, (Part("program", 9, 5, "x"),), Upx(None, "x", "y"), "o", made, ("p",), 4, (FULL,)
+    )
+    holds(schema, jsondoc.repacked(full))
+    short = jsondoc.repacked(RepackReport(made))
+    holds(schema, short)
+    assert (short["output"], short["result"], short["upx"]) == (None, None, None)
     facts = Facts(
         host="a",
         kernel_machine="aarch64",
