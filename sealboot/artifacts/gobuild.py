@@ -41,6 +41,7 @@ _MAX_LINES = 4096
 _LINKED_VERSION = re.compile(r"-X[ =]['\"]?(\S+)\.(?:[a-z]*version)=([^\s'\"]+)", re.IGNORECASE)
 _VERSION_SHAPE = re.compile(r"v?\d+\.\d+[0-9A-Za-z.+_-]*")
 _GOARM = re.compile(r"([5-8])(?:,(?:hard|soft)float)?")
+_GOARM64 = re.compile(r"v([89])\.(\d)((?:,(?:lse|crypto))*)")
 _GOAMD64 = re.compile(r"v([1-4])")
 
 
@@ -72,6 +73,14 @@ class GoBuild:
         """GOARM as a number (5, 6, 7); `None` for other targets and where it is not told."""
         match = _GOARM.fullmatch(self.settings.get("GOARM", ""))
         return int(match[1]) if match and self.settings.get("GOARCH") == Arch.ARM else None
+
+    @property
+    def arm64_features(self) -> tuple[str, ...]:
+        """What GOARM64 demands, by the kernel's names: from v8.1 on atomic instructions (LSE) are used untried."""
+        match = _GOARM64.fullmatch(self.settings.get("GOARM64", ""))
+        if match is None or self.settings.get("GOARCH") != Arch.ARM64:
+            return ()
+        return ("atomics",) if (match[1], match[2]) != ("8", "0") or "lse" in match[3] else ()
 
     @property
     def x86_level(self) -> int | None:

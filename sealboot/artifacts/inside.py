@@ -84,10 +84,12 @@ def _go_facts(build: GoBuild, marks: Marks) -> dict[str, str]:
 
 
 def _with_levels(elf: Elf, build: GoBuild) -> Elf:
-    """GOARM and GOAMD64 count where GOARCH is what the header says; a note may demand more."""
+    """GOARM, GOARM64 and GOAMD64 count where GOARCH is what the header says; a note may demand more."""
     told = build.settings.get("GOARCH")
     if elf.arch is Arch.ARM and told == Arch.ARM:
         return replace(elf, arm_level=_highest(elf.arm_level, build.arm_level))
+    if elf.arch is Arch.ARM64 and told == Arch.ARM64:
+        return replace(elf, cpu_features=build.arm64_features)
     if elf.arch is Arch.AMD64 and told == Arch.AMD64:
         return replace(elf, x86_level=_highest(elf.x86_level, build.x86_level))
     return elf

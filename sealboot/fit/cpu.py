@@ -23,6 +23,21 @@ def x86_level(case: Case) -> Reason | None:
     )
 
 
+def arm64_features(case: Case) -> Reason | None:
+    """SB106: the file uses instructions that came after ARMv8.0, and the processor has not got them."""
+    have = case.facts.cpu.flags
+    missing = [feature for feature in case.elf.cpu_features if feature not in have]
+    if case.arch is not Arch.ARM64 or not case.native or not have or not missing:
+        return None
+    return Reason(
+        "SB106",
+        f"binary needs a newer processor than {case.facts.host} has",
+        f"{describe_file(case.artifact)}, uses {', '.join(missing)}",
+        f"no {', '.join(missing)} ({case.facts.cpu.model or 'unknown model'})",
+        ("use a build for ARMv8.0 (GOARM64=v8.0)",),
+    )
+
+
 def arm_level(case: Case) -> Reason | None:
     """SB110: built for a later ARM level than the processor has, or for the other float ABI."""
     if case.arch is not Arch.ARM:

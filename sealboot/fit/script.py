@@ -20,7 +20,7 @@ def script_starts(artifact: Artifact, facts: Facts) -> bool:
 
 def no_place(artifact: Artifact, facts: Facts) -> Reason:
     """SB112 for a script, whether or not it would start."""
-    hints = (_PLACE,)
+    hints: tuple[str, ...] = (_PLACE,)
     if _interpreter(artifact).endswith("\r"):
         hints = (
             "its lines end as Windows writes them: no kernel finds such an interpreter; `dos2unix`",

@@ -60,6 +60,8 @@ class Elf:
     own attributes or Go build information demand (5, 6, 7); `x86_level` is
     what its GNU property note demands (1 to 4, x86-64 psABI).
 
+    `cpu_features` are what an arm64 file demands beyond ARMv8.0, as Linux names them in /proc/cpuinfo.
+
     `defect` says why every kernel refuses the file or the program dies at
     once, whatever the machine; empty when the parts a kernel reads are sound.
     `laid_out_as` is set when the identification bytes (class, data) contradict
@@ -85,6 +87,7 @@ class Elf:
     x86_level: int | None = None
     defect: str = ""
     laid_out_as: Arch | None = None
+    cpu_features: tuple[str, ...] = ()
 
     @property
     def static(self) -> bool:

@@ -2,7 +2,8 @@
 
 qemu-user answers uname but passes most of /proc through from the real kernel;
 the binfmt_misc rules, which no real board has, would show as well.
-The texts are what the virtual machines of the slow tier print.
+The texts are what the virtual machines of the slow tier print, except that the
+features of arm64 are those that the emulator has, by the AT_HWCAP it gives to programs.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ _CPUINFO = {
     "arm64": """\
 processor\t: 0
 BogoMIPS\t: 125.00
-Features\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 cpuid
+Features\t: fp asimd aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm jscvt fcma lrcpc dcpop sha3 \
+sm3 sm4 asimddp sha512 sve asimdfhm dit uscat ilrcpc flagm sb paca pacg
 CPU implementer\t: 0x41
 CPU architecture: 8
 CPU variant\t: 0x1

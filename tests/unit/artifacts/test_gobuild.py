@@ -157,6 +157,22 @@ def test_levels_reach_the_elf_layer(
     assert found.platforms == ((f"linux/arm/v{arm}",) if arm else (f"linux/{arch}",))
 
 
+@pytest.mark.parametrize(
+    ("level", "features"),
+    [
+        ("v8.0", ()),
+        ("v8.0,crypto", ()),
+        ("v8.0,lse", ("atomics",)),
+        ("v8.1", ("atomics",)),
+        ("v9.5,lse,crypto", ("atomics",)),
+        ("v10.0", ()),
+    ],
+)
+def test_goarm64_reaches_the_elf_layer(level: str, features: tuple[str, ...], tmp_path: Path) -> None:
+    found = artifact_of(tmp_path, "tool", simple(Arch.ARM64, GOARM64=level))
+    assert elf_of(found).cpu_features == features
+
+
 def test_build_information_of_another_machine_decides_nothing(tmp_path: Path) -> None:
     info = go_info("example.org/tool", {"GOARCH": "amd64", "GOAMD64": "v4", "GOARM": "7"})
     found = artifact_of(tmp_path, "tool", program(Arch.ARM, go_inline("go1.22.3", info, Arch.ARM)))

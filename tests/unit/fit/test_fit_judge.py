@@ -315,6 +315,16 @@ def test_x86_levels(level: int | None, expected: str | None, tmp_path: Path) -> 
     assert reason(artifact, facts) == expected
 
 
+@pytest.mark.parametrize(
+    ("flags", "expected"), [({"fp", "asimd"}, "SB106"), ({"fp", "asimd", "atomics"}, None), (set(), None)]
+)
+def test_instructions_after_armv8(flags: set[str], expected: str | None, tmp_path: Path) -> None:
+    artifact = with_elf(sample(tmp_path, "static-arm64"), cpu_features=("atomics",))
+    facts = replace(facts_of(ARM64), cpu=Cpu(model="Cortex-A57", flags=frozenset(flags)))
+    assert reason(artifact, facts) == expected
+    assert reason(artifact, replace(facts, kernel_arch=AMD64, native=frozenset({AMD64}))) == "SB101"
+
+
 def test_arm_levels(tmp_path: Path) -> None:
     artifact = with_elf(sample(tmp_path, "static-arm"), arm_level=7)
     assert reason(artifact, replace(facts_of(ARM), cpu=Cpu(arm_level=6))) == "SB110"
