@@ -16,7 +16,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from labkit import debs, nodes, rare, requirements, vm
+from labkit import debs, nodes, rarecases, requirements, vm
 from labkit.apt import LabUnavailableError
 from labkit.lab import Lab
 from labkit.machines import KINDS, RARE_NODES
@@ -43,7 +43,7 @@ def prepare(*, slow: bool) -> None:
         _say(f"{time.monotonic() - begun:6.1f} s  {name}")
 
     kinds = [name for name, kind in KINDS.items() if slow or not kind.slow or name in RARE_NODES]
-    files = [case.make for case in rare.cases(slow=slow)]
+    files = [case.file.make for case in rarecases.cases(slow=slow)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(one, kinds))
         list(pool.map(debs.extract, *zip(*PAYLOADS, strict=True)))

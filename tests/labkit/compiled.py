@@ -21,6 +21,10 @@ int main(int argc, char **argv) {
   return puts(sum > 0 ? "%s" : "wrong") < 0;
 }
 """
+#: More code: bytes that nothing executes.
+_PADDING = (
+    '__asm__(".text\\n.globl padding\\npadding: .skip %d\\n"); extern char padding[]; char *keep = padding;\n'
+)
 
 
 def says(name: str) -> bytes:
@@ -28,14 +32,17 @@ def says(name: str) -> bytes:
     return name.encode() + b"\n"
 
 
-def c_program(name: str, compiler: str, *flags: str) -> Path:
-    """A C program that `compiler` makes with `flags`; raises `LabUnavailableError` where it cannot."""
+def c_program(name: str, compiler: str, *flags: str, padding: int = 0) -> Path:
+    """A C program that `compiler` makes with `flags`; raises `LabUnavailableError` where it cannot.
+
+    `padding` is a number of bytes by which its code is longer.
+    """
+    source = _C % name + (_PADDING % padding if padding else "")
 
     def make(part: Path) -> None:
-        argv = [compiler, "-O3", *flags, "-x", "c", "-", "-o", str(part)]
-        _run(argv, _C % name)
+        _run([compiler, "-O3", *flags, "-x", "c", "-", "-o", str(part)], source)
 
-    return made(CACHE / "compiled" / f"{name}-{key(compiler, flags, _C)}", make)
+    return made(CACHE / "compiled" / f"{name}-{key(compiler, flags, source)}", make)
 
 
 def _run(argv: list[str], text: str = "") -> None:

@@ -79,6 +79,9 @@ KINDS: dict[str, Kind] = {
     "amd64-old-cpu-vm": Kind(
         Arch.AMD64, "amd64", "x86_64", "minimal", "dropbear", board="amd64-old-cpu", vm=True, slow=True
     ),
+    "amd64-v2-cpu-vm": Kind(
+        Arch.AMD64, "amd64", "x86_64", "minimal", "dropbear", board="amd64-v2-cpu", vm=True, slow=True
+    ),
     "arm64-16k-vm": Kind(
         Arch.ARM64, "arm64", "aarch64", "minimal", "dropbear", board="arm64-16k", vm=True, slow=True
     ),

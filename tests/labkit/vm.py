@@ -81,6 +81,7 @@ BOARDS = {
 BOARDS |= {
     # x86-64-v1: what the first 64-bit processors had.
     "amd64-old-cpu": replace(BOARDS["amd64"], cpu="qemu64"),
+    "amd64-v2-cpu": replace(BOARDS["amd64"], cpu="Westmere"),
     # A processor that has pages of 16 KiB, which a cortex-a57 has not; Debian 12 has no such kernel.
     "arm64-16k": replace(
         BOARDS["arm64"], cpu="neoverse-n1", kernel="linux-image-arm64-16k", suite="trixie", memory=384
