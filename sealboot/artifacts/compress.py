@@ -29,6 +29,11 @@ MAX_WINDOW = 1 << 27
 #: What an xz stream may take as its dictionary; `xz -9` takes 64 MiB.
 MAX_XZ_MEMORY = 1 << 27
 
+#: Streams one after the other, as `cat a.gz b.gz` and parallel compressors make them. Each costs
+#: microseconds even when nothing is in it, so from this many on they must be worth it.
+MANY_STREAMS = 10_000
+_WORTH = 64
+
 COMPRESSED = frozenset({Kind.GZIP, Kind.ZSTD, Kind.BZIP2, Kind.XZ})
 
 
@@ -66,6 +71,7 @@ class Meter:
         self._outer = outer
         self._deadline = clock() + limits.seconds
         self._inside = 0
+        self._streams = 0
         self.taken = 0
         self.made = 0
 
@@ -74,8 +80,15 @@ class Meter:
         return Meter(self._limits, self._clock, self)
 
     def take(self, count: int) -> None:
-        """Compressed bytes went in."""
+        """Compressed bytes went in; raises `StreamError` when it is too late."""
         self.taken += count
+        self._bound()
+
+    def began(self, streams: int) -> None:
+        """Streams began in what went in; raises `StreamError` when there is next to nothing in very many."""
+        self._streams += streams
+        if self._streams > MANY_STREAMS and self.made < _WORTH * self._streams:
+            raise StreamError(f"more than {MANY_STREAMS} streams with next to nothing in them", excess=True)
 
     def make(self, count: int) -> None:
         """Inflated bytes came out; raises `StreamError` when they are too many or too late."""
@@ -134,7 +147,9 @@ class _Feed:
     def read(self, _size: int = -1) -> bytes:
         piece = next(self._pieces, b"")
         self._meter.take(len(piece))
+        before = self._frames.count + self._frames.skippable
         self._frames.feed(piece)
+        self._meter.began(self._frames.count + self._frames.skippable - before)
         if self._frames.largest_window > MAX_WINDOW:
             raise StreamError(
                 f"a zstd window of {self._frames.largest_window} bytes; at most {MAX_WINDOW} are inflated",
@@ -250,6 +265,7 @@ def _inflate_members(pieces: Iterator[bytes], kind: Kind, meter: Meter) -> Itera
                 left = b""
                 continue
             engine = _ENGINES[kind]()
+            meter.began(1)
         try:
             made = engine.step(left)
         except _DAMAGE as error:

@@ -38,11 +38,21 @@ _MAX_HITS = 64
 _MAX_LINES = 4096
 
 #: `-X path/to/pkg.Version=v1.2.3` in `-ldflags`: how Go programs are told their version.
-_LINKED_VERSION = re.compile(r"-X[ =]['\"]?(\S+)\.(?:[a-z]*version)=([^\s'\"]+)", re.IGNORECASE)
-_VERSION_SHAPE = re.compile(r"v?\d+\.\d+[0-9A-Za-z.+_-]*")
+_LINKED = re.compile(r"-X[ =]['\"]?")
+_LINKED_END = re.compile(r"[\s'\"]")
+_VERSION_SHAPE = re.compile(r"v?\d++\.\d++[0-9A-Za-z.+_-]*+")
 _GOARM = re.compile(r"([5-8])(?:,(?:hard|soft)float)?")
 _GOARM64 = re.compile(r"v([89])\.(\d)((?:,(?:lse|crypto))*)")
 _GOAMD64 = re.compile(r"v([1-4])")
+
+
+def _linked(flags: str) -> Iterator[tuple[str, str, str]]:
+    """Package, variable and value of each `-X`; in one pass, because a file may hold a megabyte of them."""
+    for assignment in _LINKED.split(flags)[1:]:
+        word = _LINKED_END.split(assignment, maxsplit=1)[0]
+        name, _, value = word.partition("=")
+        package, _, variable = name.rpartition(".")
+        yield package, variable, value
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +73,9 @@ class GoBuild:
     @property
     def version(self) -> str:
         """The program's own version: set by the linker (k3s, sealctl), else the main module's."""
-        for package, value in _LINKED_VERSION.findall(self.settings.get("-ldflags", "")):
-            if package and _VERSION_SHAPE.fullmatch(value):
-                return str(value)
+        for package, variable, value in _linked(self.settings.get("-ldflags", "")):
+            if package and variable.lower().endswith("version") and _VERSION_SHAPE.fullmatch(value):
+                return value
         return self.module_version if self.module_version != "(devel)" else ""
 
     @property

@@ -214,9 +214,9 @@ class Become:
             "become": self.settings.user,
             "method": self.settings.method,
         }
+        if self._password is not None:  # a host may repeat what it was told, also where the quotation ends
+            said = said.replace(self._password.reveal().encode("utf-8", "surrogateescape"), b"***")
         text = quoted(said)
-        if self._password is not None:  # a host may repeat what it was told
-            text = text.replace(self._password.reveal(), "***")
         return Diagnostic(
             "SB303",
             reason.summary.format(**words),

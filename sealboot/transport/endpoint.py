@@ -15,8 +15,10 @@ from sealboot.transport.sshconfig import Resolved, SshConfig
 MAX_HOPS = 16
 
 _HOP = re.compile(
-    r"(?:ssh://)?(?:(?P<user>.+)@)?(?P<host>\[[^\]@]+\]|[^:@]+|[^\[@]*:[^@]*:[^@]*?)(?::(?P<port>\d+))?/?"
+    r"(?:ssh://)?(?:(?P<user>.+)@)?(?P<host>\[[^\]@]+\]|[^:@]+|[^\[@]*:[^@]*:[^@]*?)(?::(?P<port>[0-9]{1,5}))?/?"
 )
+#: A user, a host name and a port are shorter; the pattern above takes its time with much longer texts.
+_LONGEST_HOP = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +120,9 @@ class Routes:
         """
         if text in above:
             return "the jump hosts form a circle: " + " -> ".join((*above, text))
-        parsed = _HOP.fullmatch(text)
+        parsed = _HOP.fullmatch(text) if len(text) <= _LONGEST_HOP else None
         if parsed is None or int(parsed["port"] or SSH_PORT) >= 1 << 16:
-            return f"{text!r} is not user@host:port"
+            return f"{text[:_LONGEST_HOP]!r} is not user@host:port"
         own = replace(
             settings,
             user=parsed["user"],

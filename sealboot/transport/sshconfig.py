@@ -21,7 +21,9 @@ from sealboot.model.diagnostic import Diagnostic, Location, Severity
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 16
 
-_TIME = re.compile(r"(?:\d+[smhdw]?)+", re.IGNORECASE)
+# Each number but the last has its unit: with an optional one, a row of digits could be cut in 2^n ways.
+_TIME = re.compile(r"(?:\d+[smhdw])*\d+[smhdw]?", re.ASCII | re.IGNORECASE)
+_PORT = re.compile(r"0{0,9}[1-9][0-9]{0,4}")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 #: Options with one value, where the first one found counts.
@@ -191,7 +193,7 @@ class SshConfig:
     def _number(self, option: Option | None, notes: list[Diagnostic]) -> int | None:
         if option is None:
             return None
-        if option.value.isascii() and option.value.isdigit() and 0 < int(option.value[:6]) < 1 << 16:
+        if _PORT.fullmatch(option.value) and int(option.value) < 1 << 16:
             return int(option.value)
         notes.append(_note(option.at, f"{option.name} is not a port number"))
         return None

@@ -115,6 +115,23 @@ def test_absolute_bounds() -> None:
             pass
 
 
+@pytest.mark.parametrize("kind", sorted(COMPRESSED))
+def test_very_many_streams_of_nothing(kind: Kind) -> None:
+    """Nothing comes out that could be counted, and each of them costs time."""
+    with pytest.raises(StreamError, match="more than 10000 streams with next to nothing") as caught:
+        unpack(PACK[kind](b"") * 20_000, kind)
+    assert caught.value.excess
+    unpack(PACK[kind](b"") * 9_000, kind)
+
+
+def test_the_time_is_asked_even_where_nothing_comes_out() -> None:
+    ticks = iter(range(100))
+    meter = Meter(Limits(seconds=2.5), clock=lambda: float(next(ticks)))
+    with pytest.raises(StreamError, match=r"more than 2\.5 seconds"):
+        for _ in inflate(cut(gzip.compress(b"") * 100, 100), Kind.GZIP, meter):
+            pass
+
+
 def test_a_stream_in_a_stream_counts_in_both() -> None:
     outer = Meter(Limits(output=10_000))
     outer.take(100)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -129,6 +130,15 @@ def test_no_go_program() -> None:
 )
 def test_the_programs_own_version(flags: str, module: str, version: str) -> None:
     assert GoBuild("go1.22.3", settings={"-ldflags": flags}, module_version=module).version == version
+
+
+@pytest.mark.parametrize(
+    "flags", ["-X=a.v" * 170_000, "-X a.version=1." + "1" * 1_000_000 + "!", "-X=" + "a." * 500_000]
+)
+def test_a_megabyte_of_linker_flags_is_read_once(flags: str) -> None:
+    began = time.process_time()
+    assert GoBuild("go1.22.3", settings={"-ldflags": flags}).version == ""
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize(

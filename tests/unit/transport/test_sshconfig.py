@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
+from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.host import Host, SshSettings
 from sealboot.model.secret import SecretRef
 from sealboot.transport.endpoint import Endpoint, Routes
@@ -115,7 +117,18 @@ def test_an_include_of_itself_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["Port no", "Port 70000", "Port 0", "Port 99999999999999999999", "ConnectTimeout soon"]
+    "text",
+    [
+        "Port no",
+        "Port 70000",
+        "Port 0",
+        "Port 99999999999999999999",
+        "Port 000001999999",
+        "Port 000001" + "9" * 5000,
+        "ConnectTimeout soon",
+        "ConnectTimeout " + "1" * 5000 + "x",  # a pattern that tries every way to cut the row never ends
+    ],
+    ids=lambda text: text[:24],
 )
 def test_a_bad_value_is_told(tmp_path: Path, text: str) -> None:
     found = config(tmp_path, text + "\n").lookup("h")
@@ -215,3 +228,14 @@ def test_agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, exp
     monkeypatch.delenv("NOT_SET", raising=False)
     found = config(tmp_path, f"IdentityAgent {value}\n").lookup("h").agent
     assert found == (expected.replace("HOME", str(tmp_path)) if expected else None)
+
+
+@pytest.mark.parametrize("hop", ["a:" * 2000 + "@", "gate:" + "9" * 5000, "gate:\u0662\u0662"])
+def test_a_hop_of_any_length_is_refused_at_once(tmp_path: Path, hop: str) -> None:
+    began = time.process_time()
+    host = Host("h", "nas1", "node", ssh=SshSettings(config=True))
+    found = Routes({"h": host}, config(tmp_path, f"ProxyJump {hop}\n"), "me").route("h")
+    assert isinstance(found, Diagnostic)
+    assert "is not user@host:port" in found.summary
+    assert len(found.summary) < 600
+    assert time.process_time() - began < 2
