@@ -116,17 +116,10 @@ def _section_ends(source: Source, header: Header) -> list[int]:
     if header.shentsize != size:
         raise MalformedError(f"a section header of {header.shentsize} bytes", header.shoff)
     table = source.at(header.shoff, min(header.shnum, MAX_SECTIONS) * size)
-    word, endian = header.layout.bits // 8, header.layout.endian
-    offset_at = 8 + 2 * word  # after name, type, flags and address
-    ends = []
-    for at in range(0, len(table) - size + 1, size):
-        kind = header.layout.word(table, at + 4)
-        offset, length = (
-            int.from_bytes(table[i : i + word], endian) for i in (at + offset_at, at + offset_at + word)
-        )
-        if kind not in {_SHT_NULL, _SHT_NOBITS}:
-            ends.append(offset + length)
-    return ends
+    rows = header.layout.row("IIIIIIIIII", "IIQQQQIIQQ").iter_unpack(table[: len(table) // size * size])
+    return [
+        offset + length for _, kind, _, _, offset, length, *_ in rows if kind not in {_SHT_NULL, _SHT_NOBITS}
+    ]
 
 
 def _remarks(header: Header, segments: tuple[Segment, ...], found: list[Finding]) -> None:

@@ -7,9 +7,6 @@ The rules are those of Linux `fs/binfmt_elf.c` (`load_elf_phdrs`,
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from io import BytesIO
-
-from elftools.common.utils import struct_parse
 
 from sealboot.artifacts.elf_header import PHDR_SIZE, Header, MalformedError
 from sealboot.artifacts.reader import Source
@@ -48,20 +45,11 @@ def read_segments(source: Source, header: Header) -> tuple[Segment, ...]:
             f"the file ends at {source.size}, inside its program headers ({header.phoff}+{total})",
             source.size,
         )
-    return tuple(_segment(table[at : at + size], header) for at in range(0, total, size))
-
-
-def _segment(entry: bytes, header: Header) -> Segment:
-    raw = struct_parse(header.layout.structs.Elf_Phdr, BytesIO(entry), 0)
-    return Segment(
-        type=header.layout.word(entry, 0),  # the number: pyelftools names the known ones
-        flags=raw["p_flags"],
-        offset=raw["p_offset"],
-        vaddr=raw["p_vaddr"],
-        filesz=raw["p_filesz"],
-        memsz=raw["p_memsz"],
-        align=raw["p_align"],
-    )
+    rows = header.layout.row("IIIIIIII", "IIQQQQQQ").iter_unpack(table)
+    # The flags stand second in 64-bit files, and last but one in 32-bit ones; the physical address is nobody's.
+    if header.layout.bits == WIDE:
+        return tuple(Segment(t, f, o, v, filesz, m, a) for t, f, o, v, _, filesz, m, a in rows)
+    return tuple(Segment(t, f, o, v, filesz, m, a) for t, o, v, _, filesz, m, f, a in rows)
 
 
 def read_interpreter(source: Source, segments: Iterable[Segment]) -> str | None:

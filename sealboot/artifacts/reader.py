@@ -27,6 +27,9 @@ MAX_BYTES = 16 << 30
 MAX_READ = 1 << 20
 
 _CHUNK = 1 << 20
+#: Small reads come from pieces of this size, of which this many are kept.
+_PAGE = 1 << 14
+_PAGES = 32
 _OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
@@ -109,10 +112,11 @@ class Refusal:
 class Reader:
     """One regular file, open. A `Source`; also a context manager that closes it."""
 
-    __slots__ = ("_fd", "info", "size")
+    __slots__ = ("_fd", "_pages", "info", "size")
 
     def __init__(self, fd: int, info: os.stat_result) -> None:
         self._fd = fd
+        self._pages: dict[int, bytes] = {}
         #: What the file system said when it was opened.
         self.info = info
         self.size = info.st_size
@@ -130,6 +134,22 @@ class Reader:
         if offset < 0 or length <= 0 or offset >= self.size:
             return b""
         wanted = min(length, MAX_READ, self.size - offset)
+        page, start = divmod(offset, _PAGE)
+        return (
+            self._page(page)[start : start + wanted]
+            if start + wanted <= _PAGE
+            else self._read(offset, wanted)
+        )
+
+    def _page(self, number: int) -> bytes:
+        """A piece of the file that was read before, or is now: headers ask for a few bytes here and there."""
+        if number not in self._pages:
+            if len(self._pages) >= _PAGES:
+                self._pages.clear()
+            self._pages[number] = self._read(number * _PAGE, min(_PAGE, self.size - number * _PAGE))
+        return self._pages[number]
+
+    def _read(self, offset: int, wanted: int) -> bytes:
         parts: list[bytes] = []
         while wanted > 0:
             part = os.pread(self._fd, wanted, offset)

@@ -48,7 +48,7 @@ def find_section(source: Source, elf: Elf, name: str) -> Found:
     names_at, names_length = offset_and_length(names_index)
     names = source.at(names_at, min(names_length, MAX_NAMES))
     wanted = name.encode() + b"\0"
-    for index in range(len(table) // size):
+    for index in range(len(table) // size if wanted in names else 0):
         start = number(table, index * size, 4)
         if names[start : start + len(wanted)] == wanted:
             return Found(offset_and_length(index)[0], named=True)
