@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from sealboot.artifacts.elf_dynamic import Dynamic, read_dynamic
-from sealboot.artifacts.elf_header import Header, MalformedError, read_header
+from sealboot.artifacts.elf_header import Header, read_header
+from sealboot.artifacts.elf_ident import MalformedError
 from sealboot.artifacts.elf_notes import Notes, read_notes
 from sealboot.artifacts.elf_segments import PT_LOAD, check_loadable, read_interpreter, read_segments
 from sealboot.artifacts.findings import Finding

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sealboot.artifacts.elf_header import Layout, MalformedError
+from sealboot.artifacts.elf_header import Layout
+from sealboot.artifacts.elf_ident import MalformedError
 from sealboot.artifacts.elf_segments import PT_DYNAMIC, file_offset
 from sealboot.artifacts.reader import Source
 from sealboot.model.artifact import Segment

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sealboot.artifacts.elf_header import PHDR_SIZE, Header, MalformedError
+from sealboot.artifacts.elf_header import Header
+from sealboot.artifacts.elf_ident import PHDR_SIZE, MalformedError
 from sealboot.artifacts.reader import Source
 from sealboot.model.artifact import Segment
 

@@ -1,17 +1,13 @@
-"""Folders that are one artifact: a Sealos root filesystem, an OCI image layout. Any other is its files."""
+"""A folder that is one artifact, read by what it is."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from sealboot.artifacts.layout import is_oci_layout, read_layout
-from sealboot.artifacts.rootfs import is_sealos_root, read_folder
+from sealboot.artifacts.folder_marks import is_oci_layout, is_sealos_root
+from sealboot.artifacts.layout import read_layout
+from sealboot.artifacts.rootfs import read_folder
 from sealboot.model.artifact import Artifact
-
-
-def is_whole_folder(path: Path) -> bool:
-    """Whether the folder is one artifact."""
-    return is_sealos_root(path) or is_oci_layout(path)
 
 
 def read_whole_folder(path: Path, label: str) -> Artifact | None:

@@ -27,12 +27,6 @@ _MAX_DEPTH = 4  # blobs/sha256/DIGEST is two folders down
 _SHOWN = 3
 
 
-def is_oci_layout(path: Path) -> bool:
-    """Whether a folder is marked as an OCI image layout, and has an index or blobs beside the mark."""
-    parts = ("index.json", "blobs")
-    return _is_file(path / "oci-layout") and any(os.path.lexists(path / part) for part in parts)
-
-
 def read_layout(path: Path, label: str, limits: Limits | None = None) -> Artifact:
     """The folder as one artifact of kind DIRECTORY, without a digest of its own; never raises.
 
@@ -122,7 +116,3 @@ def _record(store: Store, name: str, path: Path, meter: Meter, seen: _Seen) -> N
             seen.trouble.append(f"{name}: changed while it was read")
             return
     store.finish()
-
-
-def _is_file(path: Path) -> bool:
-    return os.path.isfile(path) and not os.path.islink(path)  # noqa: PTH113, PTH114 (Path's may raise)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sealboot.artifacts.elf_header import MalformedError, read_header
-from sealboot.artifacts.reader import Memory
+from sealboot.artifacts.elf_ident import MalformedError, identify
 from sealboot.artifacts.sniff import HEAD, sniff
 from sealboot.artifacts.tarwalk import Shape, TarWalk
 from sealboot.model.archive import Programs, Rootfs
@@ -74,14 +73,12 @@ class Tree:
 def _platform(head: bytes) -> str:
     """`linux/arm64`; for a machine without a name its number; empty for what is no program."""
     try:
-        header = read_header(Memory(head))
+        ident = identify(head)
     except MalformedError:
         return "damaged"
-    except Exception:  # noqa: BLE001 (the parsing library may raise anything; see `elf`)
-        return "damaged"
-    if header.type not in _PROGRAMS:
+    if ident.type not in _PROGRAMS:
         return ""
-    return f"linux/{header.arch}" if header.arch else f"machine {header.machine}"
+    return f"linux/{ident.arch}" if ident.arch else f"machine {ident.machine}"
 
 
 def is_inner_archive(name: str) -> bool:

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from sealboot.artifacts.elf_header import EHDR_SIZE, PHDR_SIZE
+from sealboot.artifacts.elf_ident import EHDR_SIZE, PHDR_SIZE
 from sealboot.artifacts.reader import Source, Window, chunks
 from sealboot.artifacts.scan import read
 from sealboot.model.artifact import Elf

@@ -23,13 +23,6 @@ _MAX_TROUBLE = 8
 _ARCHIVES = COMPRESSED | {Kind.TAR}
 
 
-def is_sealos_root(path: Path) -> bool:
-    """Whether a folder has the parts of a Sealos root filesystem: its control program, or scripts and runtime."""
-    if os.path.isfile(path / "opt" / "sealctl"):  # noqa: PTH113 (like Path.is_file, which may raise)
-        return True
-    return all(os.path.isdir(path / part) for part in ("scripts", "cri"))  # noqa: PTH112 (same reason)
-
-
 def read_folder(path: Path, label: str, limits: Limits | None = None) -> Artifact:
     """The folder as one artifact of kind DIRECTORY, without a digest of its own; never raises.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sealboot.artifacts.elf_header import EHDR_SIZE
+from sealboot.artifacts.elf_ident import EHDR_SIZE
 from sealboot.artifacts.reader import Source
 from sealboot.model.artifact import Elf
 

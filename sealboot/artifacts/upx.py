@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from sealboot.artifacts.elf_header import EHDR_SIZE, PHDR_SIZE
+from sealboot.artifacts.elf_ident import EHDR_SIZE, PHDR_SIZE
 from sealboot.artifacts.reader import Source
 from sealboot.artifacts.scan import find_all
 from sealboot.model.artifact import Elf

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sealboot.artifacts.checksums import MAX_BYTES, check_digest, check_signature, parse_sums
-from sealboot.artifacts.collect import files_of
+from sealboot.artifacts.patterns import files_of
 from sealboot.artifacts.reader import Refusal, open_file
 from sealboot.model.artifact import Artifact, Kind
 from sealboot.model.diagnostic import Diagnostic, Location

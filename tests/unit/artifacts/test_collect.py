@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from sealboot.artifacts import collect
-from sealboot.artifacts import collect as collect_function
 from sealboot.model.artifact import Kind
 from sealboot.model.diagnostic import Severity
 
@@ -96,7 +95,7 @@ def test_a_fifo_in_the_folder_is_met_without_blocking(base: Path) -> None:
 
 
 def test_bounded(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(collect_function.__globals__, "MAX_FILES", 1)
+    monkeypatch.setattr("sealboot.artifacts.patterns.MAX_FILES", 1)
     artifacts, (finding,) = collect(["bin/*"], base)
     assert [a.path for a in artifacts] == ["bin/k3s"]
     assert "matches too much" in finding.summary

@@ -11,7 +11,8 @@ from tool_kit import need, run
 
 from sealboot.artifacts import collect, inspect
 from sealboot.artifacts.compress import Limits
-from sealboot.artifacts.layout import is_oci_layout, read_layout
+from sealboot.artifacts.folder_marks import is_oci_layout
+from sealboot.artifacts.layout import read_layout
 from sealboot.model.archive import Image, ImageArchive
 from sealboot.model.artifact import Artifact, Kind, Other
 

@@ -12,7 +12,8 @@ from image_kit import COMPRESSIONS, image, read, tar, told
 from sealboot.artifacts import collect
 from sealboot.artifacts.archive import ArchiveFound
 from sealboot.artifacts.compress import Limits
-from sealboot.artifacts.rootfs import is_sealos_root, read_folder
+from sealboot.artifacts.folder_marks import is_sealos_root
+from sealboot.artifacts.rootfs import read_folder
 from sealboot.model.arch import Arch
 from sealboot.model.archive import ImageArchive, Programs, Rootfs
 from sealboot.model.artifact import Kind
