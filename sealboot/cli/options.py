@@ -165,8 +165,10 @@ def taste(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: {error}") from error
     try:
         settings = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # no TOML, or a number of thousands of digits
         raise ValueError(f"{path}: {error}") from error
+    except RecursionError:
+        raise ValueError(f"{path}: nested too deeply") from None
     unknown = sorted(set(settings) - set(TASTE))
     if unknown:
         raise ValueError(f"{path}: unknown setting {unknown[0]!r}; this file may hold {', '.join(TASTE)}")

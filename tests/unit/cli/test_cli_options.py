@@ -182,7 +182,10 @@ def test_all_of_taste(tmp_path: Path) -> None:
         (b"timeout = nan", "timeout = nan"),
         (b"[hosts]\na = 1", "unknown setting 'hosts'"),
         (b'insecure = "yes"', "unknown setting 'insecure'"),
+        (b"jobs = " + b"[" * 100_000, "nested too deeply"),
+        (b"jobs = " + b"9" * 5000, "Exceeds the limit"),
     ],
+    ids=lambda value: str(value)[:24],
 )
 @pytest.mark.parametrize("command", [("explain", "SB101"), ("inventory", "schema")])
 def test_a_wrong_settings_file_is_named(
