@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, replace
 
+from sealboot.artifacts.code import code_end
 from sealboot.artifacts.gobuild import GoBuild, read_gobuild
 from sealboot.artifacts.k0s_marks import Marks, may_be_k0s, read_marks
 from sealboot.artifacts.payload_k0s import Appended, Damage, read_appended
@@ -52,7 +53,10 @@ def look_inside(source: Source, elf: Elf, label: str, *, deep: bool = False) -> 
         *([_damaged(label, source, carried.damage, carried.payload)] if carried.damage else []),
         *([_packed(label, source, elf, carried)] if packed else []),
     ]
-    return Inside(_with_levels(elf, build) if build else elf, tuple(layers), tuple(found))
+    shown = _with_levels(elf, build) if build else elf
+    if (end := code_end(source, elf)) is not None:
+        shown = replace(shown, code_end=end)
+    return Inside(shown, tuple(layers), tuple(found))
 
 
 def _carried(

@@ -6,10 +6,11 @@ import re
 from itertools import pairwise
 
 from sealboot.fit.case import Case, Reason, describe_file
+from sealboot.model.arch import Arch
 from sealboot.model.artifact import Segment
 from sealboot.model.facts import Facts
 
-_PT_LOAD = 1
+_PT_LOAD, _PF_X = 1, 1
 #: No Linux has smaller pages; used only while a host's page size is unknown.
 _SMALLEST_PAGE = 4096
 _RELEASE = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
@@ -21,13 +22,14 @@ def page_size(case: Case) -> Reason | None:
     The kernel maps whole pages, so offset and address must agree modulo the
     page size; where they do, two segments that share a page leave the later
     one's bytes and rights. The earlier one dies of a right that is lost, or of
-    zeroed memory that the file's bytes cover; rights that are gained harm nobody.
+    zeroed memory that the file's bytes cover; rights that are gained harm nobody,
+    nor does losing the right to execute what is no code.
     """
     page = case.facts.page_size or _SMALLEST_PAGE
     loads = [s for s in case.elf.segments if s.type == _PT_LOAD and s.filesz]
     skewed = any((s.offset - s.vaddr) % page for s in loads)
-    if not skewed and not _collide(loads, page):
-        return None
+    if not skewed and not _collide(loads, page, case.elf.code_end):
+        return _packed_for_small_pages(case, page)
     align = min((s.align for s in loads), default=0)
     return Reason(
         "SB105",
@@ -38,14 +40,35 @@ def page_size(case: Case) -> Reason | None:
     )
 
 
-def _collide(loads: list[Segment], page: int) -> bool:
+def _collide(loads: list[Segment], page: int, code_end: int | None) -> bool:
     ordered = sorted(loads, key=lambda s: s.vaddr)
     return any(
         low.align < page
-        and (low.flags & ~high.flags or low.memsz > low.filesz)
+        and (_rights_lost(low, high, page, code_end) or low.memsz > low.filesz)
         and high.vaddr // page <= (low.vaddr + low.memsz - 1) // page
         for low, high in pairwise(ordered)
         if low.memsz
+    )
+
+
+def _rights_lost(low: Segment, high: Segment, page: int, code_end: int | None) -> int:
+    """The rights that `low` has and `high` has not, as far as they are used in the page they share."""
+    lost = low.flags & ~high.flags
+    shared = high.vaddr // page * page
+    return lost & ~_PF_X if code_end is not None and code_end <= shared else lost
+
+
+def _packed_for_small_pages(case: Case, page: int) -> Reason | None:
+    """What UPX puts before a 32-bit ARM program takes pages for 4 KiB, and asks no kernel."""
+    packed = any(d.code == "SB402" for d in case.artifact.diagnostics)
+    if not packed or case.arch is not Arch.ARM or page <= _SMALLEST_PAGE:
+        return None
+    return Reason(
+        "SB105",
+        f"packed binary cannot unpack itself on {case.facts.host}: the packer's code is for pages of 4 KiB",
+        f"{describe_file(case.artifact)}, packed with UPX",
+        f"pages of {page} bytes",
+        ("unpack it first: `upx -d FILE`", "or boot a kernel with 4 KiB pages"),
     )
 
 

@@ -62,6 +62,8 @@ class Elf:
 
     `cpu_features` are what an arm64 file demands beyond ARMv8.0, as Linux names them in /proc/cpuinfo.
 
+    `code_end` is the address behind the last section with code, read only where segments may share a page.
+
     `defect` says why every kernel refuses the file or the program dies at
     once, whatever the machine; empty when the parts a kernel reads are sound.
     `laid_out_as` is set when the identification bytes (class, data) contradict
@@ -88,6 +90,7 @@ class Elf:
     defect: str = ""
     laid_out_as: Arch | None = None
     cpu_features: tuple[str, ...] = ()
+    code_end: int | None = None
 
     @property
     def static(self) -> bool:

@@ -12,7 +12,7 @@ from sealboot.fit import judge
 from sealboot.lab import tinyelf
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Artifact, Kind, Segment
-from sealboot.model.diagnostic import Location, Severity
+from sealboot.model.diagnostic import Diagnostic, Location, Severity
 from sealboot.model.facts import Cpu, Facts, Libc
 from sealboot.model.verdict import Outcome
 
@@ -285,6 +285,28 @@ def test_a_shared_page_harms_only_what_it_takes_from_the_earlier_segment(tmp_pat
     # Its zeroed memory would show the file's bytes instead.
     zeroed = replace(headers, flags=6, memsz=0x800)
     assert reason(with_elf(base, segments=(zeroed, replace(code, flags=7))), large) == "SB105"
+
+
+@pytest.mark.parametrize(("code_end", "expected"), [(None, "SB105"), (0x404000, None), (0x404001, "SB105")])
+def test_a_shared_page_without_code_in_it(code_end: int | None, expected: str | None, tmp_path: Path) -> None:
+    # Code, then constants, in one segment; the data behind it takes the last page's right to be executed.
+    text = Segment(1, 5, 0, 0x400000, 0x5000, 0x5000, 0x1000)
+    data = Segment(1, 6, 0x5000, 0x406000, 0x100, 0x100, 0x1000)
+    base = with_elf(
+        sample(tmp_path, "static-arm64"), segments=(text, replace(data, offset=0x6000)), code_end=code_end
+    )
+    assert reason(base, replace(facts_of(ARM64), page_size=16384)) == expected
+
+
+@pytest.mark.parametrize(
+    ("arch", "page", "expected"), [(ARM, 16384, "SB105"), (ARM, 4096, None), (ARM64, 16384, None)]
+)
+def test_a_packer_made_for_small_pages(arch: Arch, page: int, expected: str | None, tmp_path: Path) -> None:
+    artifact = sample(tmp_path, f"static-{arch}")
+    packed = replace(artifact, diagnostics=(Diagnostic("SB402", "packed", severity=Severity.NOTE),))
+    facts = replace(facts_of(ARM64), page_size=page)
+    assert reason(packed, facts) == expected
+    assert reason(artifact, facts) is None
 
 
 @pytest.mark.parametrize(
