@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sealboot.artifacts.archive import ARCHIVES, ArchiveFound, read_archive
 from sealboot.artifacts.boot import boot_arch, elf_kernel, read_bootable
+from sealboot.artifacts.cache import Cache
 from sealboot.artifacts.elf import parse
 from sealboot.artifacts.findings import Finding
 from sealboot.artifacts.folders import read_whole_folder
@@ -20,11 +21,14 @@ from sealboot.model.artifact import Artifact, Elf, Kernel, Kind, Layer, Other
 from sealboot.model.diagnostic import Diagnostic, Severity
 
 
-def inspect(path: Path, shown: str | None = None, *, deep: bool = False) -> Artifact:
+def inspect(
+    path: Path, shown: str | None = None, *, deep: bool = False, cache: Cache | None = None
+) -> Artifact:
     """What is in the file at `path`; `shown` is the path as the operator wrote it.
 
     `deep` inflates what a program carries and compares every checksum: it takes
     as long as unpacking does. Otherwise only as much is inflated as tells what it is.
+    With a `cache`, a file that has not changed since is not read again.
 
     Never raises and never blocks: what cannot be read is an artifact whose
     kind or diagnostics (SB401, SB408, SB409) say so. SB111 and SB402 are
@@ -38,9 +42,19 @@ def inspect(path: Path, shown: str | None = None, *, deep: bool = False) -> Arti
         return whole if whole is not None else _refused(label, opened)
     with opened:
         try:
-            return _read(label, opened, deep=deep)
+            if cache is None:
+                return _read(label, opened, deep=deep)
+            return cache.find(label, opened, deep=deep) or _read_and_keep(label, opened, cache, deep=deep)
         except OSError as error:  # the medium failed, or the file shrank under our hands
             return _refused(label, Refusal(Kind.UNKNOWN, "SB408", str(error.strerror).lower(), opened.size))
+
+
+def _read_and_keep(label: str, reader: Reader, cache: Cache, *, deep: bool) -> Artifact:
+    settled = cache.prepare(reader)
+    made = _read(label, reader, deep=deep)
+    if settled:
+        cache.keep(made, reader, deep=deep)
+    return made
 
 
 def _read(label: str, reader: Reader, *, deep: bool) -> Artifact:

@@ -169,6 +169,10 @@ class Reader:
             offset += len(part)
         return digest.hexdigest()
 
+    def fileno(self) -> int:
+        """The descriptor, for whoever asks the kernel about the file."""
+        return self._fd
+
     @property
     def changed(self) -> bool:
         """Whether the file was written to since it was opened."""
