@@ -16,7 +16,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from labkit import debs, nodes, rarecases, requirements, vm
+from labkit import debs, nodes, rarecases, realcorpus, requirements, vm
 from labkit.apt import LabUnavailableError
 from labkit.lab import Lab
 from labkit.machines import KINDS, RARE_NODES
@@ -48,6 +48,8 @@ def prepare(*, slow: bool) -> None:
         list(pool.map(one, kinds))
         list(pool.map(debs.extract, *zip(*PAYLOADS, strict=True)))
         list(pool.map(lambda make: make(), files))
+    if slow:
+        realcorpus.whole()
     _say(f"{time.monotonic() - begun:6.1f} s  all prepared")
 
 

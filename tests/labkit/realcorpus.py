@@ -155,7 +155,7 @@ def title() -> Iterable[str]:
     return (
         "# Predicted and done: what real tools made, against the lab",
         "",
-        "Made by `make table`. Programs of Debian for nine architectures, of Alpine's tools, of the Go toolchain at",
+        "Made by `make table-real`. Programs of Debian for nine architectures, of Alpine's tools, of the Go toolchain at",
         "every level and of UPX, whole and cut at every boundary of their structure, beside scripts, archives and",
         "what is no program. Each was judged from its bytes and the probed facts, then executed by a direct `execve`",
         "on each machine of the lab. *ran* means that the program wrote all it has to say and exited with 0.",
