@@ -76,6 +76,13 @@ KINDS: dict[str, Kind] = {
     "armhf-userland-vm": Kind(
         Arch.ARM64, "armhf", "aarch64", "minimal", "dropbear", kernel="arm64", vm=True, slow=True
     ),
+    "armv6-vm": Kind(
+        *(Arch.ARM, "armel", "armv6l", "minimal", "dropbear"),
+        kernel="armhf",  # the name that programs of the lab have: nothing in them is newer
+        board="armel-v6",
+        vm=True,
+        slow=True,
+    ),
     "amd64-old-cpu-vm": Kind(
         Arch.AMD64, "amd64", "x86_64", "minimal", "dropbear", board="amd64-old-cpu", vm=True, slow=True
     ),
