@@ -103,7 +103,7 @@ def test_bounded(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_walk_is_bounded(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree(base, *(f"many/{i}" for i in range(50)))
-    monkeypatch.setitem(collect_function.__globals__, "MAX_ENTRIES", 20)
+    monkeypatch.setattr("sealboot.artifacts.patterns.MAX_ENTRIES", 20)
     artifacts, (finding,) = collect(["many/*"], base)
     assert 0 < len(artifacts) < 20
     assert "matches too much" in finding.summary
