@@ -70,12 +70,32 @@ _PASSING = frozenset({"SB408", "SB409"})
 
 
 class Cache:
-    """Results in one folder. Never raises: whatever goes wrong, there is just no entry."""
+    """Results in `folder`, made when the first is kept. Never raises: whatever goes wrong, there is no entry."""
 
-    def __init__(self, folder: int, *, clock: Callable[[], float] = time.time) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self._path = folder
+        self._folder: int | None = None
         self._clock = clock
-        self._kept = 0
+        self.found = 0
+        self.kept = 0
+
+    def _open(self, *, make: bool = False) -> int | None:
+        """The folder's descriptor; `None` where it is not there, or not ours alone."""
+        if self._folder is not None:
+            return self._folder
+        try:
+            if make:
+                self._path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                for part in (self._path.parent, self._path):
+                    part.mkdir(mode=0o700, exist_ok=True)
+            handle = os.open(self._path, _FOLDER_FLAGS)
+        except (OSError, ValueError):
+            return None
+        if _ours(os.fstat(handle)):
+            self._folder = handle
+        else:
+            os.close(handle)
+        return self._folder
 
     def prepare(self, reader: Reader) -> bool:
         """Whether what will be read now may be kept. Asked before the first byte is read.
@@ -96,21 +116,16 @@ class Cache:
 
     def find(self, label: str, reader: Reader, *, deep: bool) -> Artifact | None:
         """What an earlier process found in exactly this file."""
-        if filesystem_of(reader.fileno()) not in TRUSTED:
+        folder = self._open()
+        if folder is None or filesystem_of(reader.fileno()) not in TRUSTED:
             return None
         key = _key(label, reader, deep=deep)
         try:
-            handle = os.open(_name(key), _ENTRY_FLAGS, dir_fd=self._folder)
-        except OSError:
+            known = _read(_load(folder, _name(key)), key, _stamp(reader))
+        except (OSError, ValueError, RecursionError):
             return None
-        with os.fdopen(handle, "rb") as file:
-            try:
-                info = os.fstat(handle)
-                if not _ours(info) or not stat.S_ISREG(info.st_mode) or info.st_size > MAX_ENTRY:
-                    return None
-                return _read(file.read(MAX_ENTRY), key, _stamp(reader))
-            except (OSError, ValueError, RecursionError):
-                return None
+        self.found += known is not None
+        return known
 
     def keep(self, artifact: Artifact, reader: Reader, *, deep: bool) -> None:
         """Remember what was found; `prepare` said yes before, and the file is still what it was."""
@@ -121,23 +136,22 @@ class Cache:
             data = _written(key, _stamp(reader), artifact)
         except ValueError:  # a value that the codec does not know
             return
-        if len(data) > MAX_ENTRY:
+        folder = self._open(make=True)
+        if folder is None or len(data) > MAX_ENTRY:
             return
-        part = f".{secrets.token_hex(8)}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with contextlib.suppress(OSError):
-            with os.fdopen(os.open(part, flags, 0o600, dir_fd=self._folder), "wb") as file:
-                file.write(data)
-            os.rename(part, _name(key), src_dir_fd=self._folder, dst_dir_fd=self._folder)
-            self._kept += 1
+            _save(folder, _name(key), data)
+            self.kept += 1
 
     def close(self) -> None:
         """Make room if anything was added, and let the folder go."""
+        if self._folder is None:
+            return
         with contextlib.suppress(OSError):
-            if self._kept:
+            if self.kept:
                 _prune(self._folder)
-        with contextlib.suppress(OSError):
-            os.close(self._folder)
+        os.close(self._folder)
+        self._folder = None
 
 
 def open_cache(env: Mapping[str, str], *, clock: Callable[[], float] = time.time) -> Cache | None:
@@ -151,19 +165,7 @@ def open_cache(env: Mapping[str, str], *, clock: Callable[[], float] = time.time
         if not home.startswith("/"):
             return None
         base = f"{home}/.cache"
-    if not parsers():
-        return None
-    try:
-        folder = Path(base) / "sealboot" / "inspect"
-        for part in (folder.parents[1], folder.parent, folder):
-            part.mkdir(mode=0o700, exist_ok=True, parents=part is folder.parents[1])
-        handle = os.open(folder, _FOLDER_FLAGS)
-    except (OSError, ValueError):
-        return None
-    if _ours(os.fstat(handle)):
-        return Cache(handle, clock=clock)
-    os.close(handle)
-    return None
+    return Cache(Path(base) / "sealboot" / "inspect", clock=clock) if parsers() else None
 
 
 @memoized
@@ -195,6 +197,32 @@ def _name(key: list[object]) -> str:
 def _stamp(reader: Reader) -> list[int]:
     info = reader.info
     return [info.st_size, info.st_mtime_ns, info.st_ctime_ns]
+
+
+def _load(folder: int, name: str) -> bytes:
+    """One entry as it is; raises `OSError` and `ValueError` for what is none."""
+    handle = os.open(name, _ENTRY_FLAGS, dir_fd=folder)
+    try:
+        info = os.fstat(handle)
+        if not _ours(info) or not stat.S_ISREG(info.st_mode) or info.st_size > MAX_ENTRY:
+            raise ValueError("no entry of ours")
+        return os.read(handle, MAX_ENTRY)
+    finally:
+        os.close(handle)
+
+
+def _save(folder: int, name: str, data: bytes) -> None:
+    """Write an entry: whole under its name, or not there."""
+    part = f".{secrets.token_hex(8)}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with os.fdopen(os.open(part, flags, 0o600, dir_fd=folder), "wb") as file:
+            file.write(data)
+        os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(part, dir_fd=folder)
+        raise
 
 
 def _written(key: list[object], stamp: list[int], artifact: Artifact) -> bytes:

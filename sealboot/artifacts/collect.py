@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from sealboot.artifacts.cache import Cache
 from sealboot.artifacts.inspect import inspect
 from sealboot.artifacts.patterns import matches
 from sealboot.model.artifact import Artifact
@@ -12,9 +13,9 @@ from sealboot.model.diagnostic import Diagnostic, Severity
 
 
 def collect(
-    patterns: Sequence[str], base: Path, *, deep: bool = False
+    patterns: Sequence[str], base: Path, *, deep: bool = False, cache: Cache | None = None
 ) -> tuple[tuple[Artifact, ...], tuple[Diagnostic, ...]]:
-    """Read every file that a pattern names, relative to `base`; `deep` as for `inspect`.
+    """Read every file that a pattern names, relative to `base`; `deep` and `cache` as for `inspect`.
 
     `*`, `?`, `[...]` work within a name, `**` stands for any folders (links to
     folders are not followed). A pattern that names a folder means the files in
@@ -34,7 +35,7 @@ def collect(
             diagnostics.append(_warning(pattern, f"{pattern} matches too much: the rest was not looked at"))
         for shown, path in matched.paths:
             if shown not in artifacts:
-                artifacts[shown] = inspect(path, shown, deep=deep)
+                artifacts[shown] = inspect(path, shown, deep=deep, cache=cache)
     return tuple(artifacts.values()), tuple(diagnostics)
 
 

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from sealboot.cli.options import Remote, takes
+from sealboot.cli.options import Reading, takes
 
 
-@takes(Remote)
+@takes(Reading)
 def apply(
-    options: Remote,
+    options: Reading,
     *,
     planfile: Annotated[
         Path | None,

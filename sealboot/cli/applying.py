@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sealboot.cli import runtime
 from sealboot.cli.exits import Exit, of_apply, of_findings, strongest
-from sealboot.cli.options import Remote
+from sealboot.cli.options import Reading
 from sealboot.engine.journal import unfinished
 from sealboot.engine.options import ApplyOptions
 from sealboot.engine.run import Engine
@@ -42,7 +42,7 @@ class Wishes:
     accept_new: bool = False
 
 
-def carry_out(options: Remote, prepared: Prepared, view: View, wishes: Wishes) -> Exit:
+def carry_out(options: Reading, prepared: Prepared, view: View, wishes: Wishes) -> Exit:
     """Everything from the first connection to the exit code."""
     saved: Plan | None = None
     if wishes.planfile is not None:
@@ -55,7 +55,9 @@ def carry_out(options: Remote, prepared: Prepared, view: View, wishes: Wishes) -
     return runtime.run_async(_apply(options, prepared, view, wishes, saved), view)
 
 
-async def _apply(options: Remote, prepared: Prepared, view: View, wishes: Wishes, saved: Plan | None) -> Exit:
+async def _apply(
+    options: Reading, prepared: Prepared, view: View, wishes: Wishes, saved: Plan | None
+) -> Exit:
     looking = runtime.look(options, prepared, view, command="apply", accept_new=wishes.accept_new)
     async with looking as looked:
         ready = looked.preflight.ready
@@ -97,7 +99,7 @@ async def _apply(options: Remote, prepared: Prepared, view: View, wishes: Wishes
         return runtime.finish(view, looked, _code(report, looked.errors))
 
 
-def _consent(options: Remote, wishes: Wishes) -> str:
+def _consent(options: Reading, wishes: Wishes) -> str:
     """Why nothing may be changed; empty when the operator agrees."""
     if wishes.yes or wishes.planfile is not None:
         return ""
@@ -135,7 +137,7 @@ def _code(report: ApplyReport, errors: Sequence[Diagnostic]) -> Exit:
 
 
 async def _run(
-    plan: Plan, prepared: Prepared, looked: runtime.Looked, wishes: Wishes, options: Remote
+    plan: Plan, prepared: Prepared, looked: runtime.Looked, wishes: Wishes, options: Reading
 ) -> ApplyReport:
     engine = Engine()
     loop = asyncio.get_running_loop()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sealboot.cli.options import Remote, takes
+from sealboot.cli.options import Reading, takes
 
 
 class FailOn(StrEnum):
@@ -17,9 +17,9 @@ class FailOn(StrEnum):
     WARNING = "warning"
 
 
-@takes(Remote)
+@takes(Reading)
 def check(
-    options: Remote,
+    options: Reading,
     *,
     matrix: Annotated[bool, typer.Option("--matrix", help="every artifact against every host")] = False,
     fail_on: Annotated[

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from sealboot.cli.options import Remote, takes
+from sealboot.cli.options import Reading, takes
 
 
-@takes(Remote)
+@takes(Reading)
 def facts(
-    options: Remote,
+    options: Reading,
     *,
     details: Annotated[bool, typer.Option("--details", help="everything, host by host")] = False,
 ) -> None:

@@ -103,6 +103,13 @@ class Remote(Common):
     ] = "known_hosts"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading(Remote):
+    """What every command that connects and reads artifacts takes."""
+
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="read every file anew")] = False
+
+
 def _from_environment(parameter: inspect.Parameter) -> inspect.Parameter:
     """The same parameter; an option `--some-name` is also read from `SEALBOOT_SOME_NAME`."""
     (option,) = [m for m in parameter.annotation.__metadata__ if isinstance(m, ParameterInfo)]

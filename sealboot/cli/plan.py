@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from sealboot.cli.options import Remote, takes
+from sealboot.cli.options import Reading, takes
 
 
-@takes(Remote)
+@takes(Reading)
 def plan(
-    options: Remote,
+    options: Reading,
     *,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="FILE", help="save the plan for `apply FILE`")

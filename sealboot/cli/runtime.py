@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import typer
 
 from sealboot.cli.asking import interruptible
+from sealboot.cli.caching import results
 from sealboot.cli.exits import Exit, of_findings
-from sealboot.cli.options import Common, Output, Remote
+from sealboot.cli.options import Common, Output, Reading, Remote
 from sealboot.inventory.secrets import SecretResolver
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.events import Event, RunFinished, RunStarted
@@ -29,7 +30,7 @@ from sealboot.render.masked import MaskedView
 from sealboot.render.view import View, make_view
 from sealboot.transport.base import Connector
 from sealboot.workflow.planning import in_place
-from sealboot.workflow.preflight import Preflight, candidates, preflight
+from sealboot.workflow.preflight import Candidates, Preflight, candidates, preflight
 from sealboot.workflow.prepare import Prepared, prepare
 from sealboot.workflow.survey import Survey, survey
 
@@ -162,9 +163,14 @@ async def connected(
         await connector.close()
 
 
+def _candidates(prepared: Prepared, *, no_cache: bool) -> Candidates:
+    with results(no_cache=no_cache) as cache:
+        return candidates(prepared, cache)
+
+
 @contextlib.asynccontextmanager
 async def look(
-    options: Remote,
+    options: Reading,
     prepared: Prepared,
     view: View,
     *,
@@ -189,7 +195,7 @@ async def look(
     )
     async with connected(options, prepared, view, accept_new=accept_new) as (connector, _, redactor):
         async with asyncio.TaskGroup() as group:
-            reading = group.create_task(asyncio.to_thread(candidates, prepared))
+            reading = group.create_task(asyncio.to_thread(_candidates, prepared, no_cache=options.no_cache))
             looking = group.create_task(
                 survey(prepared, connector, jobs=options.jobs, timeout=options.timeout, sink=sink)
             )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sealboot.artifacts import collect
+from sealboot.artifacts.cache import Cache
 from sealboot.checks import Load, apply_ignores, run_all, shipped
 from sealboot.drivers.base import Context
 from sealboot.model.artifact import Artifact
@@ -41,15 +42,15 @@ class Candidates:
         return tuple(sorted({a.path: a for files in every for a in files}.values(), key=lambda a: a.path))
 
 
-def candidates(prepared: Prepared) -> Candidates:
-    """Read every file that the inventory or the driver's defaults name."""
+def candidates(prepared: Prepared, cache: Cache | None = None) -> Candidates:
+    """Read every file that the inventory or the driver's defaults name; with a `cache`, only what changed."""
     base = Path(prepared.inventory.base)
     found: list[Diagnostic] = []
     read: dict[tuple[str, ...], tuple[Artifact, ...]] = {}
 
     def files(patterns: tuple[str, ...], origin: str, host: Host | None = None) -> tuple[Artifact, ...]:
         if patterns not in read:
-            read[patterns], wrong = collect(patterns, base)
+            read[patterns], wrong = collect(patterns, base, cache=cache)
             at = host.origin(origin) if host else prepared.inventory.origins.get(origin)
             found.extend(d.located(at) for d in wrong)
         return read[patterns]
