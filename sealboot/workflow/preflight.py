@@ -46,11 +46,12 @@ def candidates(prepared: Prepared, cache: Cache | None = None) -> Candidates:
     """Read every file that the inventory or the driver's defaults name; with a `cache`, only what changed."""
     base = Path(prepared.inventory.base)
     found: list[Diagnostic] = []
+    unverified = prepared.inventory.verify is None  # a digest that is vouched for is one that was just made
     read: dict[tuple[str, ...], tuple[Artifact, ...]] = {}
 
     def files(patterns: tuple[str, ...], origin: str, host: Host | None = None) -> tuple[Artifact, ...]:
         if patterns not in read:
-            read[patterns], wrong = collect(patterns, base, cache=cache)
+            read[patterns], wrong = collect(patterns, base, cache=cache if unverified else None)
             at = host.origin(origin) if host else prepared.inventory.origins.get(origin)
             found.extend(d.located(at) for d in wrong)
         return read[patterns]

@@ -20,8 +20,9 @@ from sealboot.model.verification import Verification
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """The answers: `problems` with what should vouch, and each file by its path."""
+    """The answers: `problems` with what should vouch, and each file by its path; `asked` when there are any."""
 
+    asked: bool = False
     problems: tuple[Diagnostic, ...] = ()
     files: Mapping[str, Vouched] = field(default_factory=dict)
     diagnostics: tuple[Diagnostic, ...] = ()
@@ -35,7 +36,7 @@ def verify(wanted: Verification, base: Path, artifacts: Sequence[Artifact]) -> V
     """Read what vouches, and ask about every file; SB407 for digests of files that are not there."""
     vouchers = read_vouchers(wanted, base)
     files = {artifact.path: vouchers.vouch(artifact) for artifact in artifacts}
-    return Verified(vouchers.problems, files, tuple(_absent(vouchers)))
+    return Verified(True, vouchers.problems, files, tuple(_absent(vouchers)))
 
 
 def _absent(vouchers: Vouchers) -> list[Diagnostic]:
@@ -56,19 +57,44 @@ def _absent(vouchers: Vouchers) -> list[Diagnostic]:
 def refusals(verified: Verified, chosen: Mapping[tuple[str, str], Artifact]) -> tuple[Diagnostic, ...]:
     """SB406 for the hosts that would get a file which is not verified; a warning for other contradicted files.
 
-    A problem with what should vouch is the problem of every host that would get any file.
+    A problem with what should vouch is the problem of every host that would get any file. What a
+    chosen file was made of is asked where it is no file that was read itself (`FILE#PLATFORM`).
     """
+    if not verified.asked:
+        return ()
     hosts: dict[str, list[str]] = {}
     for (host, _), artifact in chosen.items():
-        hosts.setdefault(artifact.path, []).append(host)
+        if not artifact.verified:
+            hosts.setdefault(_origin(artifact.path, verified), []).append(host)
     everyone = list(dict.fromkeys(host for host, _ in chosen))
     found = [_of(problem, everyone) for problem in verified.problems]
-    for path, vouched in verified.files.items():
-        if vouched.refusal is not None and path in hosts:
-            found.append(_of(vouched.refusal, hosts[path]))
-        elif vouched.refusal is not None and vouched.contradicted:
-            found.append(replace(vouched.refusal, severity=Severity.WARNING))
+    for path, named in hosts.items():
+        vouched = verified.files.get(path)
+        if vouched is None:
+            found.append(_of(_unasked(path), named))
+        elif vouched.refusal is not None:
+            found.append(_of(vouched.refusal, named))
+    found += [
+        replace(vouched.refusal, severity=Severity.WARNING)
+        for path, vouched in verified.files.items()
+        if vouched.refusal is not None and vouched.contradicted and path not in hosts
+    ]
     return tuple(found)
+
+
+def _origin(path: str, verified: Verified) -> str:
+    """The file that was read, for one that was made of it."""
+    return path if path in verified.files else path.rpartition("#")[0] or path
+
+
+def _unasked(path: str) -> Diagnostic:
+    """A file came from somewhere that nobody looked at: that is no way around the question."""
+    return Diagnostic(
+        code="SB406",
+        summary=f"{path} is not verified: nothing was asked about it",
+        artifact=path,
+        hints=("this is a mistake of sealboot's; please report it",),
+    )
 
 
 def vouched(
