@@ -37,7 +37,6 @@ import contextlib
 import hashlib
 import json
 import os
-import secrets
 import stat
 import sys
 import time
@@ -213,7 +212,7 @@ def _load(folder: int, name: str) -> bytes:
 
 def _save(folder: int, name: str, data: bytes) -> None:
     """Write an entry: whole under its name, or not there."""
-    part = f".{secrets.token_hex(8)}"
+    part = f".{os.urandom(8).hex()}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         with os.fdopen(os.open(part, flags, 0o600, dir_fd=folder), "wb") as file:

@@ -1,24 +1,18 @@
-"""One file becomes one `Artifact`: opened once, read once, hashed from the same descriptor."""
+"""One file becomes one `Artifact`: opened once, read once, hashed from the same descriptor.
+
+The parsers are imported by the first file that has to be read: where all are
+known from before (`cache`), a command starts in half the time.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-from sealboot.artifacts.archive import ARCHIVES, ArchiveFound, read_archive
-from sealboot.artifacts.boot import boot_arch, elf_kernel, read_bootable
 from sealboot.artifacts.cache import Cache
-from sealboot.artifacts.elf import parse
-from sealboot.artifacts.findings import Finding
-from sealboot.artifacts.folders import read_whole_folder
-from sealboot.artifacts.inside import look_inside
-from sealboot.artifacts.lz4 import look_at
 from sealboot.artifacts.name import arch_in_name
 from sealboot.artifacts.reader import Reader, Refusal, open_file
-from sealboot.artifacts.sniff import HEAD, script_interpreter, sniff
-from sealboot.model.arch import Arch
-from sealboot.model.artifact import Artifact, Elf, Kernel, Kind, Layer, Other
-from sealboot.model.diagnostic import Diagnostic, Severity
+from sealboot.model.artifact import Artifact, Kind, Other
+from sealboot.model.diagnostic import Diagnostic
 
 
 def inspect(
@@ -38,7 +32,7 @@ def inspect(
     label = str(path) if shown is None else shown
     opened = open_file(path)
     if isinstance(opened, Refusal):
-        whole = read_whole_folder(path, label) if opened.kind is Kind.DIRECTORY else None
+        whole = _whole_folder(path, label) if opened.kind is Kind.DIRECTORY else None
         return whole if whole is not None else _refused(label, opened)
     with opened:
         try:
@@ -58,64 +52,22 @@ def _read_and_keep(label: str, reader: Reader, cache: Cache, *, deep: bool) -> A
 
 
 def _read(label: str, reader: Reader, *, deep: bool) -> Artifact:
-    head = reader.at(0, HEAD)
-    kind = sniff(head)
-    claimed = arch_in_name(label)
-    layers: tuple[Layer, ...] = ()
-    diagnostics: list[Diagnostic] = []
-    archive: ArchiveFound | None = None
-    if kind is Kind.ELF:
-        kind, layers, diagnostics = _read_elf(label, reader, claimed, deep=deep)
-    elif kind is Kind.SCRIPT:
-        layers = (Other("script", {"interpreter": script_interpreter(head)}),)
-    elif (booted := read_bootable(reader, kind)) is not None:
-        kind, layers = booted.kind, booted.layers
-        diagnostics += _told(label, booted.findings)
-        diagnostics += _misnamed(label, claimed, boot_arch(layers))
-    elif kind is Kind.LZ4:
-        layer, told = look_at(reader, label)
-        layers, diagnostics = (layer,), list(told)
-    elif kind in ARCHIVES:
-        archive = read_archive(reader, kind, label)
-        layers = (archive.layer,) if archive.layer is not None else ()
-        diagnostics += [*archive.diagnostics, *_archive_lies(label, claimed, archive.platforms)]
-    digest = archive.sha256 if archive is not None else reader.sha256()
-    if reader.changed:
-        diagnostics.append(_finding("SB408", label, f"{label} changed while it was read"))
-    return Artifact(
-        path=label,
-        kind=kind,
-        size=reader.size,
-        sha256=digest,
-        platforms=archive.platforms if archive is not None else _platforms(layers),
-        layers=layers,
-        named_arch=claimed,
-        diagnostics=tuple(diagnostics),
-    )
+    from sealboot.artifacts.contents import read  # noqa: PLC0415 (see above)
+
+    return read(label, reader, deep=deep)
 
 
-def _read_elf(
-    label: str, reader: Reader, claimed: Arch | None, *, deep: bool
-) -> tuple[Kind, tuple[Layer, ...], list[Diagnostic]]:
-    """A program of userland, or a kernel, whose headers are judged by other rules."""
-    parsed = parse(reader)
-    elf = parsed.elf
-    if elf is None:
-        return Kind.ELF, (), _told(label, parsed.findings)
-    kernel = elf_kernel(reader, elf)
-    if kernel is None:
-        inside = look_inside(reader, elf, label, deep=deep)
-        remarks = [*_remarks(label, elf, claimed), *inside.diagnostics]
-        return Kind.ELF, (inside.elf, *inside.layers), [*_told(label, parsed.findings), *remarks]
-    # Loaded by a boot loader, it may use addresses that no program can. Its section table, which
-    # told it from a program, stands at the end of the file: so it is whole.
-    return Kind.KERNEL, (replace(elf, defect=""), kernel), _misnamed(label, claimed, kernel.arch)
+def _whole_folder(path: Path, label: str) -> Artifact | None:
+    from sealboot.artifacts.folders import read_whole_folder  # noqa: PLC0415 (see above)
+
+    return read_whole_folder(path, label)
 
 
 def _refused(label: str, refusal: Refusal) -> Artifact:
     diagnostics: tuple[Diagnostic, ...] = ()
     if refusal.code:
-        diagnostics = (_finding(refusal.code, label, f"{label} cannot be read: {refusal.reason}"),)
+        said = f"{label} cannot be read: {refusal.reason}"
+        diagnostics = (Diagnostic(code=refusal.code, summary=said, artifact=label),)
     return Artifact(
         path=label,
         kind=refusal.kind,
@@ -124,75 +76,3 @@ def _refused(label: str, refusal: Refusal) -> Artifact:
         named_arch=arch_in_name(label),
         diagnostics=diagnostics,
     )
-
-
-def _told(label: str, findings: tuple[Finding, ...]) -> list[Diagnostic]:
-    """Every finding of a parser: an error where the file is beyond use, else a warning."""
-    return [
-        Diagnostic(
-            code=finding.code,
-            summary=f"{label}: {finding.what}",
-            severity=Severity.ERROR if finding.fatal else Severity.WARNING,
-            artifact=label,
-            evidence=(("file", finding.what), ("offset", str(finding.offset))),
-            hints=(_HINTS[finding.code],) if finding.fatal else (),
-        )
-        for finding in findings
-    ]
-
-
-_HINTS = {
-    "SB401": "download or build the file again and compare its SHA-256",
-    "SB405": "build the image again from a stub and a kernel of one architecture",
-}
-
-
-def _misnamed(label: str, claimed: Arch | None, actual: Arch | None) -> list[Diagnostic]:
-    """SB111 for a file whose name claims another architecture than its bytes have."""
-    if claimed is None or actual is None or claimed is actual:
-        return []
-    return [_name_lies(label, claimed, actual.field_name, actual.both_names)]
-
-
-def _name_lies(label: str, claimed: Arch, actual: str, names: str) -> Diagnostic:
-    return Diagnostic(
-        code="SB111",
-        summary=f"{label} is {actual}, despite its name",
-        severity=Severity.WARNING,
-        artifact=label,
-        evidence=(("name", claimed.both_names), ("bytes", names)),
-        hints=("rename the file, or replace it by the one that its name promises",),
-    )
-
-
-def _remarks(label: str, elf: Elf, claimed: Arch | None) -> list[Diagnostic]:
-    found: list[Diagnostic] = []
-    if claimed is not None and elf.arch is not claimed:
-        actual = elf.arch.field_name if elf.arch else f"machine {elf.machine}"
-        found.append(_name_lies(label, claimed, actual, elf.arch.both_names if elf.arch else actual))
-    return found
-
-
-def _archive_lies(label: str, claimed: Arch | None, platforms: tuple[str, ...]) -> list[Diagnostic]:
-    """SB111 for an archive whose name claims an architecture that it has nothing for."""
-    if claimed is None or not platforms or any(p.split("/")[1] == claimed for p in platforms):
-        return []
-    shown = ", ".join(platforms[:4])
-    return [_name_lies(label, claimed, f"for {shown}", shown)]
-
-
-def _platforms(layers: tuple[Layer, ...]) -> tuple[str, ...]:
-    """Of a program, and of the kernel in what boots; an EFI program alone may be anybody's."""
-    elf = layers[0] if layers else None
-    kernels = [layer for layer in layers if isinstance(layer, Kernel)]
-    arch = elf.arch if isinstance(elf, Elf) else None
-    if kernels:
-        arch = kernels[-1].arch
-    if arch is None:
-        return ()
-    level = elf.arm_level if isinstance(elf, Elf) and arch is Arch.ARM else None
-    return (f"linux/{arch}/v{level}" if level else f"linux/{arch}",)
-
-
-def _finding(code: str, label: str, summary: str) -> Diagnostic:
-    return Diagnostic(code=code, summary=summary, artifact=label)
