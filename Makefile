@@ -51,6 +51,7 @@ golden: $(DEV)  ## write golden files anew, to be looked at before they are comm
 
 bench: $(DEV)  ## needs root, openssh-server, pssh and ansible
 	@$(BIN)/python bench/startup.py
+	@$(BIN)/python bench/usrbin.py --out docs/bench/usrbin.md
 	@$(BIN)/python bench/survey.py --out docs/bench/survey.md
 	@$(BIN)/python bench/ship.py --out docs/bench/ship.md
 
