@@ -51,17 +51,18 @@ def inspect(
     if brief:
         _brief(options, files)
     from sealboot.artifacts import collect
-    from sealboot.cli import runtime
+    from sealboot.cli import showing
     from sealboot.cli.caching import results
     from sealboot.cli.exits import of_findings, strongest
     from sealboot.model.report import InspectReport
-    from sealboot.workflow.verify import vouched
 
-    view = runtime.view_of(options)
+    view = showing.view_of(options)
     # What is to be vouched for is read now, whatever was found in it before.
     with results(no_cache=no_cache or bool(checksums)) as cache:
         artifacts, wrong = collect(files, Path(), deep=deep, cache=cache)
     if checksums:
+        from sealboot.workflow.verify import vouched
+
         wanted = Verification(
             checksums=tuple(checksums),
             minisign_key=minisign_key,
@@ -71,7 +72,7 @@ def inspect(
         artifacts, problems = vouched(wanted, Path(), artifacts)
         wrong = (*wrong, *problems)
     view.inspected(InspectReport(artifacts, wrong))
-    runtime.leave(strongest([of_findings(wrong), *(of_findings(a.diagnostics) for a in artifacts)]))
+    showing.leave(strongest([of_findings(wrong), *(of_findings(a.diagnostics) for a in artifacts)]))
 
 
 def _brief(options: Output, files: list[str]) -> NoReturn:
@@ -84,9 +85,9 @@ def _brief(options: Output, files: list[str]) -> NoReturn:
 
     found, nothing = briefs(files, Path())
     if options.format in {Format.JSON, Format.JSONL}:
-        from sealboot.cli import runtime
+        from sealboot.cli import showing
 
-        runtime.view_of(options).rows("inspect", listing.HEADERS, map(listing.cells, found))
+        showing.view_of(options).rows("inspect", listing.HEADERS, map(listing.cells, found))
     else:
         listing.show(found)
     for pattern in nothing:

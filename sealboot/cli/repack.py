@@ -27,14 +27,14 @@ def repack(
 
     A file packed with UPX is restored instead. What cannot be proven is not kept.
     """
-    from sealboot.cli import runtime
+    from sealboot.cli import showing
     from sealboot.cli.exits import of_findings
     from sealboot.workflow import upxtool
     from sealboot.workflow.repack import repack as work
     from sealboot.workflow.repack_job import Wish
 
-    view = runtime.view_of(options)
+    view = showing.view_of(options)
     path = Path(file).expanduser() if file.startswith("~/") else Path(file)
     report = work(path, file, Wish(output, force, pack), upxtool.find())
     view.repacked(report)
-    runtime.leave(of_findings(report.diagnostics))
+    showing.leave(of_findings(report.diagnostics))

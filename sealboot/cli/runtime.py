@@ -11,23 +11,24 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
-
-import typer
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sealboot.cli.asking import interruptible
 from sealboot.cli.caching import results
-from sealboot.cli.exits import Exit, of_findings
-from sealboot.cli.options import Common, Output, Reading, Remote
+from sealboot.cli.exits import Exit
+from sealboot.cli.options import Common, Reading, Remote
+from sealboot.cli.showing import leave as leave  # noqa: PLC0414 (commands find all of it here)
+from sealboot.cli.showing import refuse as refuse  # noqa: PLC0414
+from sealboot.cli.showing import view_of as view_of  # noqa: PLC0414
 from sealboot.inventory.secrets import SecretResolver
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.events import Event, RunFinished, RunStarted
 from sealboot.model.secret import Redactor, Secret, SecretRef
 from sealboot.render.masked import MaskedView
-from sealboot.render.view import View, make_view
+from sealboot.render.view import View
 from sealboot.transport.base import Connector
 from sealboot.workflow.planning import in_place
 from sealboot.workflow.preflight import Candidates, Preflight, candidates, preflight
@@ -43,30 +44,13 @@ T = TypeVar("T")
 INTERRUPT_LIMIT = 4.5
 
 
-def view_of(options: Output) -> View:
-    """The view that the options ask for."""
-    made = make_view(options.format.value, color=options.color.value, verbosity=options.verbosity)
-    return MaskedView(made, Redactor())
-
-
-def leave(code: Exit) -> NoReturn:
-    """End the command with this exit code."""
-    raise typer.Exit(int(code))
-
-
-def refuse(view: View, command: str, diagnostics: Sequence[Diagnostic], code: Exit | None = None) -> NoReturn:
-    """Show why there is no result, and leave with the code these findings call for."""
-    view.diagnostics(command, diagnostics)
-    leave(code or of_findings(diagnostics))
-
-
 def prepared_or_leave(options: Common, view: View, command: str) -> Prepared:
     """The validated cluster; an invalid inventory is shown whole and ends the command with 2."""
     stdin = sys.stdin.buffer.read() if "-" in options.sources else None
     made = prepare(options.sources, stdin=stdin, limit=options.limit)
-    if isinstance(made, Prepared):
-        return made
-    refuse(view, command, made, Exit.USAGE)
+    if not isinstance(made, Prepared):
+        refuse(view, command, made, Exit.USAGE)
+    return made
 
 
 class Secrets:
