@@ -156,7 +156,7 @@ class _Resolver:
 
     def _manifest(self, manifest: dict[str, Any], claimed: str, found: _Found) -> None:
         _, config = self._pointed(manifest.get("config"))
-        platform = _platform(config)
+        platform = platform_of(config)
         if not platform or not self._whole(manifest.get("layers")):
             found.absent.append(claimed or platform or "unknown (no configuration)")
             return
@@ -195,7 +195,7 @@ class _Resolver:
     def _docker_entry(self, entry: Mapping[str, Any], found: _Found) -> None:
         name = entry.get("Config")
         config = document(self._store.file(name) if isinstance(name, str) else None)
-        platform = _platform(config)
+        platform = platform_of(config)
         layers = entry.get("Layers")
         rootfs = config.get("rootfs") if isinstance(config, dict) else None
         diffs = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
@@ -245,10 +245,10 @@ def _is_attestation(descriptor: Any) -> bool:
 
 
 def _claimed(descriptor: Any) -> str:
-    return _platform(descriptor.get("platform")) if isinstance(descriptor, dict) else ""
+    return platform_of(descriptor.get("platform")) if isinstance(descriptor, dict) else ""
 
 
-def _platform(found: Any) -> str:
+def platform_of(found: Any) -> str:
     """`linux/arm/v7` from a configuration or a descriptor's platform; empty when it says none."""
     if not isinstance(found, dict):
         return ""

@@ -46,7 +46,11 @@ def matches(pattern: str, base: Path) -> Matched:
         start, parts = (start if plain in {"", "/"} else f"{plain}/"), ["*"]
     walk = _Walk(base)
     found = sorted(set(walk.find(start, parts)))
-    files = [(shown, base / shown) for shown in found if not _is_folder(base / shown)]
+    files = [
+        (shown, base / shown)
+        for shown in found
+        if not _is_folder(base / shown) or is_whole_folder(base / shown)
+    ]
     return Matched(files[:MAX_FILES], more=walk.exhausted or len(files) > MAX_FILES)
 
 

@@ -24,7 +24,7 @@ MAX_MEMBERS = 100_000
 #: No file of a real archive is larger (the whole stream is bounded more tightly).
 MAX_SIZE = 1 << 40
 
-_NAME, _SIZE, _CHECKSUM, _TYPE, _LINK, _MAGIC, _PREFIX = 0, 124, 148, 156, 157, 257, 345
+_NAME, _MODE, _SIZE, _CHECKSUM, _TYPE, _LINK, _MAGIC, _PREFIX = 0, 100, 124, 148, 156, 157, 257, 345
 _ZERO = bytes(BLOCK)
 _SPARSE = b"S"  # GNU: the content is a list of holes, and further headers may follow
 
@@ -62,6 +62,7 @@ class Member:
     size: int
     target: str
     offset: int
+    mode: int = 0  # permission bits, as the header has them
 
 
 class TarWalk:
@@ -132,7 +133,7 @@ class TarWalk:
             size = 0
         self._open(size)
         target = extra.get("linkpath", "") or _text(header[_LINK : _LINK + 100])
-        return Member(_clean(name), shape, size, target, offset)
+        return Member(_clean(name), shape, size, target, offset, _number(header, _MODE, 8) & 0o7777)
 
     def _open(self, size: int) -> None:
         if not 0 <= size <= MAX_SIZE:

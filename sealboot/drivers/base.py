@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -17,6 +17,7 @@ from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.facts import Facts
 from sealboot.model.host import Host, Inventory
 from sealboot.model.plan import Wave
+from sealboot.model.secret import SecretRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,8 @@ class Slot:
 
     `roles` empty means every role, `hosts` empty every host. `patterns` are used where the inventory
     names none for this slot. An `executable` slot is matched by `fit`: the
-    file must run on the host.
+    file must run on the host. A `tree` slot takes a root filesystem, a folder or
+    an image, of which each host gets the one of its own architecture, packed.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Slot:
     executable: bool = True
     required: bool = True
     hosts: frozenset[str] = frozenset()
+    tree: bool = False
 
     def wanted_by(self, host: Host) -> bool:
         """Whether this host needs the slot filled."""
@@ -104,4 +107,13 @@ class Driver(Protocol):
 
     def waves(self, ctx: Context) -> tuple[Wave, ...]:
         """The desired state of the cluster as steps in waves, for the selected hosts."""
+        ...
+
+
+@runtime_checkable
+class UsesSecrets(Protocol):
+    """A driver whose steps use secrets that the operator has, and no host."""
+
+    def secrets(self, options: BaseModel) -> Mapping[str, SecretRef]:
+        """By the name that steps use: where each secret is to be had on the controller."""
         ...

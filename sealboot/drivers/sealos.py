@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address
 from typing import ClassVar
 
 from pydantic import BaseModel
 
-from sealboot.drivers import sealos_scripts as scripts
+from sealboot.drivers import sealos_tree
 from sealboot.drivers.base import Context, Slot, Wants
 from sealboot.drivers.options import origin_of
 from sealboot.drivers.sealos_options import SealosOptions
+from sealboot.drivers.sealos_steps import Cluster, apiserver_of, entry, hostname, ip_of, ipvs, lvscare
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Artifact
 from sealboot.model.diagnostic import Diagnostic
@@ -28,19 +28,6 @@ from sealboot.model.names import closest
 from sealboot.model.plan import FileIs, Run, Step, Succeeds, Upload, Wave
 
 SLOT = "sealctl"
-
-
-@dataclass(frozen=True, slots=True)
-class _Cluster:
-    """The cluster as the stages see it: who is who, and the addresses they use."""
-
-    ctx: Context
-    options: SealosOptions
-    registry_ip: str
-    masters: tuple[str, ...]
-
-    def sealctl(self, host: Host) -> str:
-        return self.options.sealctl(self.ctx.inventory, host)
 
 
 class SealosDriver:
@@ -52,7 +39,9 @@ class SealosDriver:
     Options: ClassVar[type[BaseModel]] = SealosOptions
 
     def slots(self, inventory: Inventory, options: BaseModel) -> tuple[Slot, ...]:  # noqa: ARG002 (protocol)
-        """One program for every host."""
+        """A root filesystem for every host where the operator has some, else sealctl alone."""
+        if sealos_tree.has_tree(inventory):
+            return (sealos_tree.slot(),)
         return (Slot(SLOT, patterns=("binaries/sealctl*",)),)
 
     def wants(self, host: Host, options: BaseModel) -> Wants:
@@ -70,7 +59,8 @@ class SealosDriver:
 
     def checks(self, ctx: Context) -> tuple[Diagnostic, ...]:
         """A cluster that these stages cannot describe: no master, no registry, a name where an IP must be."""
-        return tuple(_findings(ctx.inventory, _typed(ctx.options)))
+        found = tuple(_findings(ctx.inventory, _typed(ctx.options)))
+        return (*found, *sealos_tree.unfit(ctx)) if sealos_tree.has_tree(ctx.inventory) else found
 
     def waves(self, ctx: Context) -> tuple[Wave, ...]:
         """Ship, then one wave for each bootstrap stage; none while `checks` has findings."""
@@ -78,44 +68,60 @@ class SealosDriver:
         registry = options.registry(ctx.inventory)
         if registry is None or any(_findings(ctx.inventory, options)):
             return ()
-        masters = tuple(_ip(host) for host in ctx.inventory.by_role("master"))
-        cluster = _Cluster(ctx, options, _ip(registry), masters)
+        masters = tuple(ip_of(host) for host in ctx.inventory.by_role("master"))
+        cluster = Cluster(ctx, options, ip_of(registry), masters)
         # A host that only serves the registry is no member of the cluster and needs its own name for it only.
         members = tuple(host for host in ctx.reached if host.role != "registry")
         nodes = tuple(host for host in members if host.role == "node")
         stages = [
-            Wave("ship", "Ship sealctl", tuple(s for h in ctx.reached for s in _ship(cluster, h))),
-            _stage("verify", "Verify that sealctl runs", [_hostname(cluster, h) for h in ctx.reached]),
+            *self._delivery(cluster),
+            _stage("verify", "Verify that sealctl runs", [hostname(cluster, h) for h in ctx.reached]),
             _stage(
                 "registry-host",
                 "Name the registry",
-                [_entry(cluster, h, cluster.registry_ip, options.registry_domain) for h in ctx.reached],
+                [entry(cluster, h, cluster.registry_ip, options.registry_domain) for h in ctx.reached],
             ),
             _stage(
                 "apiserver-host",
                 "Name the API server",
-                [_entry(cluster, h, _apiserver(cluster, h), options.apiserver_domain) for h in members],
+                [entry(cluster, h, apiserver_of(cluster, h), options.apiserver_domain) for h in members],
             ),
             _stage(
                 "lvscare-host",
                 "Name the nodes to lvscare",
-                [_entry(cluster, h, _ip(h), options.lvscare_domain) for h in nodes],
+                [entry(cluster, h, ip_of(h), options.lvscare_domain) for h in nodes],
             ),
-            _stage("ipvs", "Balance the API server", [_ipvs(cluster, h) for h in nodes if options.ipvs]),
-            _stage("lvscare", "Keep the balancing", [s for h in nodes for s in _lvscare(cluster, h)]),
+            _stage("ipvs", "Balance the API server", [ipvs(cluster, h) for h in nodes if options.ipvs]),
+            _stage("lvscare", "Keep the balancing", [s for h in nodes for s in lvscare(cluster, h)]),
         ]
         return tuple(wave for wave in stages if wave.steps)
+
+    def _delivery(self, cluster: Cluster) -> tuple[Wave, ...]:
+        """How sealctl comes to lie there: alone, or with all the rest."""
+        hosts = cluster.ctx.reached
+        if not sealos_tree.has_tree(cluster.ctx.inventory):
+            return (Wave("ship", "Ship sealctl", tuple(s for h in hosts for s in _ship(cluster, h))),)
+        return (
+            Wave(
+                "mount",
+                "Put the root filesystem in place",
+                tuple(s for h in hosts for s in _mount(cluster, h)),
+            ),
+        )
+
+
+def _mount(cluster: Cluster, host: Host) -> Iterator[Step]:
+    tree = sealos_tree.chosen_tree(cluster.ctx, host)
+    if tree is not None:
+        root = cluster.options.rootfs(cluster.ctx.inventory, host)
+        stamp = sealos_tree.stamp_of(tree, {})
+        yield from sealos_tree.mount(host, cluster.ctx.facts[host.name], tree, root, stamp)
 
 
 def _typed(options: BaseModel) -> SealosOptions:
     if not isinstance(options, SealosOptions):
         raise TypeError("these are another driver's options")
     return options
-
-
-def _ip(host: Host) -> str:
-    """The address that other hosts use: `vars.ip`, or the host's own."""
-    return host.vars.get("ip", host.address)
 
 
 def _findings(inventory: Inventory, options: SealosOptions) -> Iterator[Diagnostic]:
@@ -136,10 +142,10 @@ def _findings(inventory: Inventory, options: SealosOptions) -> Iterator[Diagnost
             hints=(f"did you mean `{close}`?",) if close else (),
         )
     for host in inventory.hosts:
-        if not _is_ip(_ip(host), v4=options.ipvs and host.role == "master"):
+        if not _is_ip(ip_of(host), v4=options.ipvs and host.role == "master"):
             yield Diagnostic(
                 "SB604",
-                f"a hosts file needs the IP address of {host.name}, and {_ip(host)!r} is none",
+                f"a hosts file needs the IP address of {host.name}, and {ip_of(host)!r} is none",
                 host=host.name,
                 at=host.origin("vars.ip" if "ip" in host.vars else "address"),
                 hints=("add `vars: {ip: ADDRESS}` with the address that the other hosts use",),
@@ -157,7 +163,7 @@ def _stage(name: str, title: str, steps: Sequence[Step]) -> Wave:
     return Wave(name, title, tuple(steps))
 
 
-def _ship(cluster: _Cluster, host: Host) -> Iterator[Step]:
+def _ship(cluster: Cluster, host: Host) -> Iterator[Step]:
     artifact = cluster.ctx.chosen.get((host.name, SLOT))
     if artifact is None:
         return  # that no file fits is the selection's finding
@@ -187,7 +193,7 @@ def _ship(cluster: _Cluster, host: Host) -> Iterator[Step]:
     )
 
 
-def _platform(cluster: _Cluster, host: Host, artifact: Artifact) -> tuple[str, ...]:
+def _platform(cluster: Cluster, host: Host, artifact: Artifact) -> tuple[str, ...]:
     """What `sealctl version` must say: the architecture of the bytes, which `fit` matched to the host.
 
     The two differ only where the host accepts emulation or runs a second
@@ -198,68 +204,3 @@ def _platform(cluster: _Cluster, host: Host, artifact: Artifact) -> tuple[str, .
     on_host: Arch | None = facts.kernel_arch if facts else None
     arch = in_file or on_host
     return (f'"linux/{arch.value}"',) if arch else ()
-
-
-def _hostname(cluster: _Cluster, host: Host) -> Step:
-    script = scripts.same_hostname(cluster.sealctl(host))
-    return Run(
-        id=f"verify/{host.name}/hostname",
-        host=host.name,
-        title="ask sealctl for the host's name",
-        timeout=60.0,
-        check=Succeeds(script),
-        script=script,
-    )
-
-
-def _entry(cluster: _Cluster, host: Host, address: str, domain: str) -> Step:
-    options = cluster.options
-    return Run(
-        id=f"hosts/{host.name}/{domain}",
-        host=host.name,
-        title=f"{domain} is {address}",
-        timeout=60.0,
-        check=Succeeds(scripts.has_entry(options.hosts_file, address, domain)),
-        script=scripts.ADD_HOST,
-        env={
-            "SEALCTL": cluster.sealctl(host),
-            "HOSTS_FILE": options.hosts_file,
-            "IP": address,
-            "DOMAIN": domain,
-        },
-    )
-
-
-def _apiserver(cluster: _Cluster, host: Host) -> str:
-    """Masters talk to the first master, nodes to the balanced address."""
-    return cluster.options.vip if host.role == "node" else cluster.masters[0]
-
-
-def _ipvs(cluster: _Cluster, host: Host) -> Step:
-    options = cluster.options
-    return Run(
-        id=f"ipvs/{host.name}/rules",
-        host=host.name,
-        title=f"balance {options.vip} over {len(cluster.masters)} masters",
-        timeout=120.0,
-        check=Succeeds(scripts.has_ipvs(options.vip, cluster.masters, options.apiserver_port)),
-        script=scripts.add_ipvs(cluster.sealctl(host), options.vip, cluster.masters, options.apiserver_port),
-    )
-
-
-def _lvscare(cluster: _Cluster, host: Host) -> Iterator[Step]:
-    options = cluster.options
-    if options.lvscare_image is None:
-        return
-    manifest = {"folder": options.manifests, "name": options.lvscare_name, "vip": options.vip}
-    image, masters, port = options.lvscare_image, cluster.masters, options.apiserver_port
-    yield Run(
-        id=f"lvscare/{host.name}/manifest",
-        host=host.name,
-        title=f"write the static pod {options.lvscare_name}",
-        timeout=60.0,
-        check=Succeeds(scripts.has_lvscare(**manifest, image=image, masters=masters, port=port)),
-        script=scripts.add_lvscare(
-            cluster.sealctl(host), **manifest, image=image, masters=masters, port=port
-        ),
-    )

@@ -20,6 +20,7 @@ from sealboot.plan.select import Selection
 from sealboot.plan.select import select as select_artifacts
 from sealboot.workflow.prepare import Prepared
 from sealboot.workflow.survey import Survey, wants_of
+from sealboot.workflow.trees import packed, tree_cache
 from sealboot.workflow.verify import Verified, refusals, verify
 
 
@@ -69,7 +70,29 @@ def candidates(prepared: Prepared, cache: Cache | None = None) -> Candidates:
         for slot in prepared.slots
         if slot.wanted_by(host) and slot.name in host.artifacts
     }
-    return _verified(Candidates(by_slot, overrides, tuple(found)), prepared, base)
+    return _with_trees(
+        _verified(Candidates(by_slot, overrides, tuple(found)), prepared, base), prepared, base
+    )
+
+
+def _with_trees(files: Candidates, prepared: Prepared, base: Path) -> Candidates:
+    """The same files, each root filesystem packed for every platform that it has."""
+    trees = {slot.name for slot in prepared.slots if slot.tree}
+    if not trees:
+        return files
+    made: dict[tuple[str, ...], tuple[Artifact, ...]] = {}
+
+    def ready(given: tuple[Artifact, ...]) -> tuple[Artifact, ...]:
+        key = tuple(artifact.path for artifact in given)
+        if key not in made:
+            made[key] = packed(given, base, tree_cache())
+        return made[key]
+
+    return replace(
+        files,
+        by_slot={slot: ready(given) if slot in trees else given for slot, given in files.by_slot.items()},
+        overrides={key: ready(given) if key[1] in trees else given for key, given in files.overrides.items()},
+    )
 
 
 def _verified(files: Candidates, prepared: Prepared, base: Path) -> Candidates:

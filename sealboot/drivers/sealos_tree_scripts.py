@@ -1,0 +1,63 @@
+"""Scripts that put a root filesystem on a node, and the questions whether it lies there unharmed.
+
+`tar` and `sha256sum` are busybox' or any other's. The tree is unpacked beside
+its place, compared with the list of digests that came with it, and renamed:
+what was there before is there until then. A stamp, written last, tells of
+which archive and variables the tree was made.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+#: Beside the tree, so that rendering and scripts cannot touch it.
+STAMP = ".stamp"
+_MANIFEST = ".sealboot-manifest"
+
+# $1 the staged archive. Its control program is unpacked alone, beside it, and asked who it is.
+TRY_SEALCTL = """set -u
+there=$(mktemp -d "${1%/*}/.try-XXXXXX") || exit 1
+trap 'rm -rf "$there"' EXIT
+tar -xf "$1" -C "$there" opt/sealctl || { echo 'there is no opt/sealctl in the root filesystem' >&2; exit 1; }
+[ -f "$there/opt/sealctl" ] && [ ! -L "$there/opt/sealctl" ] || exit 1
+chmod 755 "$there/opt/sealctl"
+"$there/opt/sealctl" version
+"""
+
+UNPACK = f"""set -eu
+rm -rf "$ROOT.new" "$ROOT.old"
+mkdir -p "$ROOT.new"
+tar -xf "$ARCHIVE" -C "$ROOT.new"
+chmod 755 "$ROOT.new" "$ROOT.new/opt/sealctl"
+chown -R 0:0 "$ROOT.new" 2>/dev/null || :
+(cd "$ROOT.new" && sha256sum -c {_MANIFEST} >/dev/null) || {{ echo 'what was unpacked is not what was packed' >&2; exit 1; }}
+sync
+rm -f "$ROOT{STAMP}"
+if [ -e "$ROOT" ]; then
+  [ ! -d "$ROOT/registry" ] || [ -e "$ROOT.new/registry" ] || mv "$ROOT/registry" "$ROOT.new/registry"
+  mv "$ROOT" "$ROOT.old"
+fi
+mv "$ROOT.new" "$ROOT"
+rm -rf "$ROOT.old"
+printf '%s\\n' "$STAMP" >"$ROOT{STAMP}.new"
+mv -f "$ROOT{STAMP}.new" "$ROOT{STAMP}"
+rm -f "$ARCHIVE"
+"""
+
+
+def mounted(root: str, stamp: str) -> str:
+    """Succeeds when the tree of this stamp lies there and every file that must not change has not."""
+    place = shlex.quote(root)
+    return (
+        f'[ "$(cat {shlex.quote(root + STAMP)} 2>/dev/null)" = {stamp} ] || exit 1\n'
+        f"cd {place} 2>/dev/null || exit 1\n"
+        f"sha256sum -c {_MANIFEST} >/dev/null 2>&1\n"
+    )
+
+
+def mounted_or_sent(root: str, stamp: str, archive: str, sha256: str) -> str:
+    """Succeeds when the archive has done its work already, or is there to do it."""
+    return (
+        f"( {mounted(root, stamp)}) && exit 0\n"
+        f'[ -f {shlex.quote(archive)} ] || exit 1\nsaid=$(sha256sum <{shlex.quote(archive)})\n[ "${{said%% *}}" = {sha256} ]\n'
+    )

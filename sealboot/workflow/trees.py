@@ -1,0 +1,171 @@
+"""Root filesystems made ready to be sent: one packed tree for each platform, kept on the controller."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import IO
+
+from sealboot.artifacts.archive_words import broken, tree_findings
+from sealboot.artifacts.compress import COMPRESSED, Limits, Meter, StreamError, inflate
+from sealboot.artifacts.folder_marks import is_sealos_root
+from sealboot.artifacts.reader import Reader, Refusal, Source, chunks, open_file
+from sealboot.artifacts.sniff import HEAD, sniff
+from sealboot.artifacts.tree_look import look, registry_images
+from sealboot.artifacts.tree_merge import UnsafeError, merge
+from sealboot.artifacts.tree_pack import Written, pack
+from sealboot.artifacts.tree_source import FolderLayer, FolderStore, Layer, TarLayer, TarStore, image_layers
+from sealboot.model.archive import Image, ImageArchive, Rootfs
+from sealboot.model.artifact import Artifact, Kind
+from sealboot.model.diagnostic import Diagnostic, has_errors
+from sealboot.model.tree import Packed, Tree
+
+_ARCHIVES = COMPRESSED | {Kind.TAR, Kind.DIRECTORY}
+
+
+def tree_cache() -> Path:
+    """Where packed trees are kept, by the XDG base directory specification; it may be deleted at any time."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
+    return Path(base) / "sealboot" / "trees"
+
+
+def packed(artifacts: Sequence[Artifact], base: Path, cache: Path) -> tuple[Artifact, ...]:
+    """The artifacts, each root filesystem or image replaced by its packed trees, one for each platform.
+
+    A file that holds several platforms becomes several artifacts, named
+    `FILE#PLATFORM`. What cannot be packed keeps its own reading and gets the
+    reason: SB420 for what must not be unpacked, SB401 and SB409 for damage and
+    broken bounds, SB408 when a medium fails. Other artifacts pass unchanged.
+    """
+    made: list[Artifact] = []
+    for artifact in artifacts:
+        made += _each(artifact, base, cache) if artifact.kind in _ARCHIVES else [artifact]
+    return tuple(made)
+
+
+def _each(artifact: Artifact, base: Path, cache: Path) -> Iterator[Artifact]:
+    inside = artifact.layers[0] if artifact.layers else None
+    if has_errors(artifact.diagnostics) or not isinstance(inside, (ImageArchive, Rootfs)):
+        yield artifact
+        return
+    several = isinstance(inside, ImageArchive) and len(artifact.platforms) > 1
+    for platform in artifact.platforms:
+        name = f"{artifact.path}#{platform}" if several else artifact.path
+        # What is told of it as something to import (SB404) is nothing to a tree.
+        told = tuple(d for d in artifact.diagnostics if d.code != "SB404")
+        one = replace(artifact, path=name, platforms=(platform,), diagnostics=told)
+        yield _one(one, base / artifact.path, platform, cache)
+
+
+def _one(artifact: Artifact, path: Path, platform: str, cache: Path) -> Artifact:
+    label = artifact.path
+    try:
+        with ExitStack() as stack:
+            layers = _layers(path, platform, stack)
+            if isinstance(layers, str):
+                return _refused(artifact, Diagnostic("SB420", f"{label}: {layers}", artifact=label))
+            return _packed(artifact, layers, cache)
+    except UnsafeError as error:
+        hint = "a root filesystem is unpacked by root: build it again without this"
+        return _refused(artifact, Diagnostic("SB420", f"{label}: {error}", artifact=label, hints=(hint,)))
+    except StreamError as error:
+        return _refused(artifact, broken(label, error))
+    except OSError as error:
+        why = f"{label} cannot be packed: {(error.strerror or 'the medium failed').lower()}"
+        return _refused(artifact, Diagnostic("SB408", why, artifact=label))
+
+
+def _refused(artifact: Artifact, why: Diagnostic) -> Artifact:
+    return replace(artifact, diagnostics=(*artifact.diagnostics, why))
+
+
+def _layers(path: Path, platform: str, stack: ExitStack) -> tuple[Layer, ...] | str:
+    """The layers of the tree for this platform, lowest first; words when there are none."""
+    if path.is_dir():
+        if is_sealos_root(path):
+            return (FolderLayer(path),)
+        store = FolderStore(path)
+        stack.callback(store.close)
+        return image_layers(store, platform) or "it is no image"
+    source = _plain(path, stack)
+    found = image_layers(TarStore(source, Meter(Limits())), platform)
+    return (TarLayer(source),) if found is None else found
+
+
+def _plain(path: Path, stack: ExitStack) -> Source:
+    """The file, inflated into a temporary one when it is compressed."""
+    opened = open_file(path)
+    if isinstance(opened, Refusal):
+        raise StreamError(opened.reason)
+    stack.enter_context(opened)
+    kind = sniff(opened.at(0, HEAD))
+    if kind not in COMPRESSED:
+        return opened
+    scratch = stack.enter_context(NamedTemporaryFile(prefix="sealboot-"))  # noqa: SIM115 (the stack closes it)
+    for piece in inflate(chunks(opened), kind, Meter(Limits())):
+        scratch.write(piece)
+    scratch.flush()
+    again = open_file(Path(scratch.name))
+    if isinstance(again, Refusal):
+        raise StreamError(again.reason)
+    return stack.enter_context(again)
+
+
+def _packed(artifact: Artifact, layers: Sequence[Layer], cache: Path) -> Artifact:
+    for folder in (cache.parent, cache):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    merged = merge(layers, Meter(Limits()))
+    with ExitStack() as stack:
+        tree = stack.enter_context(NamedTemporaryFile(dir=cache, prefix=".new-", delete=False))
+        registry = stack.enter_context(NamedTemporaryFile(dir=cache, prefix=".new-", delete=False))
+        for file in (tree, registry):
+            stack.callback(Path(file.name).unlink, missing_ok=True)
+        wrote, served = pack(layers, merged, Meter(Limits()), tree, registry)
+        own = _keep(tree, wrote, cache)
+        images = _keep(registry, served, cache) if served.files else None
+    return _looked(artifact, own, images)
+
+
+def _keep(file: IO[bytes], wrote: Written, cache: Path) -> Packed:
+    """Give the archive its digest as its name; whoever finds it there finds it whole."""
+    file.flush()
+    dest = cache / f"{wrote.sha256}.tar"
+    Path(file.name).replace(dest)
+    return Packed(str(dest), wrote.sha256, wrote.size)
+
+
+def _looked(artifact: Artifact, own: Packed, served: Packed | None) -> Artifact:
+    label = artifact.path
+    with _open(own) as opened:
+        looked = look(opened, Meter(Limits()))
+    images: tuple[Image, ...] = ()
+    if served is not None:
+        with _open(served) as opened:
+            images = registry_images(opened, Meter(Limits()))
+    found = tree_findings(label, looked.rootfs, looked.trouble, None)
+    facts = {
+        "programs": str(sum(p.count for p in looked.programs)),
+        "images": str(len(images)),
+        "packed": f"{own.size + (served.size if served else 0)} bytes",
+    }
+    tree = Tree("tree", facts, own, served, looked.programs, images)
+    whole = looked.rootfs or Rootfs(sealos=False)
+    known = [p.platform for p in whole.programs if "/" in p.platform]
+    return replace(
+        artifact,
+        sha256=artifact.sha256 or own.sha256,
+        platforms=tuple(known[:1]),
+        layers=(whole, tree),
+        diagnostics=tuple(dict.fromkeys((*artifact.diagnostics, *found))),
+    )
+
+
+def _open(file: Packed) -> Reader:
+    opened = open_file(Path(file.path))
+    if isinstance(opened, Refusal):
+        raise StreamError(opened.reason)
+    return opened

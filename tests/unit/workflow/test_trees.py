@@ -1,0 +1,173 @@
+"""Root filesystems become packed trees: every form of one the same, and nothing unsafe ever."""
+
+from __future__ import annotations
+
+import gzip
+import tarfile
+from pathlib import Path
+
+import pytest
+from tree_kit import Layout, files_layer, folder, layer, member, rootfs, saved
+
+from sealboot.artifacts import inspect
+from sealboot.model.arch import Arch
+from sealboot.model.artifact import Artifact
+from sealboot.model.tree import Tree, tree_of
+from sealboot.workflow.trees import packed
+
+AMD, ARM = Arch.AMD64, Arch.ARM64
+
+
+def trees(tmp_path: Path, name: str) -> tuple[Artifact, ...]:
+    return packed([inspect(tmp_path / name, name)], tmp_path, tmp_path / "cache")
+
+
+def one(tmp_path: Path, name: str) -> tuple[Artifact, Tree]:
+    (artifact,) = trees(tmp_path, name)
+    tree = tree_of(artifact)
+    assert tree is not None, artifact.diagnostics
+    return artifact, tree
+
+
+def names(tree: Tree) -> dict[str, int]:
+    assert tree.packed is not None
+    with tarfile.open(tree.packed.path) as archive:
+        return {m.name: m.mode for m in archive.getmembers() if m.isreg()}
+
+
+def test_every_form_of_a_tree_is_one_archive(tmp_path: Path) -> None:
+    files = {name: data for name, data in rootfs(ARM).items() if name != "etc/kubeadm.yml.tmpl"}
+    folder(tmp_path / "tree", files)
+    for path in (tmp_path / "tree").rglob("*"):
+        path.chmod(0o755)
+    layers = [files_layer(files)]
+    (tmp_path / "tree.tar").write_bytes(layers[0])
+    (tmp_path / "saved.tar").write_bytes(saved(ARM, layers))
+    (tmp_path / "saved.tar.gz").write_bytes(gzip.compress(saved(ARM, layers)))
+    layout = Layout()
+    layout.image(ARM, layers)
+    folder(tmp_path / "oci", layout.files)
+    (tmp_path / "oci.tar").write_bytes(files_layer(layout.files))
+    seen = set()
+    for name in ("tree", "tree.tar", "saved.tar", "saved.tar.gz", "oci", "oci.tar"):
+        artifact, tree = one(tmp_path, name)
+        assert (artifact.platforms, artifact.diagnostics, artifact.path) == (("linux/arm64",), (), name)
+        assert sum(p.count for p in tree.programs) == 5
+        assert set(names(tree)) == {*files, ".sealboot-manifest"}
+        seen.add(tuple(sorted(names(tree).items())))
+    assert len(seen) == 1
+
+
+def test_the_same_tree_is_the_same_bytes(tmp_path: Path) -> None:
+    folder(tmp_path / "a", rootfs(AMD))
+    folder(tmp_path / "b", rootfs(AMD))
+    assert one(tmp_path, "a")[1].packed == one(tmp_path, "b")[1].packed
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_a_multi_platform_archive_is_split(tmp_path: Path) -> None:
+    layout = Layout()
+    layout.image(AMD, [files_layer(rootfs(AMD))])
+    layout.image(ARM, [files_layer(rootfs(ARM))])
+    (tmp_path / "k8s.tar").write_bytes(files_layer(layout.files))
+    found = trees(tmp_path, "k8s.tar")
+    assert [(a.path, a.platforms, a.diagnostics) for a in found] == [
+        ("k8s.tar#linux/amd64", ("linux/amd64",), ()),
+        ("k8s.tar#linux/arm64", ("linux/arm64",), ()),
+    ]
+    assert [{p.elf.arch for p in t.programs} for t in map(tree_of, found) if t] == [{AMD}, {ARM}]
+
+
+def test_whiteouts_hide_what_lower_layers_have(tmp_path: Path) -> None:
+    lower = files_layer(
+        {**rootfs(AMD), "opt/old/a": b"a", "opt/old/b": b"b", "bin/gone": b"x", "etc/x": b"low"}
+    )
+    upper = layer(
+        member("bin/.wh.gone"),
+        member("opt/old/.wh..wh..opq"),
+        member("opt/old/c", data=b"c"),
+        member("etc/x", data=b"high"),
+    )
+    (tmp_path / "k8s.tar").write_bytes(saved(AMD, [lower, upper]))
+    _, tree = one(tmp_path, "k8s.tar")
+    assert {"bin/gone", "opt/old/a", "opt/old/b"}.isdisjoint(names(tree))
+    assert "opt/old/c" in names(tree)
+    assert tree.packed is not None
+    with tarfile.open(tree.packed.path) as archive:
+        content = archive.extractfile("etc/x")
+        assert content is not None
+        assert content.read() == b"high"
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (member("../../etc/cron.d/x", data=b"x"), "leads out of the tree"),
+        (member("bin/x", tarfile.SYMTYPE, target="/etc/passwd"), "out of the tree"),
+        (member("bin/x", tarfile.SYMTYPE, target="../../etc"), "out of the tree"),
+        (member("bin/x", tarfile.LNKTYPE, target="/etc/shadow"), "no file of the tree"),
+        (member("dev/sda", tarfile.BLKTYPE), "is a device"),
+        (member("run/f", tarfile.FIFOTYPE), "is a device, FIFO"),
+        (member("a\nb", data=b"x"), "control characters"),
+        (member(".sealboot-manifest", data=b"x"), "not its own"),
+    ],
+)
+def test_what_must_not_be_unpacked_is_refused(bad: object, words: str, tmp_path: Path) -> None:
+    (tmp_path / "k8s.tar").write_bytes(saved(AMD, [files_layer(rootfs(AMD)), layer(bad)]))
+    (artifact,) = trees(tmp_path, "k8s.tar")
+    (found,) = artifact.diagnostics
+    assert (found.code, tree_of(artifact)) == ("SB420", None)
+    assert words in found.summary
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_file_below_a_link_of_a_lower_layer_is_refused(tmp_path: Path) -> None:
+    lower = layer(member("etc/link", tarfile.SYMTYPE, target="../bin"))
+    upper = files_layer({"etc/link/kubelet": b"evil"})
+    (tmp_path / "k8s.tar").write_bytes(saved(AMD, [files_layer(rootfs(AMD)), lower, upper]))
+    (artifact,) = trees(tmp_path, "k8s.tar")
+    assert artifact.diagnostics[0].code == "SB420"
+    assert "lies below etc/link" in artifact.diagnostics[0].summary
+
+
+def test_links_inside_are_kept_and_modes_are_tamed(tmp_path: Path) -> None:
+    info, data = member("bin/suid", data=b"#!/bin/sh\n")
+    info.mode = 0o4777
+    extra = layer(
+        (info, data),
+        member("bin/again", tarfile.LNKTYPE, target="bin/suid"),
+        member("opt/link", tarfile.SYMTYPE, target="../bin/suid"),
+    )
+    (tmp_path / "k8s.tar").write_bytes(saved(AMD, [files_layer(rootfs(AMD)), extra]))
+    _, tree = one(tmp_path, "k8s.tar")
+    assert names(tree)["bin/again"] == 0o755
+    assert tree.packed is not None
+    with tarfile.open(tree.packed.path) as archive:
+        assert archive.getmember("bin/again").isfile() or archive.getmember("bin/again").islnk()
+        assert archive.getmember("opt/link").linkname == "../bin/suid"
+        manifest = archive.extractfile(".sealboot-manifest")
+        assert manifest is not None
+        assert [line.split("  ")[1] for line in manifest.read().decode().splitlines()] == [
+            "bin/again",
+            "bin/kubeadm",
+            "bin/kubelet",
+            "bin/suid",
+            "cri/cri-containerd.tar.gz",
+            "opt/sealctl",
+            "scripts/init.sh",
+        ]
+
+
+def test_several_images_are_no_root_filesystem(tmp_path: Path) -> None:
+    layout = Layout()
+    layout.image(AMD, [files_layer(rootfs(AMD))])
+    layout.image(AMD, [files_layer({"etc/other": b"x"})])
+    (tmp_path / "k8s.tar").write_bytes(files_layer(layout.files))
+    (artifact,) = trees(tmp_path, "k8s.tar")
+    assert [(d.code, "2 images" in d.summary) for d in artifact.diagnostics] == [("SB420", True)]
+
+
+def test_other_files_pass_unchanged(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_bytes(b"hello")
+    (artifact,) = trees(tmp_path, "notes")
+    assert artifact == inspect(tmp_path / "notes", "notes")
