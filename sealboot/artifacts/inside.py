@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, replace
 
+from sealboot.artifacts.arm_attributes import arm_level
 from sealboot.artifacts.code import code_end
 from sealboot.artifacts.gobuild import GoBuild, read_gobuild
 from sealboot.artifacts.k0s_marks import Marks, may_be_k0s, read_marks
@@ -54,6 +55,8 @@ def look_inside(source: Source, elf: Elf, label: str, *, deep: bool = False) -> 
         *([_packed(label, source, elf, carried)] if packed else []),
     ]
     shown = _with_levels(elf, build) if build else elf
+    if (level := arm_level(source, elf)) is not None:
+        shown = replace(shown, arm_level=_highest(shown.arm_level, level))
     if (end := code_end(source, elf)) is not None:
         shown = replace(shown, code_end=end)
     return Inside(shown, tuple(layers), tuple(found))
@@ -88,12 +91,12 @@ def _go_facts(build: GoBuild, marks: Marks) -> dict[str, str]:
 
 
 def _with_levels(elf: Elf, build: GoBuild) -> Elf:
-    """GOARM, GOARM64 and GOAMD64 count where GOARCH is what the header says; a note may demand more."""
+    """GOARM, GOAMD64 and their like count where GOARCH is what the header says; a note may demand more."""
     told = build.settings.get("GOARCH")
     if elf.arch is Arch.ARM and told == Arch.ARM:
         return replace(elf, arm_level=_highest(elf.arm_level, build.arm_level))
-    if elf.arch is Arch.ARM64 and told == Arch.ARM64:
-        return replace(elf, cpu_features=build.arm64_features)
+    if elf.arch is not None and told == elf.arch and build.cpu_features:
+        return replace(elf, cpu_features=build.cpu_features)
     if elf.arch is Arch.AMD64 and told == Arch.AMD64:
         return replace(elf, x86_level=_highest(elf.x86_level, build.x86_level))
     return elf

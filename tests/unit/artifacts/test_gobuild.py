@@ -183,6 +183,23 @@ def test_goarm64_reaches_the_elf_layer(level: str, features: tuple[str, ...], tm
     assert elf_of(found).cpu_features == features
 
 
+@pytest.mark.parametrize(
+    ("arch", "setting", "features"),
+    [
+        (Arch.PPC64LE, {"GOPPC64": "power8"}, ()),
+        (Arch.PPC64LE, {"GOPPC64": "power10"}, ("power10",)),
+        (Arch.RISCV64, {"GORISCV64": "rva20u64"}, ()),
+        (Arch.RISCV64, {"GORISCV64": "rva22u64"}, ("zba", "zbb", "zbs")),
+        (Arch.RISCV64, {"GORISCV64": "rva23u64", "GOARM64": "v9.0"}, ("zba", "zbb", "zbs", "zicond", "v")),
+        (Arch.AMD64, {"GOPPC64": "power10", "GOAMD64": "power10"}, ()),
+    ],
+)
+def test_other_levels_reach_the_elf_layer(
+    arch: Arch, setting: dict[str, str], features: tuple[str, ...], tmp_path: Path
+) -> None:
+    assert elf_of(artifact_of(tmp_path, "tool", simple(arch, **setting))).cpu_features == features
+
+
 def test_build_information_of_another_machine_decides_nothing(tmp_path: Path) -> None:
     info = go_info("example.org/tool", {"GOARCH": "amd64", "GOAMD64": "v4", "GOARM": "7"})
     found = artifact_of(tmp_path, "tool", program(Arch.ARM, go_inline("go1.22.3", info, Arch.ARM)))
@@ -218,7 +235,7 @@ def test_a_v3_build_on_an_old_processor(tmp_path: Path) -> None:
     [
         ("amd64", Arch.AMD64, None),
         ("arm64", Arch.ARM64, None),
-        ("armhf", Arch.ARM, 6),
+        ("armhf", Arch.ARM, 7),  # GOARM=6, linked with C code for ARMv7
         ("armel", Arch.ARM, 5),
     ],
 )
