@@ -43,6 +43,12 @@ _LINKED_END = re.compile(r"[\s'\"]")
 _VERSION_SHAPE = re.compile(r"v?\d++\.\d++[0-9A-Za-z.+_-]*+")
 _GOARM = re.compile(r"([5-8])(?:,(?:hard|soft)float)?")
 _GOARM64 = re.compile(r"v([89])\.(\d)((?:,(?:lse|crypto))*)")
+_FEATURES = {
+    "power9": ("power9",),
+    "power10": ("power10",),
+    "rva22u64": ("zba", "zbb", "zbs"),
+    "rva23u64": ("zba", "zbb", "zbs", "zicond", "v"),
+}
 _GOAMD64 = re.compile(r"v([1-4])")
 
 
@@ -85,12 +91,20 @@ class GoBuild:
         return int(match[1]) if match and self.settings.get("GOARCH") == Arch.ARM else None
 
     @property
-    def arm64_features(self) -> tuple[str, ...]:
-        """What GOARM64 demands, by the kernel's names: from v8.1 on atomic instructions (LSE) are used untried."""
-        match = _GOARM64.fullmatch(self.settings.get("GOARM64", ""))
-        if match is None or self.settings.get("GOARCH") != Arch.ARM64:
-            return ()
-        return ("atomics",) if (match[1], match[2]) != ("8", "0") or "lse" in match[3] else ()
+    def cpu_features(self) -> tuple[str, ...]:
+        """What GOARM64, GOPPC64 or GORISCV64 demand beyond the oldest processor that Go knows, as facts name it.
+
+        Compiled code uses these untried: from v8.1 on arm64's atomic
+        instructions (LSE), POWER's generation, RISC-V's extensions.
+        """
+        arch = self.settings.get("GOARCH", "")
+        level = self.settings.get(
+            {"ppc64le": "GOPPC64", "ppc64": "GOPPC64"}.get(arch, f"GO{arch.upper()}"), ""
+        )
+        match = _GOARM64.fullmatch(level) if arch == Arch.ARM64 else None
+        if match is not None:
+            return ("atomics",) if (match[1], match[2]) != ("8", "0") or "lse" in match[3] else ()
+        return _FEATURES.get(level, ()) if arch in {Arch.PPC64LE, Arch.PPC64, Arch.RISCV64} else ()
 
     @property
     def x86_level(self) -> int | None:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from sealboot.fit.case import Case, Reason, describe_file
+from sealboot.fit.loading import release_of
 from sealboot.model.arch import Arch
+from sealboot.model.diagnostic import Severity
+
+#: Since this Linux RISC-V's /proc/cpuinfo names every extension of the profiles that Go builds for.
+_NAMES_EXTENSIONS = (6, 8, 0)
 
 
 def x86_level(case: Case) -> Reason | None:
@@ -23,18 +28,26 @@ def x86_level(case: Case) -> Reason | None:
     )
 
 
-def arm64_features(case: Case) -> Reason | None:
-    """SB106: the file uses instructions that came after ARMv8.0, and the processor has not got them."""
+def features(case: Case) -> Reason | None:
+    """SB106: the file uses instructions that came later, and the processor has not got them.
+
+    RISC-V kernels came to name extensions one by one: what an older one does
+    not name may be there, so that is a doubt.
+    """
     have = case.facts.cpu.flags
-    missing = [feature for feature in case.elf.cpu_features if feature not in have]
-    if case.arch is not Arch.ARM64 or not case.native or not have or not missing:
+    missing = ", ".join(feature for feature in case.elf.cpu_features if feature not in have)
+    if not case.native or not have or not missing:
         return None
+    told = case.arch is not Arch.RISCV64 or (release_of(case.facts) or (0, 0, 0)) >= _NAMES_EXTENSIONS
     return Reason(
         "SB106",
-        f"binary needs a newer processor than {case.facts.host} has",
-        f"{describe_file(case.artifact)}, uses {', '.join(missing)}",
-        f"no {', '.join(missing)} ({case.facts.cpu.model or 'unknown model'})",
-        ("use a build for ARMv8.0 (GOARM64=v8.0)",),
+        f"binary needs a newer processor than {case.facts.host} has"
+        if told
+        else f"whether {case.facts.host} has the processor that the binary needs is not known",
+        f"{describe_file(case.artifact)}, uses {missing}",
+        f"{'no' if told else 'the kernel does not name'} {missing} ({case.facts.cpu.model or 'unknown model'})",
+        (f"use a build for every {case.arch.field_name} processor",),
+        Severity.ERROR if told else Severity.WARNING,
     )
 
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from sealboot.fit.carried import carried
 from sealboot.fit.case import Case, Reason, describe_file, describe_host
-from sealboot.fit.cpu import arm64_features, arm_level, x86_level
+from sealboot.fit.cpu import arm_level, features, x86_level
 from sealboot.fit.loading import kernel_version, page_size
 from sealboot.fit.machine import damaged, foreign, old_arm_abi, taken_for, unreadable_content
 from sealboot.fit.script import no_place, script_starts
@@ -28,7 +28,7 @@ _RULES: tuple[Rule, ...] = (
     arm_level,
     loader,
     x86_level,
-    arm64_features,
+    features,
     libc_version,
     kernel_version,
     carried,

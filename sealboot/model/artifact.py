@@ -60,7 +60,7 @@ class Elf:
     own attributes or Go build information demand (5, 6, 7); `x86_level` is
     what its GNU property note demands (1 to 4, x86-64 psABI).
 
-    `cpu_features` are what an arm64 file demands beyond ARMv8.0, as Linux names them in /proc/cpuinfo.
+    `cpu_features` are what a file demands beyond the oldest processor of its architecture, as `Cpu.flags` names them.
 
     `code_end` is the address behind the last section with code, read only where segments may share a page.
 

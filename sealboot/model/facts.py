@@ -25,7 +25,11 @@ class Libc:
 
 @dataclass(frozen=True, slots=True)
 class Cpu:
-    """What the processor can do, as the kernel reports it."""
+    """What the processor can do, as the kernel reports it.
+
+    `flags` are Linux' own names; for POWER the generations (`power9` has
+    `power8` as well), for RISC-V the letters and names of its extensions.
+    """
 
     model: str = ""
     flags: frozenset[str] = frozenset()

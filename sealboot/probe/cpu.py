@@ -16,6 +16,12 @@ X86_LEVELS: tuple[frozenset[str], ...] = (
     frozenset(["avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"]),
 )
 
+#: POWER generations in the words of GOPPC64: a processor has what all before it had.
+_POWER = re.compile(r"POWER(\d{1,2})\b")
+_FIRST_POWER = 8
+#: `rv64imafdc_zicsr_zba`: single letters, then names.
+_RISCV_ISA = re.compile(r"rv(?:32|64)([a-z]{1,40})((?:_[a-z0-9]{1,40})*)")
+
 _MOST_FLAGS = 512
 _FLAG = re.compile(r"[A-Za-z0-9_.+-]{1,40}")
 _ARM_UNAME = re.compile(r"armv([5-8])")
@@ -29,8 +35,7 @@ def parse(text: str, kernel: Arch | None, uname: str, online: str) -> Cpu:
     """
     fields = _fields(text)
     x86 = kernel in {Arch.AMD64, Arch.I386}
-    label = "flags" if x86 else _features_label(fields, kernel)
-    flags = frozenset(f for f in fields.get(label, "").split()[:_MOST_FLAGS] if _FLAG.fullmatch(f))
+    flags = _flags(fields, kernel)
     return Cpu(
         model=next(
             (fields[k][:128] for k in ("model name", "uarch", "cpu", "cpu model") if fields.get(k)), ""
@@ -40,6 +45,19 @@ def parse(text: str, kernel: Arch | None, uname: str, online: str) -> Cpu:
         arm_level=arm_level(kernel, uname, fields.get("CPU architecture", "")),
         count=online_count(online),
     )
+
+
+def _flags(fields: dict[str, str], kernel: Arch | None) -> frozenset[str]:
+    """What the processor has, by the kernel's names; of POWER the generations, of RISC-V the extensions."""
+    if kernel in {Arch.PPC64LE, Arch.PPC64}:
+        power = _POWER.match(fields.get("cpu", ""))
+        newest = int(power[1]) if power else 0
+        return frozenset(f"power{n}" for n in range(_FIRST_POWER, newest + 1))
+    if kernel is Arch.RISCV64:
+        isa = _RISCV_ISA.fullmatch(fields.get("isa", ""))
+        return frozenset((*isa[1], *isa[2].split("_")[1 : _MOST_FLAGS + 1])) if isa else frozenset()
+    label = "flags" if kernel in {Arch.AMD64, Arch.I386} else _features_label(fields, kernel)
+    return frozenset(f for f in fields.get(label, "").split()[:_MOST_FLAGS] if _FLAG.fullmatch(f))
 
 
 def _features_label(fields: dict[str, str], kernel: Arch | None) -> str:

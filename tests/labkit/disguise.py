@@ -46,6 +46,18 @@ marchid\t\t: 0x70216
 mimpid\t\t: 0x70216
 
 """,
+    "ppc64el": """\
+processor\t: 0
+cpu\t\t: POWER9 (architected), altivec supported
+clock\t\t: 1000.000000MHz
+revision\t: 2.0 (pvr 004e 1200)
+
+timebase\t: 512000000
+platform\t: pSeries
+model\t\t: IBM pSeries (emulated by qemu)
+machine\t\t: CHRP IBM pSeries (emulated by qemu)
+MMU\t\t: Radix
+""",
     "s390x": """\
 vendor_id       : IBM/S390
 # processors    : 1

@@ -52,7 +52,9 @@ TARGETS = (
     *(Target("386", "GO386", level) for level in ("sse2", "softfloat")),
     *(Target("arm", "GOARM", level) for level in ("5", "6", "7")),
     *(Target("arm64", "GOARM64", level) for level in ("v8.0", "v8.1", "v9.0")),
-    *(Target(arch) for arch in ("riscv64", "ppc64le", "ppc64", "s390x", "mips64le", "loong64")),
+    *(Target("riscv64", "GORISCV64", level) for level in ("rva20u64", "rva22u64", "rva23u64")),
+    *(Target("ppc64le", "GOPPC64", level) for level in ("power8", "power9", "power10")),
+    *(Target(arch) for arch in ("ppc64", "s390x", "mips64le", "loong64")),
 )
 
 

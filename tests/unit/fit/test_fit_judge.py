@@ -347,6 +347,22 @@ def test_instructions_after_armv8(flags: set[str], expected: str | None, tmp_pat
     assert reason(artifact, replace(facts, kernel_arch=AMD64, native=frozenset({AMD64}))) == "SB101"
 
 
+@pytest.mark.parametrize(("release", "outcome"), [("6.8.0", Outcome.CANNOT), ("6.1.0", Outcome.RUNS)])
+def test_extensions_that_an_older_kernel_does_not_name(
+    release: str, outcome: Outcome, tmp_path: Path
+) -> None:
+    artifact = with_elf(sample(tmp_path, "static-riscv64"), cpu_features=("zba", "zicond"))
+    facts = replace(
+        facts_of(Arch.RISCV64), cpu=Cpu(flags=frozenset({"i", "m", "zba"})), kernel_release=release
+    )
+    verdict = judge(artifact, facts)
+    assert verdict.outcome is outcome
+    (found,) = verdict.diagnostics
+    assert found.code == "SB106"
+    assert (found.severity is Severity.ERROR) == (outcome is Outcome.CANNOT)
+    assert dict(found.evidence)["file"].endswith("uses zicond")
+
+
 def test_arm_levels(tmp_path: Path) -> None:
     artifact = with_elf(sample(tmp_path, "static-arm"), arm_level=7)
     assert reason(artifact, replace(facts_of(ARM), cpu=Cpu(arm_level=6))) == "SB110"

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sealboot.model.arch import Arch
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.facts import Facts
 from sealboot.probe import cpu, parse, storage, system
@@ -245,3 +246,19 @@ def test_libc_of_a_static_userland() -> None:
 def test_ids_that_are_no_ids_are_left_out() -> None:
     files = RECORDS["files"].replace(b"0123456789abcdef0123456789abcdef", b"../../etc/passwd\x1b[2J")
     assert with_record(files=files).machine_id == ""
+
+
+@pytest.mark.parametrize(
+    ("arch", "text", "flags"),
+    [
+        (Arch.PPC64LE, "cpu\t\t: POWER9 (architected), altivec supported\n", {"power8", "power9"}),
+        (Arch.PPC64LE, "cpu\t\t: POWER7 (raw)\n", set()),
+        (Arch.PPC64, "cpu\t\t: e5500\n", set()),
+        (Arch.PPC64LE, "model name : AMD EPYC\nflags : sse2\n", set()),
+        (Arch.RISCV64, "isa\t\t: rv64imac_zicsr_zba\n", {"i", "m", "a", "c", "zicsr", "zba"}),
+        (Arch.RISCV64, "isa\t\t: rv64;reboot\n", set()),
+        (Arch.RISCV64, "flags : sse2\n", set()),
+    ],
+)
+def test_generations_and_extensions(arch: Arch, text: str, flags: set[str]) -> None:
+    assert cpu.parse(text, arch, "", "").flags == flags
