@@ -34,6 +34,11 @@ cluster:
 artifacts:
   {slot}: ["binaries/*"]
 
+# What must vouch for a file before it goes anywhere.
+# verify:
+#   checksums: binaries/sha256sums # as `sha256sum` writes them
+#   minisign_key: keys/release.pub # must have signed them: binaries/sha256sums.minisig
+
 # What holds for all hosts, unless a group or the host says otherwise.
 defaults:
   ssh:
