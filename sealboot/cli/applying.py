@@ -6,7 +6,7 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.outcome import HostOutcome
 from sealboot.model.plan import Plan
 from sealboot.model.report import AppliedHost, ApplyReport, PlanReport
+from sealboot.model.secret import Secret
 from sealboot.plan.planfile import load, stale
 from sealboot.render.view import View
 from sealboot.workflow import planning
@@ -89,11 +90,15 @@ async def _apply(
             report = _nothing(made, prepared, looked, left_out)
             view.applied(report, told=looked.errors)
             return runtime.finish(view, looked, _code(report, looked.errors))
+        secrets = looked.secrets.all_of(prepared.secrets)
+        if isinstance(secrets, tuple):
+            view.diagnostics("apply", secrets)
+            return runtime.finish(view, looked, of_findings(secrets))
         refused = _consent(options, wishes)
         if refused:
             view.message(refused, always=True)
             return runtime.finish(view, looked, Exit.REFUSED)
-        report = await _run(made, prepared, looked, wishes, options)
+        report = await _run(made, prepared, looked, wishes, options, secrets=secrets)
         report = replace(report, hosts=(*report.hosts, *left_out), seconds=looked.seconds)
         view.applied(report, told=looked.errors)
         return runtime.finish(view, looked, _code(report, looked.errors))
@@ -137,7 +142,13 @@ def _code(report: ApplyReport, errors: Sequence[Diagnostic]) -> Exit:
 
 
 async def _run(
-    plan: Plan, prepared: Prepared, looked: runtime.Looked, wishes: Wishes, options: Reading
+    plan: Plan,
+    prepared: Prepared,
+    looked: runtime.Looked,
+    wishes: Wishes,
+    options: Reading,
+    *,
+    secrets: Mapping[str, Secret],
 ) -> ApplyReport:
     engine = Engine()
     loop = asyncio.get_running_loop()
@@ -165,6 +176,7 @@ async def _run(
                 planned_since=time.time() - looked.seconds,
             ),
             redactor=looked.redactor,
+            secrets=secrets,
             reconnect=looked.connector.connect,
         )
     finally:

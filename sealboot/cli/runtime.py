@@ -11,7 +11,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,7 +23,7 @@ from sealboot.cli.options import Common, Reading, Remote
 from sealboot.cli.showing import leave as leave  # noqa: PLC0414 (commands find all of it here)
 from sealboot.cli.showing import refuse as refuse  # noqa: PLC0414
 from sealboot.cli.showing import view_of as view_of  # noqa: PLC0414
-from sealboot.inventory.secrets import SecretResolver
+from sealboot.inventory.secrets import SecretResolver, unavailable
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.events import Event, RunFinished, RunStarted
 from sealboot.model.secret import Redactor, Secret, SecretRef
@@ -79,6 +79,17 @@ class Secrets:
                     with contextlib.suppress(LookupError):  # said again, with the host, when it is needed
                         self(ref)
 
+    def all_of(self, refs: Mapping[str, SecretRef]) -> dict[str, Secret] | tuple[Diagnostic, ...]:
+        """The secrets by name; or SB012 for every one that cannot be had."""
+        found: dict[str, Secret] = {}
+        missing: list[Diagnostic] = []
+        for name, ref in refs.items():
+            try:
+                found[name] = self(ref)
+            except LookupError as error:
+                missing.append(unavailable(ref, error))
+        return tuple(missing) or found
+
 
 @dataclass(slots=True)
 class Looked:
@@ -89,6 +100,7 @@ class Looked:
     preflight: Preflight
     connector: Connector
     redactor: Redactor
+    secrets: Secrets
     started: float
     sink: Callable[[Event], None]
 
@@ -177,7 +189,7 @@ async def look(
             hosts=tuple(h.name for h in prepared.selected),
         )
     )
-    async with connected(options, prepared, view, accept_new=accept_new) as (connector, _, redactor):
+    async with connected(options, prepared, view, accept_new=accept_new) as (connector, secrets, redactor):
         async with asyncio.TaskGroup() as group:
             reading = group.create_task(asyncio.to_thread(_candidates, prepared, no_cache=options.no_cache))
             looking = group.create_task(
@@ -191,7 +203,7 @@ async def look(
         if present:
             found = preflight(prepared, seen, files, matrix=matrix, command=command, present=present)
         found = replace(found, report=replace(found.report, seconds=time.monotonic() - started))
-        yield Looked(prepared, seen, found, connector, redactor, started, sink)
+        yield Looked(prepared, seen, found, connector, redactor, secrets, started, sink)
 
 
 def finish(view: View, looked: Looked, code: Exit) -> Exit:

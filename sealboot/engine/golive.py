@@ -48,7 +48,8 @@ _DISCARD = (
 rm -f "$1"; sb_dir=${1%/*}; sb_place "${sb_dir:-/}"
 """
 )
-# $1 staged, $2 target, $3 mode, $4 sha256, $5 stamp file, $6 folder of the kept previous file or empty.
+# $1 staged, $2 target, $3 mode, $4 sha256, $5 stamp file, $6 folder of the kept previous file or empty,
+# $7 whether its time of modification has whole seconds (what `touch -t` says has no others).
 _LIVE = (
     PRELUDE
     + r"""
@@ -56,6 +57,7 @@ _LIVE = (
 sb_now=$(sb_hash "$1"); sb_s=$?
 [ "$sb_s" = 127 ] || [ "$sb_now" = "$4" ] || { echo 'it is not the file that was proved: it changed meanwhile' >&2; exit 1; }
 chmod "$3" "$1" || exit 1
+if [ "$7" = 1 ]; then touch -t "$(date +%Y%m%d%H%M.%S)" "$1" || exit 1; fi
 sb_sync "$1"
 if [ -n "$6" ] && [ -f "$2" ] && [ ! -L "$2" ]; then
   sb_old=$(sb_known "$2" "$5") || { echo 'the previous file cannot be hashed' >&2; exit 1; }
@@ -108,9 +110,10 @@ async def go_live(
 ) -> StepEnd | None:
     """Flush, keep the previous file, rename, remember the stamp. `None` when it is live."""
     previous = work.paths.previous(step.dest) if keep else ""
+    whole = str(int(isinstance(step, Upload) and step.whole_mtime))
     result = await work.session.run(
         _LIVE,
-        args=(staged, step.dest, f"{mode:o}", sha256, work.paths.stamp(step.dest), previous),
+        args=(staged, step.dest, f"{mode:o}", sha256, work.paths.stamp(step.dest), previous, whole),
         become=step.become,
         timeout=FLUSH_TIMEOUT,
     )

@@ -8,7 +8,9 @@ from sealboot.engine.shell import PRELUDE
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.plan import Service
 
-# $1 name, $2 state, $3 enabled (1, 0, empty), $4 daemon-reload, $5 seconds, $6 stamp, $7 stamp file.
+# $1 name, $2 state, $3 enabled (1, 0, empty), $4 daemon-reload, $5 seconds, $6 stamp, $7 stamp file,
+# $8 no-block. A queued job counts as under way; a program that the kernel refused (203) or that ends
+# again and again does not get better by waiting.
 # The stamp is forgotten before the first change and written after the last: a run that is cut off
 # between them restarts again.
 _SERVICE = (
@@ -22,6 +24,17 @@ sb_fail() {
   exit 1
 }
 sb_ctl() { sb_within "$sb_left" systemctl --no-ask-password "$@"; }
+# A job that is queued or runs; only of interest where nobody waited for it.
+sb_jobs() { [ "$sb_poll" = 1 ] && systemctl show -p Job -- "$1" | grep -v '^Job=0*$'; }
+sb_hopeless() {
+  if [ "$(systemctl show -p ExecMainStatus -- "$1")" = ExecMainStatus=203 ]; then
+    echo 'the kernel refused to start the program (203/EXEC)' >&2; return 0
+  fi
+  sb_starts=$(systemctl show -p NRestarts -- "$1")
+  case ${sb_starts#NRestarts=} in ''|*[!0-9]*|[0-4]) return 1;; esac
+  echo 'it ended and was started again, five times' >&2
+}
+sb_poll=$8
 sb_left=$5
 rm -f "$7"
 if sb_systemd; then
@@ -31,10 +44,13 @@ if sb_systemd; then
     stopped) sb_ctl stop -- "$1" || sb_fail;;
     *)
       systemctl -q reset-failed -- "$1" 2>/dev/null
-      if [ "$2" = restarted ] || [ -n "$6" ]; then sb_ctl restart -- "$1"; else sb_ctl start -- "$1"; fi || sb_fail
+      sb_verb=start; if [ "$2" = restarted ] || [ -n "$6" ]; then sb_verb=restart; fi
+      if [ "$8" = 1 ]; then sb_ctl --no-block "$sb_verb" -- "$1"; else sb_ctl "$sb_verb" -- "$1"; fi || sb_fail
       sb_until=$(( $(date +%s) + $5 ))
-      while sb_now=$(systemctl show -p ActiveState -- "$1"); [ "$sb_now" != ActiveState=active ]; do
-        case $sb_now in *activating|*reloading) ;; *) echo "$sb_now" >&2; sb_fail;; esac
+      while sb_now=$(systemctl show -p ActiveState -- "$1"); sb_job=$(sb_jobs "$1")
+        [ "$sb_now" != ActiveState=active ] || [ -n "$sb_job" ]; do
+        case $sb_now$sb_job in *activating|*reloading|*Job=*) ;; *) echo "$sb_now" >&2; sb_fail;; esac
+        if [ "$8" = 1 ] && [ -z "$sb_job" ] && sb_hopeless "$1"; then sb_fail; fi
         [ "$(date +%s)" -lt "$sb_until" ] || sb_fail
         sleep 0.2 2>/dev/null || sleep 1
       done;;
@@ -75,6 +91,7 @@ async def service(work: Work, step: Service) -> StepEnd:
             str(limit),
             step.stamp,
             work.paths.service(step.name),
+            str(int(step.no_block)),
         ),
         become=step.become,
         timeout=step.timeout + 20.0,

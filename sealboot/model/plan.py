@@ -93,7 +93,8 @@ class Upload(StepBase):
     `smoke` is run with the staged file's absolute path as `$1` before it goes
     live (a POSIX script; `"$1" version`); its output must contain every text
     of `smoke_expects`. With `keep_previous` the file replaced is kept for
-    `rollback`.
+    `rollback`. `whole_mtime` gives it a modification time without a fraction
+    of a second, for programs that remember such times in whole seconds.
     """
 
     source: str
@@ -105,6 +106,7 @@ class Upload(StepBase):
     smoke_expects: tuple[str, ...] = ()
     keep_previous: bool = True
     slot: str = ""
+    whole_mtime: bool = False
     type: Literal["upload"] = "upload"
 
 
@@ -145,13 +147,19 @@ class Run(StepBase):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service(StepBase):
-    """Bring a service into a state through the host's own init system (systemd or OpenRC)."""
+    """Bring a service into a state through the host's own init system (systemd or OpenRC).
+
+    With `no_block` systemd is told and not waited for: units that notify and
+    have no time limit of their own are polled until `timeout`, and one that
+    dies again and again has failed before that.
+    """
 
     name: str
     state: Literal["started", "restarted", "stopped"] = "started"
     enabled: bool | None = True
     stamp: str = ""
     daemon_reload: bool = True
+    no_block: bool = False
     type: Literal["service"] = "service"
 
 

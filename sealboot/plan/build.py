@@ -65,12 +65,14 @@ def make_plan(
     *,
     artifacts: Iterable[Artifact] = (),
     hosts: Sequence[str] = (),
+    provided: Iterable[str] = (),
 ) -> Plan | tuple[Diagnostic, ...]:
     """The whole plan with the digests of what it was decided from.
 
     `hosts` are the selected hosts in inventory order (default: those that have
     facts). `artifacts` adds files that are checked but not shipped; every
-    shipped file is recorded in any case. Returns SB910 findings when the
+    shipped file is recorded in any case. `provided` names the secrets that the
+    operator has, so that no host must be asked for them. Returns SB910 findings when the
     driver wrote an impossible plan (that is a bug, not the operator's doing),
     and SB612 when a step needs a secret that no selected host can be asked for.
     """
@@ -80,7 +82,7 @@ def make_plan(
     selected = tuple(hosts) or tuple(h.name for h in inventory.hosts if h.name in facts)
     shipped = {s.source: s.sha256 for w in waves for s in w.steps if isinstance(s, Upload)}
     planned = build(waves, observations)
-    missing = _unreadable(planned)
+    missing = _unreadable(planned, provided)
     if missing:
         return missing
     return Plan(
@@ -162,9 +164,9 @@ def secrets_used(step: Step) -> frozenset[str]:
     return frozenset()
 
 
-def _unreadable(waves: tuple[PlannedWave, ...]) -> tuple[Diagnostic, ...]:
+def _unreadable(waves: tuple[PlannedWave, ...], provided: Iterable[str]) -> tuple[Diagnostic, ...]:
     """SB612 for each secret that is needed before anything reads it, because its host is not selected."""
-    readable: set[str] = set()
+    readable = set(provided)
     found: dict[str, Diagnostic] = {}
     for wave in waves:
         for planned in wave.steps:

@@ -87,4 +87,5 @@ async def make(
         survey.facts,
         artifacts=ready.context.chosen.values(),
         hosts=tuple(host.name for host in ready.ready),
+        provided=prepared.secrets,
     )

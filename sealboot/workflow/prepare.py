@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from sealboot.drivers.base import Driver, Slot
+from sealboot.drivers.base import Driver, Slot, UsesSecrets
 from sealboot.drivers.options import validate
 from sealboot.drivers.registry import load_driver
 from sealboot.inventory.load import load_inventory
 from sealboot.model.diagnostic import Diagnostic, has_errors
 from sealboot.model.host import Host, Inventory
 from sealboot.model.names import select
+from sealboot.model.secret import SecretRef
 from sealboot.workflow.drivers import known_drivers
 
 
@@ -27,6 +28,12 @@ class Prepared:
     slots: tuple[Slot, ...]
     selected: tuple[Host, ...]
     diagnostics: tuple[Diagnostic, ...] = ()
+
+    @property
+    def secrets(self) -> Mapping[str, SecretRef]:
+        """The secrets of the operator that the driver's steps use, by their name in the steps."""
+        driver = self.driver
+        return driver.secrets(self.options) if isinstance(driver, UsesSecrets) else {}
 
 
 def prepare(

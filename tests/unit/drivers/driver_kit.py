@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sealboot.drivers.base import Context, Driver
+from sealboot.drivers.base import Context, Driver, UsesSecrets
 from sealboot.drivers.options import validate
 from sealboot.drivers.registry import load_driver
 from sealboot.inventory.load import load_inventory
@@ -25,7 +25,7 @@ GOLDEN = ROOT / "tests" / "golden" / "plans"
 
 Observe = Callable[[Step], Observation]
 KNOWN = known_drivers()
-MACHINES = {Arch.AMD64: ("x86_64", 0x3E), Arch.ARM64: ("aarch64", 0xB7)}
+MACHINES = {Arch.AMD64: ("x86_64", 0x3E), Arch.ARM64: ("aarch64", 0xB7), Arch.ARM: ("armv7l", 0x28)}
 
 
 def facts_of(name: str, arch: Arch) -> Facts:
@@ -70,7 +70,8 @@ class Cluster:
         assert not errors
         waves = self.driver.waves(ctx)
         seen = {step.id: observe(step) for wave in waves for step in wave.steps if step.check is not None}
-        plan = make_plan(self.inventory, waves, seen, ctx.facts)
+        secrets = self.driver.secrets(ctx.options) if isinstance(self.driver, UsesSecrets) else ()
+        plan = make_plan(self.inventory, waves, seen, ctx.facts, provided=secrets)
         assert isinstance(plan, Plan), plan
         return plan
 
@@ -127,7 +128,7 @@ def text_of(plan: Plan) -> str:
                 body += [
                     f"{field}: {getattr(step, field)!r}"
                     for field in step.__dataclass_fields__
-                    if field not in shared
+                    if field not in shared and (field, getattr(step, field)) != ("no_block", False)
                 ]
             lines += [f"    | {line}".rstrip() for line in body]
     return "\n".join(lines) + "\n"

@@ -1,0 +1,85 @@
+"""The `k3s` driver: a cluster from nothing to nodes Ready, offline, on machines whose processors differ.
+
+Every file goes to all hosts at once, because that takes longest. Then the
+first server begins the cluster, further servers join one after the other
+(etcd admits one learner at a time), and the agents start together: each asks
+for its server until it answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+
+from pydantic import BaseModel
+
+from sealboot.drivers import k3s_scripts as scripts
+from sealboot.drivers.base import Context, Slot, Wants
+from sealboot.drivers.k3s_checks import findings
+from sealboot.drivers.k3s_node import SLOT, TOKEN_SECRET, Node, configure, ship, start, token
+from sealboot.drivers.k3s_options import K3sOptions
+from sealboot.model.diagnostic import Diagnostic
+from sealboot.model.host import Host, Inventory
+from sealboot.model.plan import Step, Wave
+from sealboot.model.secret import SecretRef
+
+
+class K3sDriver:
+    """k3s servers and agents."""
+
+    name: ClassVar[str] = "k3s"
+    roles: ClassVar[tuple[str, ...]] = ("server", "agent")
+    default_role: ClassVar[str] = "agent"
+    Options: ClassVar[type[BaseModel]] = K3sOptions
+
+    def slots(self, inventory: Inventory, options: BaseModel) -> tuple[Slot, ...]:  # noqa: ARG002 (protocol)
+        """One program for every host, by its contents: releases call the one for arm `k3s-armhf`."""
+        return (Slot(SLOT, patterns=("binaries/k3s*",)),)
+
+    def wants(self, host: Host, options: BaseModel) -> Wants:
+        """Where files go, and what makes k3s fail on a host that looks well."""
+        typed = _typed(options)
+        return Wants(
+            directories=(typed.binary(host).rpartition("/")[0], typed.data(host), "/etc"),
+            tools=("curl", "wget", "python3", "stat", "od", "tr"),
+            questions={"k3s.memory": scripts.MEMORY_GROUP, "k3s.units": scripts.UNITS},
+        )
+
+    def secrets(self, options: BaseModel) -> Mapping[str, SecretRef]:
+        """The operator's own token, where there is one."""
+        ref = _typed(options).token_from
+        return {TOKEN_SECRET: ref} if ref is not None else {}
+
+    def checks(self, ctx: Context) -> tuple[Diagnostic, ...]:
+        """Clusters that cannot come up as they are described, and hosts that cannot be nodes."""
+        return tuple(findings(ctx, _typed(ctx.options)))
+
+    def waves(self, ctx: Context) -> tuple[Wave, ...]:
+        """The desired state: files, the token, the first server, the others in turn, the agents at once."""
+        options = _typed(ctx.options)
+        first = options.first(ctx.inventory)
+        if first is None:
+            return ()
+        nodes = tuple(Node.of(ctx, options, host) for host in ctx.reached if (host.name, SLOT) in ctx.chosen)
+        begins = tuple(node for node in nodes if node.host.name == first.name)
+        joins = tuple(node for node in nodes if node.host.role == "server" and node.host.name != first.name)
+        agents = tuple(node for node in nodes if node.host.role == "agent")
+        stages = (
+            _wave("ship", "Ship k3s", (s for n in nodes for s in ship(n))),
+            _wave("token", "Have a token", (s for n in begins for s in token(n))),
+            _wave("configure", "Configure the nodes", (s for n in nodes for s in configure(n))),
+            _wave("first-server", "Start the first server", (s for n in begins for s in start(n))),
+            _wave("servers", "Join the other servers", (s for n in joins for s in start(n)), parallel=1),
+            _wave("agents", "Join the agents", (s for n in agents for s in start(n))),
+        )
+        return tuple(wave for wave in stages if wave.steps)
+
+
+def _wave(name: str, title: str, steps: Iterator[Step], parallel: int | None = None) -> Wave:
+    return Wave(name, title, tuple(steps), parallel)
+
+
+def _typed(options: BaseModel) -> K3sOptions:
+    if not isinstance(options, K3sOptions):
+        raise TypeError("these are another driver's options")
+    return options

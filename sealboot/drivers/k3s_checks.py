@@ -1,0 +1,106 @@
+"""What only k3s makes a problem of: clusters that cannot begin, names that collide, kernels without memory groups."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+
+from sealboot.drivers.base import Context
+from sealboot.drivers.k3s_config import SERVICES, node_name
+from sealboot.drivers.k3s_options import K3sOptions
+from sealboot.drivers.options import origin_of
+from sealboot.model.diagnostic import Diagnostic, Severity
+from sealboot.model.facts import Facts
+from sealboot.model.host import Host, Inventory
+
+#: What Kubernetes takes for a node's name (RFC 1123, DNS subdomain).
+_NODE_NAME = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*"
+)
+_INITS = frozenset({"systemd", "openrc"})
+
+
+def findings(ctx: Context, options: K3sOptions) -> Iterator[Diagnostic]:
+    """Everything that stands against this cluster, the cluster's own shape first."""
+    yield from _shape(ctx.inventory, options)
+    yield from _names(ctx.inventory)
+    for host in ctx.reached:
+        yield from _host(host, ctx.facts[host.name])
+
+
+def _shape(inventory: Inventory, options: K3sOptions) -> Iterator[Diagnostic]:
+    servers = inventory.by_role("server")
+    if not servers:
+        yield Diagnostic(
+            "SB630",
+            "no host has the role `server`",
+            at=origin_of(inventory, "hosts"),
+            hints=("give at least one host `role: server`",),
+        )
+    if len(servers) > 1 and options.datastore == "sqlite":
+        yield Diagnostic(
+            "SB630",
+            f"{len(servers)} servers cannot share an SQLite datastore",
+            at=origin_of(inventory, "options.datastore"),
+            hints=("write `datastore: etcd`, or keep one server",),
+        )
+    if servers and len(servers) % 2 == 0 and options.datastore == "etcd":
+        yield Diagnostic(
+            "SB631",
+            f"{len(servers)} servers bear the loss of no more servers than {len(servers) - 1} do",
+            Severity.WARNING,
+            at=origin_of(inventory, "hosts"),
+            evidence=(("votes needed", f"{len(servers) // 2 + 1} of {len(servers)}"),),
+            hints=("use an odd number of servers",),
+        )
+
+
+def _names(inventory: Inventory) -> Iterator[Diagnostic]:
+    """SB632: two hosts would be one node, or a name is none for Kubernetes."""
+    known: defaultdict[str, list[Host]] = defaultdict(list)
+    for host in inventory.hosts:
+        known[node_name(host)].append(host)
+    for name, hosts in known.items():
+        text = ""
+        if len(hosts) > 1:
+            text = f"{len(hosts)} hosts would be one node called {name}"
+        elif not _NODE_NAME.fullmatch(name):
+            text = f"{name!r} is no name that Kubernetes takes for a node"
+        if text:
+            yield Diagnostic(
+                "SB632",
+                text,
+                host=hosts[0].name,
+                also=tuple(host.name for host in hosts[1:]),
+                at=hosts[0].origin("vars.node_name"),
+                hints=("give the host another name with `vars: {node_name: NAME}`",),
+            )
+
+
+def _host(host: Host, facts: Facts) -> Iterator[Diagnostic]:
+    if facts.init and facts.init not in _INITS:
+        yield Diagnostic(
+            "SB511",
+            f"k3s is started by systemd or OpenRC, and {host.name} has {facts.init}",
+            host=host.name,
+            at=host.origin(),
+        )
+    if facts.observed.get("k3s.memory", "").strip() == "no":
+        yield Diagnostic(
+            "SB633",
+            f"the kernel of {host.name} has its memory control group off, and the kubelet does not start",
+            host=host.name,
+            at=host.origin(),
+            hints=("add `cgroup_memory=1 cgroup_enable=memory` to the kernel's command line and reboot",),
+        )
+    other = next(name for role, name in SERVICES.items() if role != host.role)
+    if other in facts.observed.get("k3s.units", "").split():
+        yield Diagnostic(
+            "SB634",
+            f"{host.name} is to be k3s {host.role} and has the service {other} of the other role",
+            host=host.name,
+            at=host.origin("role"),
+            evidence=(("service", other),),
+            hints=("uninstall it first: both would run after a reboot", "or correct the host's role"),
+        )

@@ -1,0 +1,82 @@
+"""The scripts of the `k3s` driver, and the read-only questions that go with them."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Final
+
+from sealboot.drivers.k3s_config import CONFIG_DIR
+
+TOKEN: Final = f"{CONFIG_DIR}/token"
+
+#: Succeeds when the token's file is there for root alone.
+HAS_TOKEN: Final = f'[ -s {TOKEN} ] && [ ! -L {TOKEN} ] && [ "$(stat -c %a {TOKEN})" = 600 ]\n'
+READ_TOKEN: Final = f"cat {TOKEN}\n"
+#: What k3s takes for a token: a secret of the operator's, or the full form with the digest of the CA.
+TOKEN_FORM: Final = r"[!-~]{8,512}"  # noqa: S105 (a pattern)
+
+#: The control group controller of memory, without which the kubelet does not start: Raspberry Pi OS
+#: leaves it out unless the kernel's command line asks for it.
+MEMORY_GROUP: Final = """if [ -r /sys/fs/cgroup/cgroup.controllers ]; then
+  case " $(cat /sys/fs/cgroup/cgroup.controllers) " in *' memory '*) echo yes ;; *) echo no ;; esac
+elif [ -r /proc/cgroups ]; then
+  while read -r name _ _ enabled; do
+    [ "$name" = memory ] && { [ "$enabled" = 1 ] && echo yes || echo no; }
+  done </proc/cgroups
+fi
+exit 0
+"""
+#: The services of k3s that this host has, whoever put them there.
+UNITS: Final = """for name in k3s k3s-agent; do
+  for file in "/etc/systemd/system/$name.service" "/etc/init.d/$name"; do
+    [ -e "$file" ] && { echo "$name"; break; }
+  done
+done
+exit 0
+"""
+
+
+def make_token(data: str) -> str:
+    """Keep the token of a cluster that is there already, or make one: 256 bits from the kernel."""
+    there = shlex.quote(f"{data}/server/token")
+    return f"""set -eu
+umask 077
+(umask 022; mkdir -p {CONFIG_DIR})
+if [ -s {TOKEN} ]; then chmod 600 {TOKEN}; exit 0; fi
+new={TOKEN}.new
+rm -f "$new"
+if [ -s {there} ]; then cat {there} >"$new"
+else head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \\n' >"$new"; fi
+[ -s "$new" ]
+sync "$new" 2>/dev/null || sync
+mv -f "$new" {TOKEN}
+"""
+
+
+def has_directory(path: str) -> str:
+    """Succeeds when the directory is there."""
+    return f"[ -d {shlex.quote(path)} ]\n"
+
+
+def make_directory(path: str) -> str:
+    """Make it with its parents, as k3s itself would."""
+    return f"umask 022\nmkdir -p {shlex.quote(path)}\n"
+
+
+def api_ready(binary: str) -> str:
+    """Succeeds when the API server says that all of it is ready."""
+    return f"{shlex.quote(binary)} kubectl get --raw /readyz\n"
+
+
+def node_ready(binary: str, data: str, node: str) -> str:
+    """Succeeds when Kubernetes calls this node Ready; asked on the node itself, as its kubelet.
+
+    A kubelet may read its own node and nothing else of others, so that an agent needs no administrator's
+    rights for this, and no server has to be part of the run.
+    """
+    form = '{range .status.conditions[?(@.type=="Ready")]}{.status}{end}'
+    return (
+        f"state=$({shlex.quote(binary)} kubectl --kubeconfig {shlex.quote(f'{data}/agent/kubelet.kubeconfig')}"
+        f" get node {shlex.quote(node)} -o jsonpath={shlex.quote(form)}) || exit $?\n"
+        '[ "$state" = True ]\n'
+    )

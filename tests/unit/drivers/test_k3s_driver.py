@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from driver_kit import Cluster
+
+from sealboot.drivers import k3s_scripts as scripts
+from sealboot.drivers.base import UsesSecrets
+from sealboot.drivers.options import validate
+from sealboot.model.arch import Arch
+from sealboot.model.diagnostic import Diagnostic, Severity
+from sealboot.model.facts import Facts
+from sealboot.model.host import Host, Inventory
+from sealboot.model.plan import Service, Step, WaitFor, WriteFile
+from sealboot.model.secret import SecretRef
+from sealboot.plan.build import make_plan
+
+S1 = Host("s1", "10.0.0.11", "server")
+S2 = Host("s2", "10.0.0.12", "server")
+A1 = Host("a1", "10.0.0.21", "agent")
+
+
+def k3s(*hosts: Host, options: Mapping[str, Any] | None = None, release: str | None = None) -> Cluster:
+    inventory = Inventory("inventory.yaml", ".", "lab", "k3s", release, hosts, options=options or {})
+    return Cluster(inventory, {host.name: Arch.ARM64 for host in hosts})
+
+
+def found(cluster: Cluster, **changed: Any) -> dict[str, Diagnostic]:
+    ctx = cluster.context()
+    facts: dict[str, Facts] = {name: replace(seen, **changed) for name, seen in ctx.facts.items()}
+    return {d.code: d for d in cluster.driver.checks(replace(ctx, facts=facts))}
+
+
+def steps(cluster: Cluster, **changed: Any) -> dict[str, Step]:
+    ctx = cluster.context()
+    facts = {name: replace(seen, **changed) for name, seen in ctx.facts.items()}
+    waves = cluster.driver.waves(replace(ctx, facts=facts))
+    return {step.id: step for wave in waves for step in wave.steps}
+
+
+def shell(script: str, *, path: str = "") -> int:
+    env = {"PATH": f"{path}:/usr/bin:/bin"}
+    return subprocess.run(["/bin/sh", "-c", script], env=env, capture_output=True, check=False).returncode
+
+
+def test_a_cluster_that_is_in_order_has_no_findings() -> None:
+    observed = {"k3s.memory": "yes\n", "k3s.units": "k3s\n"}
+    assert found(k3s(S1), init="systemd", observed=observed) == {}
+
+
+def test_no_server_is_refused_and_nothing_is_planned() -> None:
+    cluster = k3s(A1)
+    assert found(cluster)["SB630"].severity is Severity.ERROR
+    assert cluster.driver.waves(cluster.context()) == ()
+
+
+def test_two_servers_share_no_sqlite_and_bear_no_loss() -> None:
+    codes = found(k3s(S1, S2, options={"datastore": "sqlite"}))
+    assert "SQLite" in codes["SB630"].summary
+    assert found(k3s(S1, S2))["SB631"].severity is Severity.WARNING
+
+
+@pytest.mark.parametrize("name", ["pi_01", "-pi", "a" * 254])
+def test_node_names_are_those_of_kubernetes(name: str) -> None:
+    assert found(k3s(S1, replace(A1, vars={"node_name": name})))["SB632"].host == "a1"
+
+
+def test_two_hosts_are_not_one_node() -> None:
+    twice = found(k3s(S1, replace(A1, name="pi"), replace(A1, name="PI")))["SB632"]
+    assert (twice.host, twice.also) == ("pi", ("PI",))
+
+
+def test_hosts_that_cannot_be_nodes() -> None:
+    codes = found(k3s(S1), init="busybox", observed={"k3s.memory": "no", "k3s.units": "k3s-agent"})
+    assert {"SB511", "SB633", "SB634"} <= set(codes)
+    assert "cgroup_enable=memory" in codes["SB633"].hints[0]
+    assert found(k3s(S1), init="openrc", observed={"k3s.units": "k3s"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"token_from": "hunter2hunter2"}, "expected `env:NAME`"),
+        ({"config": {"token": "hunter2hunter2"}}, "is the driver's own"),
+        ({"server_config": {"--disable": "x"}}, "is no flag of k3s"),
+        ({"agent_config": {"kubelet-arg": {"a": "b"}}}, "takes a text or a list"),
+        ({"data_dir": "/var/../k3s"}, "absolute path"),
+        ({"datastore": "mysql"}, "datastore"),
+        ({"images": ["Base"]}, "images"),
+    ],
+)
+def test_options_that_are_refused(options: dict[str, Any], told: str) -> None:
+    cluster = k3s(S1, options=options)
+    wrong = validate(cluster.driver, cluster.inventory)
+    assert isinstance(wrong, tuple)
+    assert told in wrong[0].summary
+    assert "hunter2" not in str(wrong)
+
+
+def test_the_operators_token_is_asked_from_nobody() -> None:
+    cluster = k3s(S1, A1, options={"token_from": "keyring:lab/k3s"})
+    assert isinstance(cluster.driver, UsesSecrets)
+    ctx = cluster.context(["a1"])
+    assert cluster.driver.secrets(ctx.options) == {"k3s_token": SecretRef("keyring", "lab/k3s")}
+    waves = cluster.driver.waves(ctx)
+    missing = make_plan(cluster.inventory, waves, {}, ctx.facts)
+    assert isinstance(missing, tuple)
+    assert {d.code for d in missing} == {"SB612"}
+    assert not isinstance(make_plan(cluster.inventory, waves, {}, ctx.facts, provided=("k3s_token",)), tuple)
+
+
+def test_openrc_hosts_get_an_init_script() -> None:
+    made = steps(k3s(A1, S1), init="openrc")
+    unit = made["configure/a1/unit"]
+    assert isinstance(unit, WriteFile)
+    assert (unit.dest, unit.mode) == ("/etc/init.d/k3s-agent", 0o755)
+    assert unit.content.startswith("#!/sbin/openrc-run\n")
+    assert 'command_args="agent"' in unit.content
+
+
+def test_the_service_has_our_deadline_and_restarts_when_anything_it_starts_from_changes() -> None:
+    plain = steps(k3s(S1))["start/s1/service"]
+    assert isinstance(plain, Service)
+    assert (plain.no_block, plain.timeout) == (True, 300.0)
+    others = [
+        steps(k3s(S1, options={"config": {"v": "2"}})),
+        steps(k3s(S1, options={"registries": {"mirrors": {"r.lan": {}}}})),
+        steps(k3s(replace(S1, paths={"binary": "/opt/bin"}))),
+        steps(k3s(S1), init="openrc"),
+    ]
+    stamps = {
+        step.stamp for step in (made["start/s1/service"] for made in others) if isinstance(step, Service)
+    }
+    assert len(stamps | {plain.stamp}) == 5
+
+
+def test_nodes_ask_their_server_first_where_they_can() -> None:
+    made = steps(k3s(S1, S2, replace(A1, address="fd00::21")), tools=frozenset({"curl"}))
+    for name in ("s2", "a1"):
+        reach = made[f"start/{name}/reach"]
+        assert isinstance(reach, WaitFor)
+        assert (reach.kind, reach.target, reach.status) == ("http", "https://10.0.0.11:6443/ping", 200)
+    assert "start/s1/reach" not in made
+    assert "start/s1/ping" in made
+    assert "start/a1/reach" not in steps(k3s(S1, A1))
+
+
+def test_a_release_is_what_the_program_must_say() -> None:
+    cluster = k3s(S1, release="v1.36.3+k3s1")
+    assert getattr(steps(cluster)["ship/s1/k3s"], "smoke_expects", ()) == ("k3s version v1.36.3+k3s1",)
+
+
+def test_node_readiness_is_asked_as_the_kubelet(tmp_path: Path) -> None:
+    tool = tmp_path / "k3s"
+    answer = 'case "$*" in *"get node n"*agent/kubelet.kubeconfig*|*kubelet.kubeconfig*"get node n"*) printf %s {} ;; esac\n'
+    for said, code in (("True", 0), ("False", 1), ("", 1)):
+        tool.write_text("#!/bin/sh\n" + answer.replace("{}", said or "''"))
+        tool.chmod(0o755)
+        assert shell(scripts.node_ready(str(tool), "/var/lib/rancher/k3s", "n")) == code
+
+
+def test_memory_group_is_read_from_both_kinds_of_control_groups() -> None:
+    said = subprocess.run(
+        ["/bin/sh", "-c", scripts.MEMORY_GROUP], capture_output=True, text=True, check=True
+    ).stdout
+    assert said.strip() in {"yes", "no", ""}

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from driver_kit import Cluster, compare, done, fresh
+
+from sealboot.model.arch import Arch
+from sealboot.model.host import Host, Inventory
+from sealboot.model.plan import Observation, Step, Upload
+from sealboot.model.summary import summary
+
+S1 = Host("s1", "10.0.0.11", "server")
+S2 = Host("s2", "10.0.0.12", "server")
+S3 = Host("S3", "fd00::13", "server", vars={"ip": "fd00::13"})
+PI = Host("pi64", "10.0.0.21", "agent", vars={"node_labels": "zone=attic, disk=sd"})
+OLD = Host("pi32", "10.0.0.22", "agent", paths={"data": "/data/k3s"})
+ARCHES = {"s1": Arch.AMD64, "s2": Arch.ARM64, "S3": Arch.AMD64, "pi64": Arch.ARM64, "pi32": Arch.ARM}
+
+
+def k3s(*hosts: Host, options: Mapping[str, Any] | None = None) -> Cluster:
+    inventory = Inventory("inventory.yaml", ".", "lab", "k3s", None, hosts, options=options or {})
+    return Cluster(inventory, ARCHES)
+
+
+def new_host(name: str) -> Any:
+    def observe(step: Step) -> Observation:
+        return fresh(step) if step.host == name else Observation("same")
+
+    return observe
+
+
+def test_first_install_on_mixed_machines() -> None:
+    plan = k3s(S1, S2, S3, PI, OLD).plan(fresh)
+    compare("k3s-first", plan)
+    sources = {p.step.host: p.step.source for w in plan.waves for p in w.steps if isinstance(p.step, Upload)}
+    assert sources == {name: f"binaries/k3s-{arch}" for name, arch in ARCHES.items()}
+    assert {w.id: w.parallel for w in plan.waves if w.id in {"servers", "agents"}} == {
+        "servers": 1,
+        "agents": None,
+    }
+
+
+def test_second_run_changes_nothing() -> None:
+    plan = k3s(S1, S2, S3, PI, OLD).plan(done)
+    assert (plan.changes, plan.upload_bytes, summary(plan).depends) == (0, 0, 0)
+
+
+def test_adding_an_arm_agent_changes_only_it() -> None:
+    plan = k3s(S1, S2, S3, PI, OLD).plan(new_host("pi32"))
+    marks = {p.step.id: str(p.action) for w in plan.waves for p in w.steps if p.action != "="}
+    assert {step.split("/")[1] for step, mark in marks.items() if mark != "?"} == {"pi32"}
+    assert marks["token/s1/read"] == "?"
+    compare("k3s-add-agent", plan)
+
+
+def test_adding_a_server_changes_only_it() -> None:
+    before = {p.step.id: p.step for w in k3s(S1, PI).plan(done).waves for p in w.steps}
+    plan = k3s(S1, S2, PI).plan(new_host("s2"))
+    after = {p.step.id: p.step for w in plan.waves for p in w.steps if p.step.host != "s2"}
+    assert after == before
+    compare("k3s-add-server", plan)
+
+
+def test_one_server_with_sqlite_and_a_token_of_the_operators() -> None:
+    options = {
+        "datastore": "sqlite",
+        "token_from": "env:K3S_TOKEN",
+        "endpoint": "k3s.lan",
+        "tls_san": "k3s.example",
+        "server_config": {"disable": ["traefik"], "write-kubeconfig-mode": "0640"},
+        "registries": {"configs": {"r.lan": {"tls": {"insecure_skip_verify": "true"}}}},
+    }
+    cluster = k3s(S1, PI, options=options)
+    plan = cluster.plan(done)
+    assert plan.changes == 0
+    texts = {p.step.id: getattr(p.step, "content", "") for w in plan.waves for p in w.steps}
+    config = texts["configure/s1/config"]
+    assert "cluster-init" not in config
+    assert "tls-san:\n- 10.0.0.11\n- k3s.lan\n- k3s.example\n" in config
+    assert "write-kubeconfig-mode: '0640'" in config
+    assert "server: https://k3s.lan:6443\n" in texts["configure/pi64/config"]
+    assert "insecure_skip_verify: true" in texts["configure/pi64/registries"]
+    assert "token/s1/make" not in texts
+    assert "configure/s1/token" in texts
