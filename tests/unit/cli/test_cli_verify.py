@@ -151,21 +151,19 @@ def test_signatures(asking: Lab) -> None:
 
 
 def test_nothing_is_planned_or_written_that_is_not_verified(own_lab: Lab) -> None:
+    folder = own_lab.folder
     summed(own_lab, *FILES)
     ask(own_lab, f"checksums: {SUMS}")
-    assert own_lab.run("plan", "-o", "whole.json").code == 0
+    assert quick(folder, "plan", "-o", "whole.json").code == 0
     summed(own_lab, FILES[0])
     for command in (("plan", "-o", "p.json"), ("apply", "--yes"), ("apply", "whole.json")):
-        ran = own_lab.run(*command, "--format", "json")
+        ran = quick(folder, *command, "--format", "json")
         assert (ran.code, "SB406" in ran.codes) == (Exit.INTEGRITY, True), command
     assert written(own_lab) == []
-    assert not (own_lab.folder / "p.json").exists()
+    assert not (folder / "p.json").exists()
     ran = own_lab.run("apply", "--yes", "--ready-only")
     assert ran.code == Exit.INTEGRITY, ran.out
     assert written(own_lab) == ["ctl1", "ctl2"]
-    summed(own_lab, *FILES)
-    assert own_lab.run("apply", "--yes").code == 0
-    assert written(own_lab) == ["ctl1", "ctl2", "pi01", "pi02"]
 
 
 # -- inspect ------------------------------------------------------------------------------------------
