@@ -17,10 +17,10 @@ from sealboot.model.artifact import Artifact, Kind
 FOLDER = Path("/usr/bin")
 MACHINES = {0x3E: "X86-64", 0x03: "80386", 0xB7: "AArch64", 0x28: "ARM", 0xF3: "RISC-V", 0x16: "S/390"}
 TYPES = {2: "EXEC", 3: "DYN"}
-#: What `file` calls machines and byte orders.
+#: What `file` calls machines (as patterns: its releases differ) and byte orders.
 SAID = {
     0x3E: "x86-64",
-    0x03: "Intel 80386",
+    0x03: "Intel (?:80386|i386)",
     0xB7: "ARM aarch64",
     0x28: "ARM",
     0xF3: "UCB RISC-V",
@@ -100,7 +100,7 @@ def test_agrees_with_file_on_every_program(programs: list[Artifact], tmp_path: P
             elf = elf_of(artifact)
             words = f"ELF {elf.bits}-bit {ORDERS[elf.endian]} "
             assert words in text, (artifact.path, text)
-            assert f", {SAID[elf.machine]}, " in text, (artifact.path, text)
+            assert re.search(f", {SAID[elf.machine]}, ", text), (artifact.path, text)
             told = (short.bits, short.endian, short.machine, short.arch, short.trouble)
             assert told == (elf.bits, elf.endian, elf.machine, elf.arch, ""), artifact.path
 
