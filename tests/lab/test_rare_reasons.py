@@ -123,6 +123,14 @@ def test_the_probe_sees_an_armhf_userland_on_a_true_arm64_kernel(facts: Facts) -
 
 @pytest.mark.slow
 @pytest.mark.vm
+@only("armv6-vm")
+def test_the_probe_sees_an_armv6_processor(facts: Facts) -> None:
+    assert (facts.kernel_machine, facts.kernel_arch, facts.userland_arch) == ("armv6l", Arch.ARM, Arch.ARM)
+    assert (facts.cpu.arm_level, facts.hard_float) == (6, False)
+
+
+@pytest.mark.slow
+@pytest.mark.vm
 @pytest.mark.parametrize(
     ("facts", "level"),
     [("amd64-old-cpu-vm", 1), ("amd64-v2-cpu-vm", 2), ("amd64-vm", 3)],

@@ -144,6 +144,21 @@ def _levels(kind: str, level: int) -> tuple[Case, ...]:
     )
 
 
+def _armv6() -> tuple[Case, ...]:
+    """Programs for each level of ARM, on an ARMv6 processor with Debian's armel."""
+    files: dict[File, Ends] = {
+        _go("Go, GOARM=5", "arm", "GOARM", "5"): _FINE,
+        _go("Go, GOARM=6", "arm", "GOARM", "6"): _FINE,
+        _go("Go, GOARM=7", "arm", "GOARM", "7"): ("SB110", "SIGILL"),
+        _true("armel", "true of armel (ARMv5)"): _FINE,
+        _static("armel", "bash-static of armel (ARMv5)"): _FINE,
+        _static("armhf", "bash-static of armhf (ARMv7)"): ("SB110", "SIGILL"),
+        _true("armhf", "true of armhf (ARMv7)"): ("SB110", "ENOENT"),
+        _true("arm64", "true of arm64"): ("SB101", "ENOEXEC"),
+    }
+    return tuple(Case("an old processor", "armv6-vm", file, *ends) for file, ends in files.items())
+
+
 def _pages(kind: str, refused: Ends) -> tuple[Case, ...]:
     """Programs linked for each page size on an arm64 kernel; `refused` is how those for small pages end."""
     files: dict[File, Ends] = {
@@ -204,6 +219,7 @@ ON_MACHINES = (
     *_levels("amd64-old-cpu-vm", 1),
     *_levels("amd64-v2-cpu-vm", 2),
     *_levels("amd64-vm", 3),
+    *_armv6(),
     *_pages("arm64-16k-vm", ("SB105", "SIGSEGV")),
     *_pages("arm64-vm", _FINE),
     *_pages_ppc64("ppc64el-vm", ("SB105", "SIGSEGV")),
