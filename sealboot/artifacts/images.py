@@ -45,6 +45,7 @@ class _Found:
 
     complete: list[str] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
+    configs: list[tuple[str, str]] = field(default_factory=list)
 
 
 def read_images(store: Store) -> Reading | None:
@@ -135,7 +136,12 @@ class _Resolver:
                 continue
             found = _Found()
             self._visit(descriptor, found, 0)
-            yield Image(_oci_name(descriptor), _unique(found.complete), _unique(found.absent))
+            yield Image(
+                _oci_name(descriptor),
+                _unique(found.complete),
+                _unique(found.absent),
+                tuple(dict.fromkeys(found.configs)),
+            )
 
     def _visit(self, descriptor: Any, found: _Found, depth: int) -> None:
         self._visits += 1
@@ -155,7 +161,7 @@ class _Resolver:
             self._manifest(manifest, claimed, found)
 
     def _manifest(self, manifest: dict[str, Any], claimed: str, found: _Found) -> None:
-        _, config = self._pointed(manifest.get("config"))
+        blob, config = self._pointed(manifest.get("config"))
         platform = platform_of(config)
         if not platform or not self._whole(manifest.get("layers")):
             found.absent.append(claimed or platform or "unknown (no configuration)")
@@ -163,6 +169,8 @@ class _Resolver:
         if claimed and _family(claimed) != _family(platform):
             self.errors.append(f"its index says {claimed} where the image is {platform}")
         found.complete.append(platform)
+        if blob is not None:
+            found.configs.append((platform, blob.digest))
 
     def _whole(self, layers: Any) -> bool:
         """Whether every layer of a manifest is there."""
@@ -190,11 +198,12 @@ class _Resolver:
             tags = entry.get("RepoTags")
             names = [t[:_NAME_LIMIT] for t in tags if isinstance(t, str)] if isinstance(tags, list) else []
             for name in names[:64] or [""]:
-                yield Image(name, tuple(found.complete), tuple(found.absent))
+                yield Image(name, tuple(found.complete), tuple(found.absent), tuple(found.configs))
 
     def _docker_entry(self, entry: Mapping[str, Any], found: _Found) -> None:
         name = entry.get("Config")
-        config = document(self._store.file(name) if isinstance(name, str) else None)
+        file = self._store.file(name) if isinstance(name, str) else None
+        config = document(file)
         platform = platform_of(config)
         layers = entry.get("Layers")
         rootfs = config.get("rootfs") if isinstance(config, dict) else None
@@ -211,6 +220,8 @@ class _Resolver:
             found.absent.append(platform)
             return
         found.complete.append(platform)
+        if file is not None:
+            found.configs.append((platform, file.digest))
 
     def compare(self, oci: tuple[Image, ...], docker: tuple[Image, ...]) -> None:
         """Both descriptions of a hybrid should tell the same story: importers read one or the other."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +35,9 @@ def apply(
     accept_new: Annotated[
         bool, typer.Option("--accept-new", help="pin unknown host keys (changed ones are always refused)")
     ] = False,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="PART", help="only this part or wave; repeatable")
+    ] = None,
 ) -> None:
     """Bring every host to the desired state.
 
@@ -43,7 +47,7 @@ def apply(
     from sealboot.cli.applying import Wishes, carry_out
 
     view = runtime.view_of(options)
-    prepared = runtime.prepared_or_leave(options, view, "apply")
+    prepared = replace(runtime.prepared_or_leave(options, view, "apply"), only=tuple(only or ()))
     wishes = Wishes(
         planfile=planfile,
         yes=yes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,9 @@ def plan(
     detailed_exitcode: Annotated[
         bool, typer.Option("--detailed-exitcode", help="exit 10 when there are changes")
     ] = False,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="PART", help="only this part or wave; repeatable")
+    ] = None,
 ) -> None:
     """Show what `apply` would do. Changes nothing."""
     from sealboot.cli import runtime
@@ -31,7 +35,7 @@ def plan(
     from sealboot.workflow import planning
 
     view = runtime.view_of(options)
-    prepared = runtime.prepared_or_leave(options, view, "plan")
+    prepared = replace(runtime.prepared_or_leave(options, view, "plan"), only=tuple(only or ()))
 
     async def main() -> Exit:
         async with runtime.look(options, prepared, view, command="plan") as looked:

@@ -13,15 +13,20 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
+from sealboot.drivers import k3s_images as images
 from sealboot.drivers import k3s_scripts as scripts
 from sealboot.drivers.base import Context, Slot, Wants
 from sealboot.drivers.k3s_checks import findings
 from sealboot.drivers.k3s_node import SLOT, TOKEN_SECRET, Node, configure, ship, start, token
 from sealboot.drivers.k3s_options import K3sOptions
+from sealboot.model.artifact import Kind
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.host import Host, Inventory
 from sealboot.model.plan import Step, Wave
 from sealboot.model.secret import SecretRef
+
+#: Compressions that k3s unpacks; what the bytes are decides its ending on the host.
+ARCHIVES = (Kind.TAR, Kind.GZIP, Kind.ZSTD, Kind.BZIP2)
 
 
 class K3sDriver:
@@ -32,9 +37,17 @@ class K3sDriver:
     default_role: ClassVar[str] = "agent"
     Options: ClassVar[type[BaseModel]] = K3sOptions
 
-    def slots(self, inventory: Inventory, options: BaseModel) -> tuple[Slot, ...]:  # noqa: ARG002 (protocol)
-        """One program for every host, by its contents: releases call the one for arm `k3s-armhf`."""
-        return (Slot(SLOT, patterns=("binaries/k3s*",)),)
+    def slots(self, inventory: Inventory, options: BaseModel) -> tuple[Slot, ...]:
+        """One program for every host, by its contents: releases call the one for arm `k3s-armhf`.
+
+        Then the image archives. Each host gets those of its own architecture and no others: of two
+        archives that carry one name, the one imported last would win.
+        """
+        archives = _typed(options).image_slots(inventory)
+        return (
+            Slot(SLOT, patterns=("binaries/k3s*",)),
+            *(Slot(name, kinds=ARCHIVES, executable=False) for name in archives),
+        )
 
     def wants(self, host: Host, options: BaseModel) -> Wants:
         """Where files go, and what makes k3s fail on a host that looks well."""
@@ -42,7 +55,11 @@ class K3sDriver:
         return Wants(
             directories=(typed.binary(host).rpartition("/")[0], typed.data(host), "/etc"),
             tools=("curl", "wget", "python3", "stat", "od", "tr"),
-            questions={"k3s.memory": scripts.MEMORY_GROUP, "k3s.units": scripts.UNITS},
+            questions={
+                "k3s.memory": scripts.MEMORY_GROUP,
+                "k3s.units": scripts.UNITS,
+                "k3s.images": images.listing(typed, host),
+            },
         )
 
     def secrets(self, options: BaseModel) -> Mapping[str, SecretRef]:
@@ -52,7 +69,8 @@ class K3sDriver:
 
     def checks(self, ctx: Context) -> tuple[Diagnostic, ...]:
         """Clusters that cannot come up as they are described, and hosts that cannot be nodes."""
-        return tuple(findings(ctx, _typed(ctx.options)))
+        options = _typed(ctx.options)
+        return (*findings(ctx, options), *images.findings(ctx, options))
 
     def waves(self, ctx: Context) -> tuple[Wave, ...]:
         """The desired state: files, the token, the first server, the others in turn, the agents at once."""
@@ -66,17 +84,21 @@ class K3sDriver:
         agents = tuple(node for node in nodes if node.host.role == "agent")
         stages = (
             _wave("ship", "Ship k3s", (s for n in nodes for s in ship(n))),
+            _wave("images", "Ship image archives", (s for n in nodes for s in images.put(n))),
             _wave("token", "Have a token", (s for n in begins for s in token(n))),
             _wave("configure", "Configure the nodes", (s for n in nodes for s in configure(n))),
             _wave("first-server", "Start the first server", (s for n in begins for s in start(n))),
             _wave("servers", "Join the other servers", (s for n in joins for s in start(n)), parallel=1),
             _wave("agents", "Join the agents", (s for n in agents for s in start(n))),
+            _wave("import", "Import images", (s for n in nodes for s in images.imported(n)), part="images"),
         )
         return tuple(wave for wave in stages if wave.steps)
 
 
-def _wave(name: str, title: str, steps: Iterator[Step], parallel: int | None = None) -> Wave:
-    return Wave(name, title, tuple(steps), parallel)
+def _wave(
+    name: str, title: str, steps: Iterator[Step], *, parallel: int | None = None, part: str = ""
+) -> Wave:
+    return Wave(name, title, tuple(steps), parallel, part)
 
 
 def _typed(options: BaseModel) -> K3sOptions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,11 +12,14 @@ class Image:
     `name` is what the archive calls it, empty when it has no name. `platforms`
     are those whose manifest, configuration and every layer are in the archive
     with the right digests; `absent` those that an index claims and that are not.
+    `configs` are the digests of the configurations by platform: what runtimes
+    call the image's id.
     """
 
     name: str
     platforms: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
+    configs: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

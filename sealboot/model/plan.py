@@ -207,12 +207,14 @@ class Wave:
 
     The steps of one host run in order. `parallel` is how many hosts work at
     once (`None`: all; 1: one after the other, in the order of `steps`).
+    `part` names what several waves together do, for runs of one part only.
     """
 
     id: str
     title: str
     steps: tuple[Step, ...]
     parallel: int | None = None
+    part: str = ""
 
     @property
     def hosts(self) -> tuple[str, ...]:

@@ -8,11 +8,13 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 
+from sealboot.drivers.base import Context
 from sealboot.engine.observe import observe
 from sealboot.engine.shell import node_paths
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.events import Found, Sink, StageStarted
 from sealboot.model.host import Host
+from sealboot.model.names import closest
 from sealboot.model.plan import Observation, Plan, Step, Upload
 from sealboot.plan.build import make_plan
 from sealboot.workflow.preflight import Preflight, complete
@@ -31,7 +33,7 @@ async def in_place(prepared: Prepared, survey: Survey, found: Preflight) -> froz
     hosts = tuple(h for h in complete(prepared, found.context_all) if h.name in short)
     if not hosts:
         return frozenset()
-    waves = prepared.driver.waves(replace(found.context_all, selected=hosts))
+    waves = prepared.waves(replace(found.context_all, selected=hosts))
     seen: set[str] = set()
 
     async def one(host: Host) -> None:
@@ -55,7 +57,10 @@ async def make(
     Reads only. A host that stops answering is a finding, and then there is no plan.
     """
     start = clock()
-    waves = prepared.driver.waves(ready.context)
+    waves = prepared.waves(ready.context)
+    unknown = unknown_part(prepared, ready.context)
+    if unknown is not None:
+        return (unknown,)
     steps: defaultdict[str, list[Step]] = defaultdict(list)
     for wave in waves:
         for step in wave.steps:
@@ -89,3 +94,15 @@ async def make(
         hosts=tuple(host.name for host in ready.ready),
         provided=prepared.secrets,
     )
+
+
+def unknown_part(prepared: Prepared, context: Context) -> Diagnostic | None:
+    """SB639 for a part that was asked for and that the desired state does not have."""
+    every = prepared.driver.waves(context)
+    known = list(dict.fromkeys(name for wave in every for name in (wave.part or wave.id, wave.id)))
+    for name in prepared.only:
+        if name not in known:
+            close = closest(name, known)
+            hint = f"did you mean `{close}`?" if close else f"there are: {', '.join(known) or 'none'}"
+            return Diagnostic("SB639", f"nothing of this cluster is called {name!r}", hints=(hint,))
+    return None

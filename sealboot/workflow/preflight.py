@@ -167,7 +167,7 @@ def complete(prepared: Prepared, context: Context) -> tuple[Host, ...]:
 def _loads(prepared: Prepared, context: Context, present: frozenset[str]) -> dict[str, Load]:
     """What each host would be sent, without the uploads that are in place already; nothing is a load, too."""
     hosts = complete(prepared, context)
-    waves = prepared.driver.waves(replace(context, selected=hosts))
+    waves = prepared.waves(replace(context, selected=hosts))
     coming = [replace(w, steps=tuple(s for s in w.steps if s.id not in present)) for w in waves]
     return {**{h.name: Load() for h in hosts if waves}, **shipped(coming)}
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import BaseModel
 
-from sealboot.drivers.base import Driver, Slot, UsesSecrets
+from sealboot.drivers.base import Context, Driver, Slot, UsesSecrets
 from sealboot.drivers.options import validate
 from sealboot.drivers.registry import load_driver
 from sealboot.inventory.load import load_inventory
 from sealboot.model.diagnostic import Diagnostic, has_errors
 from sealboot.model.host import Host, Inventory
 from sealboot.model.names import select
+from sealboot.model.plan import Wave
 from sealboot.model.secret import SecretRef
 from sealboot.workflow.drivers import known_drivers
 
@@ -28,6 +29,28 @@ class Prepared:
     slots: tuple[Slot, ...]
     selected: tuple[Host, ...]
     diagnostics: tuple[Diagnostic, ...] = ()
+    only: tuple[str, ...] = ()
+
+    def waves(self, context: Context) -> tuple[Wave, ...]:
+        """The desired state; of it only the waves and parts that `only` names, where it names any.
+
+        A step that comes after one which is left out goes by its own check.
+        """
+        waves = self.driver.waves(context)
+        if not self.only:
+            return waves
+        kept = [wave for wave in waves if {wave.id, wave.part} & set(self.only)]
+        ids = {step.id for wave in kept for step in wave.steps}
+        return tuple(
+            replace(
+                wave,
+                steps=tuple(
+                    replace(step, only_after=tuple(i for i in step.only_after if i in ids))
+                    for step in wave.steps
+                ),
+            )
+            for wave in kept
+        )
 
     @property
     def secrets(self) -> Mapping[str, SecretRef]:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from driver_kit import Cluster, compare, done, fresh
 
+from sealboot.drivers.base import Context
 from sealboot.model.arch import Arch
+from sealboot.model.archive import Image, ImageArchive
+from sealboot.model.artifact import Artifact, Kind
 from sealboot.model.host import Host, Inventory
 from sealboot.model.plan import Observation, Step, Upload
 from sealboot.model.summary import summary
@@ -83,3 +87,47 @@ def test_one_server_with_sqlite_and_a_token_of_the_operators() -> None:
     assert "insecure_skip_verify: true" in texts["configure/pi64/registries"]
     assert "token/s1/make" not in texts
     assert "configure/s1/token" in texts
+
+
+def archive(path: str, arch: Arch, digest: str) -> Artifact:
+    image = Image("r.lan/app:1", (f"linux/{arch}",), configs=((f"linux/{arch}", f"sha256:{digest * 64}"),))
+    layer = ImageArchive("oci-layout", (image,), (f"linux/{arch}",), suffix=".tar.zst", unpacked=5000)
+    return Artifact(path, Kind.ZSTD, 2000, digest * 64, (f"linux/{arch}",), (layer,))
+
+
+class WithImages(Cluster):
+    """A cluster whose hosts have a base and an application archive of their own architecture."""
+
+    def context(self, limit: Sequence[str] = ()) -> Context:
+        ctx = super().context(limit)
+        chosen = dict(ctx.chosen)
+        for number, slot in enumerate(("base", "apps"), 1):
+            for host in ctx.inventory.hosts:
+                arch = self.arches[host.name]
+                digest = f"{number}{list(Arch).index(arch):x}"[-1]
+                chosen[host.name, slot] = archive(f"images/{slot}-{arch}.tar.zst", arch, digest)
+        return replace(ctx, chosen=chosen)
+
+
+def test_images_arrive_before_the_start_and_are_proven_after_it() -> None:
+    made = k3s(S1, PI, options={"images": ["base", "apps"]})
+    plan = WithImages(made.inventory, ARCHES).plan(fresh)
+    compare("k3s-images-first", plan)
+    waves = [w.id for w in plan.waves]
+    assert waves.index("images") < waves.index("first-server") < waves.index("import")
+
+
+def test_new_images_restart_nothing() -> None:
+    made = WithImages(k3s(S1, PI, options={"images": ["base", "apps"]}).inventory, ARCHES)
+
+    def newer_apps(step: Step) -> Observation:
+        stale = step.id.endswith("/apps") or step.id.startswith("import/")
+        return fresh(step) if stale else Observation("same")
+
+    plan = made.plan(newer_apps)
+    acting = {p.step.id for w in plan.waves for p in w.steps if p.action in {"+", "~"}}
+    assert acting == {
+        *(f"images/{host}/apps" for host in ("s1", "pi64")),
+        *(f"import/{host}/{what}" for host in ("s1", "pi64") for what in ("images", "superseded")),
+    }
+    compare("k3s-images-update", plan)
