@@ -9,6 +9,7 @@ from sealboot.artifacts.boot import boot_arch, elf_kernel, read_bootable
 from sealboot.artifacts.compress import COMPRESSED
 from sealboot.artifacts.elf import parse
 from sealboot.artifacts.findings import Finding
+from sealboot.artifacts.hasher import Whole
 from sealboot.artifacts.inside import look_inside
 from sealboot.artifacts.lz4 import look_at
 from sealboot.artifacts.name import arch_in_name
@@ -32,8 +33,11 @@ def read(label: str, reader: Reader, *, deep: bool) -> Artifact:
     layers: tuple[Layer, ...] = ()
     diagnostics: list[Diagnostic] = []
     archive: ArchiveFound | None = None
+    digest = ""
     if kind is Kind.ELF:
-        kind, layers, diagnostics = _read_elf(label, reader, claimed, deep=deep)
+        with Whole(reader) as whole:
+            kind, layers, diagnostics = _read_elf(label, reader, claimed, deep=deep)
+            digest = whole.hexdigest()
     elif kind is Kind.SCRIPT:
         layers = (Other("script", {"interpreter": script_interpreter(head)}),)
     elif (booted := read_bootable(reader, kind)) is not None:
@@ -47,7 +51,7 @@ def read(label: str, reader: Reader, *, deep: bool) -> Artifact:
         archive = _read_archive(reader, kind, label)
         layers = (archive.layer,) if archive.layer is not None else ()
         diagnostics += [*archive.diagnostics, *_archive_lies(label, claimed, archive.platforms)]
-    digest = archive.sha256 if archive is not None else reader.sha256()
+    digest = digest or (archive.sha256 if archive is not None else reader.sha256())
     if reader.changed:
         diagnostics.append(_finding("SB408", label, f"{label} changed while it was read"))
     return Artifact(

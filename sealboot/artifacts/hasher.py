@@ -17,6 +17,70 @@ _LARGE = 32 << 10
 _TICKETS = 32
 
 
+#: Below this a file is hashed quicker than a thread begins.
+_BESIDE = 16 << 20
+_CHUNK = 1 << 20
+
+
+class Hashed(Protocol):
+    """What `Whole` hashes: an open file whose pieces can be read from several threads."""
+
+    @property
+    def size(self) -> int:
+        """Its length in bytes."""
+        ...
+
+    def at(self, offset: int, length: int) -> bytes:
+        """Up to `length` bytes at `offset`."""
+        ...
+
+
+class Whole:
+    """The SHA-256 of a whole file, made while others look into it; a context manager that ends with its thread.
+
+    It must end before the file is closed: another file could get the descriptor.
+    """
+
+    def __init__(self, source: Hashed) -> None:
+        self._source = source
+        self._digest = hashlib.sha256()
+        self._error: OSError | None = None
+        self._stop = False
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        if self._source.size >= _BESIDE:
+            self._thread = threading.Thread(target=self._work, name="sealboot-hasher", daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop = True
+        if self._thread is not None:
+            self._thread.join()
+
+    def hexdigest(self) -> str:
+        """The digest of all of it; raises `OSError` when the medium failed."""
+        if self._thread is None:
+            self._work()
+        else:
+            self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._digest.hexdigest()
+
+    def _work(self) -> None:
+        offset = 0
+        try:
+            while not self._stop and (part := self._source.at(offset, _CHUNK)):
+                self._digest.update(part)
+                offset += len(part)
+        except OSError as error:
+            self._error = error
+
+
 class _Hash(Protocol):
     def update(self, data: bytes, /) -> None: ...
     def hexdigest(self) -> str: ...

@@ -143,11 +143,13 @@ class Reader:
 
     def _page(self, number: int) -> bytes:
         """A piece of the file that was read before, or is now: headers ask for a few bytes here and there."""
-        if number not in self._pages:
+        piece = self._pages.get(number)
+        if piece is None:
+            piece = self._read(number * _PAGE, min(_PAGE, self.size - number * _PAGE))
             if len(self._pages) >= _PAGES:
-                self._pages.clear()
-            self._pages[number] = self._read(number * _PAGE, min(_PAGE, self.size - number * _PAGE))
-        return self._pages[number]
+                self._pages.clear()  # whoever hashes beside us may ask as well: nothing is read back from here
+            self._pages[number] = piece
+        return piece
 
     def _read(self, offset: int, wanted: int) -> bytes:
         parts: list[bytes] = []

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import socket
+import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from sealboot.artifacts.hasher import Whole
 from sealboot.artifacts.reader import MAX_READ, Memory, Reader, Refusal, open_file
 from sealboot.model.artifact import Kind
 
@@ -94,3 +98,41 @@ def test_a_change_while_reading_is_noticed(tmp_path: Path) -> None:
         assert not reader.changed
         path.write_bytes(b"after, and longer")
         assert reader.changed
+
+
+@dataclass
+class Film:
+    """Twenty megabytes that fail, or wait for a sign, at some place."""
+
+    fails_at: int = -1
+    size: int = 20 << 20
+    read: int = 0
+
+    def at(self, offset: int, length: int) -> bytes:
+        if offset == self.fails_at:
+            raise OSError(errno.EIO, "Input/output error")
+        self.read += 1
+        return bytes(max(0, min(length, self.size - offset)))
+
+
+def test_a_file_is_hashed_while_others_look_into_it() -> None:
+    film = Film()
+    with Whole(film) as whole:
+        assert whole.hexdigest() == hashlib.sha256(bytes(film.size)).hexdigest()
+    with Whole(Memory(b"small")) as whole:
+        assert whole.hexdigest() == hashlib.sha256(b"small").hexdigest()
+    assert not [t for t in threading.enumerate() if t.name == "sealboot-hasher"]
+
+
+def test_a_medium_that_fails_beside_us() -> None:
+    with Whole(Film(fails_at=7 << 20)) as whole, pytest.raises(OSError, match="Input/output error"):
+        whole.hexdigest()
+
+
+def test_whoever_gives_up_does_not_leave_a_thread_behind() -> None:
+    """The descriptor is closed next, and its number may be another file's then."""
+    film = Film(size=1 << 50)
+    with pytest.raises(OSError, match="gone"), Whole(film):
+        raise OSError("gone")
+    assert not [t for t in threading.enumerate() if t.name == "sealboot-hasher"]
+    assert film.read < 1 << 20
