@@ -55,9 +55,12 @@ class Plan:
         """Bytes of the payload behind the program."""
         return self.size - self.behind
 
-    def parts(self, *, program: int, payload: int, payload_note: str = "") -> tuple[Part, ...]:
+    def parts(
+        self, *, program: int, payload: int, payload_note: str = "", packed: bool = False
+    ) -> tuple[Part, ...]:
         """The parts before and after; `program` and `payload` are the lengths that they became."""
-        made = [Part("program", self.elf.end, program, self.program_note)]
+        note = f"{self.program_note}, packed with UPX" if packed else self.program_note
+        made = [Part("program", self.elf.end, program, note)]
         if self.behind > self.elf.end:
             made.append(Part("padding", self.behind - self.elf.end, 0, "zeros that nothing points to"))
         if self.found in {"end", "record"}:
@@ -163,7 +166,7 @@ _COST = (
 _EFFECTS: dict[Found, str] = {
     "none": f"it runs, {_COST}",
     "end": "breaks it: UPX writes 48 to 51 bytes behind the payload, which the program finds by counting from "
-    "the end of the file: `gzip: invalid header`",
+    "the end of the file: `gzip: invalid header` (`--pack` packs the program alone and puts the payload behind it)",
     "record": f"does not break it: its ZIP archive is found all the same, {_COST}",
     "constants": f"does not break it: its archive is part of the program, and hardly compresses, {_COST}",
 }

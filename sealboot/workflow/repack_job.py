@@ -88,5 +88,5 @@ def nothing_to_save(job: Job, saved: int) -> Diagnostic:
         Severity.ERROR if job.wish.output else Severity.NOTE,
         artifact=job.label,
         notes=("another file would no longer have the SHA-256 that its publisher tells",),
-        hints=("on the wire, compression saves more and changes no file",),
+        hints=("to send less, compress it for its way: no file changes for that",),
     )

@@ -31,14 +31,19 @@ def make(job: Job, plan: Plan, new: NewFile, private: Path) -> tuple[Part, ...] 
         program = new.write(plan.slim.pieces(job.reader))
     if plan.archive is None:
         carried = new.write(chunks(Window(job.reader, plan.behind, plan.carried)))
-        return plan.parts(program=program, payload=carried)
+        return plan.parts(packed=job.wish.pack, program=program, payload=carried)
     written = rewrite(job.reader, plan.archive, cast("BinaryIO", new.file))
     if written.why_not:  # as it is, then: its places are told from its own beginning
         new.cut(program)
         carried = new.write(chunks(Window(job.reader, plan.behind, plan.carried)))
-        return plan.parts(program=program, payload=carried, payload_note=f"as it was: {written.why_not}")
+        return plan.parts(
+            packed=job.wish.pack,
+            program=program,
+            payload=carried,
+            payload_note=f"as it was: {written.why_not}",
+        )
     note = f"{written.smaller} of {len(plan.archive.entries)} files in it deflated better than before"
-    return plan.parts(program=program, payload=written.length, payload_note=note)
+    return plan.parts(packed=job.wish.pack, program=program, payload=written.length, payload_note=note)
 
 
 def pack_program(job: Job, plan: Plan, private: Path) -> Path | Diagnostic:
@@ -86,7 +91,7 @@ def restore(job: Job, new: NewFile, private: Path) -> tuple[Part, ...] | Diagnos
 def upx_of(job: Job, plan: Plan, deflated: int, private: Path) -> Upx:
     """What packing all of it would make: measured where UPX is installed and the file is not large."""
     if job.tool is None or job.reader.size > MEASURED:
-        how = "estimated by deflating the program, which UPX comes close to (within 6 % on five stripped programs)"
+        how = "estimated by deflating the program"
         return upx_effect(plan.found, deflated + plan.size - plan.behind, how)
     whole, packed = private / "whole", private / "whole.upx"
     _save(whole, chunks(job.reader))

@@ -10,6 +10,7 @@ from sealboot.artifacts.reader import Reader, Refusal, Source, open_file
 from sealboot.artifacts.repack_plan import Plan, packed
 from sealboot.artifacts.repack_proof import (
     Proof,
+    packed_well,
     same_contents,
     same_end,
     same_headers,
@@ -46,7 +47,12 @@ def prove(job: Job, plan: Plan, new: NewFile) -> Proven:
             carried = lambda: same_end(job.reader, source, plan.carried)  # noqa: E731
         if job.wish.pack:
             known = Proof(("UPX unpacks the program to the same bytes",))
-            return [lambda: same_machine(job.before, after), lambda: known, carried]
+            return [
+                lambda: same_machine(job.before, after),
+                lambda: packed_well(after),
+                lambda: known,
+                carried,
+            ]
         return [
             lambda: same_headers(job.before, after),
             lambda: same_memory(job.reader, source, plan.elf),
