@@ -26,6 +26,12 @@ REPEATED = 5
 #: Files for which a process each is started.
 SAMPLE = 100
 
+_NOTES = """\
+`file` says more of a program than `--brief` (its build id, whether it is stripped) and less than `inspect`, which follows the
+dynamic section to the libraries and versions that are needed, looks for Go's build information and payloads, and hashes.
+Starting Python and the command line takes 0.2 s of processor time: from some 1500 files on, `--brief` is ahead as a whole.
+Wall times are those of a machine with other work; figures of one round were taken one after the other.
+"""
 _LIBRARY = """
 import sys, time
 from pathlib import Path
@@ -102,7 +108,7 @@ def _measure(elves: Sequence[Path], rounds: int, place: Path) -> dict[str, list[
     runners: dict[str, Callable[[Path], Cost]] = {
         "file, whole": lambda home: _run(["file", "-f", str(once)], home),
         "brief, whole": lambda home: _run([*sealboot, "--brief", str(links)], home),
-        "inspect, whole": lambda home: _run([*sealboot, "--format", "json", str(links)], home),
+        "inspect, whole": lambda home: _run([*sealboot, "--no-cache", "--format", "json", str(links)], home),
         "file, each": lambda home: _each(elves, home),
         "file, more": lambda home: (
             _run(["file", "-f", str(often)], home) - _run(["file", "-f", str(once)], home)
@@ -154,7 +160,6 @@ def _report(folder: Path, count: int, size: int, costs: dict[str, list[Cost]]) -
             row("`file -f LIST`", "file, whole", 1, "file, whole"),
             row("`sealboot inspect --brief FOLDER`", "brief, whole", 1, "file, whole"),
             row("`sealboot inspect --format json FOLDER`", "inspect, whole", 1, "file, whole"),
-            "",
         ]
     )
 
@@ -173,7 +178,7 @@ def main() -> None:
     page = _report(chosen.folder, len(elves), size, costs)
     print(page)
     if chosen.out is not None:
-        chosen.out.write_text(page)
+        chosen.out.write_text(f"{page}\n\n{_NOTES}")
 
 
 if __name__ == "__main__":
