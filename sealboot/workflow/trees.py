@@ -65,7 +65,7 @@ def _one(artifact: Artifact, path: Path, platform: str, cache: Path) -> Artifact
     label = artifact.path
     try:
         with ExitStack() as stack:
-            layers = _layers(path, platform, stack)
+            layers = _layers(path, platform, stack, artifact.sha256 if artifact.verified else "")
             if isinstance(layers, str):
                 return _refused(artifact, Diagnostic("SB420", f"{label}: {layers}", artifact=label))
             return _packed(artifact, layers, cache)
@@ -83,25 +83,32 @@ def _refused(artifact: Artifact, why: Diagnostic) -> Artifact:
     return replace(artifact, diagnostics=(*artifact.diagnostics, why))
 
 
-def _layers(path: Path, platform: str, stack: ExitStack) -> tuple[Layer, ...] | str:
-    """The layers of the tree for this platform, lowest first; words when there are none."""
+def _layers(path: Path, platform: str, stack: ExitStack, verified: str) -> tuple[Layer, ...] | str:
+    """The layers of the tree for this platform, lowest first; words when there are none.
+
+    `verified` is the digest that was vouched for, if one was: the file is packed by these bytes or not at all.
+    """
     if path.is_dir():
         if is_sealos_root(path):
             return (FolderLayer(path),)
         store = FolderStore(path)
         stack.callback(store.close)
         return image_layers(store, platform) or "it is no image"
-    source = _plain(path, stack)
+    source = _plain(path, stack, verified)
     found = image_layers(TarStore(source, Meter(Limits())), platform)
     return (TarLayer(source),) if found is None else found
 
 
-def _plain(path: Path, stack: ExitStack) -> Source:
+def _plain(path: Path, stack: ExitStack, verified: str) -> Source:
     """The file, inflated into a temporary one when it is compressed."""
     opened = open_file(path)
     if isinstance(opened, Refusal):
         raise StreamError(opened.reason)
     stack.enter_context(opened)
+    if verified:
+        if opened.sha256() != verified:
+            raise StreamError("it is no longer the file that was verified")
+        stack.callback(_unchanged, opened)
     kind = sniff(opened.at(0, HEAD))
     if kind not in COMPRESSED:
         return opened
@@ -113,6 +120,12 @@ def _plain(path: Path, stack: ExitStack) -> Source:
     if isinstance(again, Refusal):
         raise StreamError(again.reason)
     return stack.enter_context(again)
+
+
+def _unchanged(opened: Reader) -> None:
+    """Asked when all of it was read."""
+    if opened.changed:
+        raise StreamError("it changed after it was verified")
 
 
 def _packed(artifact: Artifact, layers: Sequence[Layer], cache: Path) -> Artifact:

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tree_kit import files_layer, rootfs
 
-from sealboot.artifacts import collect
+from sealboot.artifacts import collect, inspect
 from sealboot.artifacts.cache import Cache
 from sealboot.lab.tinyelf import make as tiny
 from sealboot.model.arch import Arch
@@ -17,6 +18,7 @@ from sealboot.model.diagnostic import Severity
 from sealboot.model.verification import Verification
 from sealboot.workflow.preflight import candidates
 from sealboot.workflow.prepare import Prepared, prepare
+from sealboot.workflow.trees import packed
 from sealboot.workflow.verify import Verified, refusals, verify, vouched
 
 INVENTORY = """\
@@ -97,3 +99,23 @@ def test_a_digest_is_never_taken_from_a_cache(tmp_path: Path) -> None:
     (found,) = candidates(prepared, cache).all
     assert found.verified == "the inventory"
     assert (cache.found, cache.kept, list((tmp_path / "cache").iterdir())) == (0, 0, [])
+
+
+def test_a_tree_is_packed_of_the_bytes_that_were_verified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "tree.tar"
+    path.write_bytes(files_layer(rootfs(Arch.ARM64)))
+    artifact = replace(inspect(path, "tree.tar"), verified="SUMS")
+    (made,) = packed([artifact], tmp_path, tmp_path / "cache")
+    assert (made.verified, made.sha256, made.diagnostics) == ("SUMS", artifact.sha256, ())
+    with monkeypatch.context() as during:
+        during.setattr("sealboot.artifacts.reader.Reader.changed", True)
+        (refused,) = packed([artifact], tmp_path, tmp_path / "cache")
+    assert [d.summary for d in refused.diagnostics] == ["tree.tar: it changed after it was verified"]
+    with path.open("ab") as file:
+        file.write(bytes(512))
+    (refused,) = packed([artifact], tmp_path, tmp_path / "cache")
+    assert [d.code for d in refused.diagnostics] == ["SB401"]
+    assert "no longer the file that was verified" in refused.diagnostics[0].summary
+    assert packed([replace(artifact, verified="")], tmp_path, tmp_path / "cache")[0].diagnostics == ()
