@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from sealboot.model.diagnostic import Diagnostic, Location, Severity
+from sealboot.transport.smallfile import read_small
 
 Marker: TypeAlias = Literal["", "cert-authority", "revoked"]
 
@@ -116,14 +117,14 @@ class KnownHosts:
     def read(self, path: Path) -> None:
         """Add a file; a missing one counts as empty, an unreadable one is a finding."""
         try:
-            if path.stat().st_size > MAX_BYTES:
-                self._warn(Location(str(path), 1), f"is larger than {MAX_BYTES >> 20} MiB and was not read")
-                return
-            data = path.read_bytes()
+            data = read_small(path, MAX_BYTES)
         except FileNotFoundError:
             return
         except OSError as error:
             self._warn(Location(str(path), 1), f"could not be read: {error.strerror}")
+            return
+        if isinstance(data, str):
+            self._warn(Location(str(path), 1), f"could not be read: {data}")
             return
         self.add(str(path), data)
 

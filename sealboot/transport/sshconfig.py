@@ -17,9 +17,12 @@ from glob import glob
 from pathlib import Path
 
 from sealboot.model.diagnostic import Diagnostic, Location, Severity
+from sealboot.transport.smallfile import read_small
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 16
+#: Files read in all: two lines that include the same file double the work at each depth.
+MAX_FILES = 256
 
 # Each number but the last has its unit: with an optional one, a row of digits could be cut in 2^n ways.
 _TIME = re.compile(r"(?:\d+[smhdw])*\d+[smhdw]?", re.ASCII | re.IGNORECASE)
@@ -111,6 +114,7 @@ class SshConfig:
         self._home = home
         self._local_user = local_user
         self.findings: list[Diagnostic] = []
+        self._files = 0
         self._blocks = [_Block(lambda *_: True)]
         self._read(path, 0, required=False)
 
@@ -213,17 +217,25 @@ class SshConfig:
         return [_note(option.at, f"{option.name} {option.value} is not obeyed")]
 
     def _read(self, path: Path, depth: int, *, required: bool = True) -> None:
+        self._files += 1
+        if self._files > MAX_FILES:
+            if self._files == MAX_FILES + 1:
+                self.findings.append(
+                    _note(Location(str(path), 1), f"more than {MAX_FILES} files are included")
+                )
+            return
         try:
-            if path.stat().st_size > MAX_BYTES:
-                self.findings.append(_note(Location(str(path), 1), "the file is larger than 1 MiB"))
-                return
-            lines = path.read_text("utf-8", "surrogateescape").splitlines()
+            data = read_small(path, MAX_BYTES)
         except FileNotFoundError:
             return
         except OSError as error:
             if required or depth == 0:
                 self.findings.append(_note(Location(str(path), 1), f"could not be read: {error.strerror}"))
             return
+        if isinstance(data, str):
+            self.findings.append(_note(Location(str(path), 1), f"could not be read: {data}"))
+            return
+        lines = data.decode("utf-8", "surrogateescape").splitlines()
         for number, line in enumerate(lines, 1):
             self._line(line, Location(str(path), number), path, depth)
 
@@ -254,6 +266,9 @@ class SshConfig:
         outer = self._blocks[-1]
         base = Path("/etc/ssh") if path.is_relative_to("/etc/ssh") else self._home / ".ssh"
         for word in words:
+            if "\0" in word:
+                self.findings.append(_note(at, "no file can have that name"))
+                continue
             pattern = str(self._home / word[2:]) if word.startswith("~/") else str(base / word)
             for found in sorted(glob(pattern)):  # noqa: PTH207 (the pattern may be absolute)
                 start = len(self._blocks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -145,8 +146,19 @@ def test_missing_files_are_empty_and_others_are_told(tmp_path: Path) -> None:
     huge = tmp_path / "huge"
     with huge.open("wb") as file:
         file.truncate(MAX_BYTES + 1)
-    known = read_known_hosts([tmp_path / "none", tmp_path, huge])
-    assert [f.at.file for f in known.findings if f.at] == [str(tmp_path), str(huge)]
+    os.mkfifo(tmp_path / "fifo")
+    paths = [
+        tmp_path / "none",
+        tmp_path,
+        huge,
+        tmp_path / "fifo",
+        Path("/dev/null"),
+        Path("/dev/zero"),
+        Path("a\0b"),
+    ]
+    known = read_known_hosts(paths)
+    wrong = [tmp_path, huge, tmp_path / "fifo", Path("/dev/zero")]
+    assert [f.at.file for f in known.findings if f.at] == list(map(str, wrong))
 
 
 def test_all_files_count_together_and_in_order(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -228,6 +229,26 @@ def test_agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, exp
     monkeypatch.delenv("NOT_SET", raising=False)
     found = config(tmp_path, f"IdentityAgent {value}\n").lookup("h").agent
     assert found == (expected.replace("HOME", str(tmp_path)) if expected else None)
+
+
+def test_includes_that_double_at_each_depth_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    c = config(tmp_path, f"Include {path}\n" * 3 + "User x\n")
+    assert c.lookup("h").user == "x"
+    assert any("more than 256 files" in f.summary for f in c.findings)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    c = config(tmp_path, f"Include {tmp_path}/fifo /dev/zero /dev/null a\0b {tmp_path}\nUser x\n")
+    assert c.lookup("h").user == "x"
+    assert [f.summary.rpartition(": ")[2] for f in c.findings] == [
+        "it is no regular file",
+        "it is no regular file",
+        "no file can have that name",
+        "it is a directory",
+    ]
+    assert SshConfig(tmp_path / "fifo", home=tmp_path, local_user="me").findings
 
 
 @pytest.mark.parametrize("hop", ["a:" * 2000 + "@", "gate:" + "9" * 5000, "gate:\u0662\u0662"])
