@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sealboot.cli.options import Output, takes
+
+#: Deflating an archive anew makes some 15 MB in a second.
+_LARGE = 64 << 20
 
 
 @takes(Output)
@@ -35,6 +39,9 @@ def repack(
 
     view = showing.view_of(options)
     path = Path(file).expanduser() if file.startswith("~/") else Path(file)
+    with contextlib.suppress(OSError, ValueError):
+        if path.stat().st_size > _LARGE:
+            view.message(f"Rewriting a copy of {file} and comparing it: that may take a minute or two.")
     report = work(path, file, Wish(output, force, pack), upxtool.find())
     view.repacked(report)
     showing.leave(of_findings(report.diagnostics))

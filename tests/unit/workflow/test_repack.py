@@ -176,6 +176,17 @@ def test_a_real_program_without_payload(tmp_path: Path) -> None:
     assert codes(look(tmp_path / "small")) == ["SB419"]
 
 
+def test_a_library_is_left_alone(tmp_path: Path) -> None:
+    """Linkers read the tables that would go; a program that is its own loader (static PIE) is one all the same."""
+    library = compiled(tmp_path, "int answer(void) { return 42; }", "-shared", "-nostdlib", "-fPIC")
+    report = look(saved(tmp_path, library), "small")
+    assert codes(report) == ["SB415"]
+    assert "it is a library" in report.diagnostics[0].summary
+    alone = compiled(tmp_path, "int main(void) { return 7; }", "-static-pie")
+    assert codes(look(saved(tmp_path, alone), "small")) == []
+    assert ran(tmp_path / "small") == (7, "")
+
+
 @pytest.mark.parametrize("arch", tinyelf.supported())
 def test_every_architecture(arch: Arch, tmp_path: Path) -> None:
     data = large(arch)
