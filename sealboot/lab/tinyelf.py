@@ -151,25 +151,27 @@ def _arm64(address: int, length: int, code: int) -> bytes:
 
 
 def _arm(address: int, length: int, code: int) -> bytes:
-    """ARMv7 code (movw and movt) for EABI 5."""
+    """ARMv4 code for EABI 5: every ARM processor that Linux runs on takes it."""
 
-    def movw(register: int, value: int) -> int:
-        return 0xE3000000 | (value & 0xF000) << 4 | register << 12 | value & 0xFFF
+    def mov(register: int, value: int) -> int:
+        return 0xE3A00000 | register << 12 | value
 
-    def movt(register: int, value: int) -> int:
-        return 0xE3400000 | (value & 0xF000) << 4 | register << 12 | value & 0xFFF
+    def literal(register: int, distance: int) -> int:
+        """Load the word at `distance` bytes from the program counter, which is two instructions ahead."""
+        return 0xE59F0000 | register << 12 | distance
 
     svc = 0xEF000000
     return _words(
-        movw(0, 1),
-        movw(1, address),
-        movt(1, address >> 16),
-        movw(2, length),
-        movw(7, 4),  # write
+        mov(0, 1),
+        literal(1, 20),  # address
+        literal(2, 20),  # length
+        mov(7, 4),  # write
         svc,
-        movw(0, code),
-        movw(7, 1),  # exit
+        mov(0, code),
+        mov(7, 1),  # exit
         svc,
+        address,
+        length,
     )
 
 
