@@ -21,6 +21,7 @@ from sealboot.artifacts.tree_source import Layer
 
 #: Lists the SHA-256 of every file that nothing on a host has reason to change, as `sha256sum -c` reads it.
 MANIFEST = ".sealboot-manifest"
+REGISTRY_MANIFEST = ".sealboot-registry"
 _REGISTRY = "registry"
 #: Rendered, filled in or appended to on the host.
 _CHANGING = ("etc/",)
@@ -40,9 +41,10 @@ class Written:
 class _Archive:
     """One tar in the making, hashed as it is written."""
 
-    def __init__(self, sink: IO[bytes], belongs: Callable[[str], bool]) -> None:
+    def __init__(self, sink: IO[bytes], manifest: str, belongs: Callable[[str], bool]) -> None:
         self._digest = hashlib.sha256()
         self._sink = sink
+        self._manifest = manifest
         self._belongs = belongs
         self._size = 0
         self._tar = tarfile.open(fileobj=self, mode="w|", format=tarfile.GNU_FORMAT)  # noqa: SIM115
@@ -71,7 +73,7 @@ class _Archive:
 
     def finish(self) -> Written:
         lines = "".join(sorted(self._sums, key=lambda line: line[66:])).encode()
-        entry = Entry(MANIFEST, Shape.FILE, 0o644, len(lines))
+        entry = Entry(self._manifest, Shape.FILE, 0o644, len(lines))
         self._tar.addfile(_info(entry, tarfile.REGTYPE), _Body(iter([lines]), len(lines)))  # type: ignore[arg-type]
         self._tar.close()
         return Written(self.files, self._digest.hexdigest(), self._size)
@@ -102,7 +104,10 @@ def pack(
     layers: Sequence[Layer], merged: Merged, meter: Meter, tree: IO[bytes], registry: IO[bytes]
 ) -> tuple[Written, Written]:
     """Write the tree without its registry, and the registry with paths as in the tree."""
-    archives = (_Archive(tree, lambda name: not _served(name)), _Archive(registry, _served))
+    archives = (
+        _Archive(tree, MANIFEST, lambda name: not _served(name)),
+        _Archive(registry, REGISTRY_MANIFEST, _served),
+    )
     for archive in archives:
         for entry in archive.mine(_with_parents(merged.folders, (*merged.files, *merged.links))):
             archive.add(entry, tarfile.DIRTYPE)

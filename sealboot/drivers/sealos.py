@@ -1,4 +1,4 @@
-"""The `sealos` driver in its sealctl form: ship sealctl, then what of a node's bootstrap needs only it.
+"""The `sealos` driver: whole nodes from root filesystems, or what of a node's bootstrap needs sealctl alone.
 
 The stages and their barriers are those of sealos' own bootstrap: every host
 has finished one before any host begins the next. What differs is that each
@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from sealboot.drivers import sealos_tree
+from sealboot.drivers import sealos_checks, sealos_lifecycle, sealos_reset, sealos_tree
 from sealboot.drivers.base import Context, Slot, Wants
 from sealboot.drivers.options import origin_of
 from sealboot.drivers.sealos_options import SealosOptions
@@ -31,7 +31,7 @@ SLOT = "sealctl"
 
 
 class SealosDriver:
-    """sealos nodes, as far as sealctl alone can prepare them."""
+    """sealos nodes: from nothing to ready with a root filesystem, else as far as sealctl alone can prepare them."""
 
     name: ClassVar[str] = "sealos"
     roles: ClassVar[tuple[str, ...]] = ("master", "node", "registry")
@@ -55,12 +55,16 @@ class SealosDriver:
             folders.insert(0, f"{host.paths['data'].rstrip('/')}/rootfs/opt")
         else:
             folders.insert(0, typed.data_root)
-        return Wants(directories=tuple(folders), tools=("grep", "sort", "tail"))
+        return Wants(
+            directories=tuple(folders), tools=("grep", "sort", "tail"), questions=sealos_checks.QUESTIONS
+        )
 
     def checks(self, ctx: Context) -> tuple[Diagnostic, ...]:
         """A cluster that these stages cannot describe: no master, no registry, a name where an IP must be."""
         found = tuple(_findings(ctx.inventory, _typed(ctx.options)))
-        return (*found, *sealos_tree.unfit(ctx)) if sealos_tree.has_tree(ctx.inventory) else found
+        if not sealos_tree.has_tree(ctx.inventory):
+            return found
+        return (*found, *sealos_checks.cluster(ctx), *sealos_tree.unfit(ctx))
 
     def waves(self, ctx: Context) -> tuple[Wave, ...]:
         """Ship, then one wave for each bootstrap stage; none while `checks` has findings."""
@@ -68,13 +72,19 @@ class SealosDriver:
         registry = options.registry(ctx.inventory)
         if registry is None or any(_findings(ctx.inventory, options)):
             return ()
+        if sealos_tree.has_tree(ctx.inventory) and any(sealos_checks.undescribed(ctx.inventory, options)):
+            return ()
         masters = tuple(ip_of(host) for host in ctx.inventory.by_role("master"))
         cluster = Cluster(ctx, options, ip_of(registry), masters)
+        if sealos_tree.has_tree(ctx.inventory):
+            return (
+                sealos_reset.waves(cluster) if options.state == "absent" else sealos_lifecycle.waves(cluster)
+            )
         # A host that only serves the registry is no member of the cluster and needs its own name for it only.
         members = tuple(host for host in ctx.reached if host.role != "registry")
         nodes = tuple(host for host in members if host.role == "node")
         stages = [
-            *self._delivery(cluster),
+            Wave("ship", "Ship sealctl", tuple(s for h in ctx.reached for s in _ship(cluster, h))),
             _stage("verify", "Verify that sealctl runs", [hostname(cluster, h) for h in ctx.reached]),
             _stage(
                 "registry-host",
@@ -95,27 +105,6 @@ class SealosDriver:
             _stage("lvscare", "Keep the balancing", [s for h in nodes for s in lvscare(cluster, h)]),
         ]
         return tuple(wave for wave in stages if wave.steps)
-
-    def _delivery(self, cluster: Cluster) -> tuple[Wave, ...]:
-        """How sealctl comes to lie there: alone, or with all the rest."""
-        hosts = cluster.ctx.reached
-        if not sealos_tree.has_tree(cluster.ctx.inventory):
-            return (Wave("ship", "Ship sealctl", tuple(s for h in hosts for s in _ship(cluster, h))),)
-        return (
-            Wave(
-                "mount",
-                "Put the root filesystem in place",
-                tuple(s for h in hosts for s in _mount(cluster, h)),
-            ),
-        )
-
-
-def _mount(cluster: Cluster, host: Host) -> Iterator[Step]:
-    tree = sealos_tree.chosen_tree(cluster.ctx, host)
-    if tree is not None:
-        root = cluster.options.rootfs(cluster.ctx.inventory, host)
-        stamp = sealos_tree.stamp_of(tree, {})
-        yield from sealos_tree.mount(host, cluster.ctx.facts[host.name], tree, root, stamp)
 
 
 def _typed(options: BaseModel) -> SealosOptions:
@@ -142,7 +131,7 @@ def _findings(inventory: Inventory, options: SealosOptions) -> Iterator[Diagnost
             hints=(f"did you mean `{close}`?",) if close else (),
         )
     for host in inventory.hosts:
-        if not _is_ip(ip_of(host), v4=options.ipvs and host.role == "master"):
+        if not _is_ip(ip_of(host), v4=bool(options.ipvs) and host.role == "master"):
             yield Diagnostic(
                 "SB604",
                 f"a hosts file needs the IP address of {host.name}, and {ip_of(host)!r} is none",

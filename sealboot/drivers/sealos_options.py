@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Address
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from sealboot.model.host import Host, Inventory
 
 _DOMAIN = r"^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$"
+_SUBNETS = r"^[0-9a-fA-F.:]+/[0-9]{1,3}(?:,[0-9a-fA-F.:]+/[0-9]{1,3})?$"
+_VERSION = r"^v[0-9]+\.[0-9]+\.[0-9]+(?:[-+][A-Za-z0-9.+-]+)?$"
 _PATH = re.compile(r"(?:/[A-Za-z0-9._@+-]+)+")
 
 
@@ -38,12 +40,30 @@ class SealosOptions(BaseModel):
     apiserver_port: Annotated[int, BeforeValidator(_port), Field(ge=1, le=65535)] = 6443
     lvscare_domain: Annotated[str, Field(pattern=_DOMAIN)] = "lvscare.node.ip"
     vip: str = "10.103.97.2"
-    ipvs: bool = False
+    ipvs: bool | None = None
     lvscare_image: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9./:@_-]*$")] | None = None
     lvscare_name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")] = "kube-sealos-lvscare"
     manifests: str = "/etc/kubernetes/manifests"
+    state: Literal["present", "absent"] = "present"
+    env: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str] = Field(default_factory=dict)
+    registry_port: Annotated[int, BeforeValidator(_port), Field(ge=1, le=65535)] = 5000
+    registry_data: str = "/var/lib/registry"
+    registry_config: str = "/etc/registry"
+    registry_htpasswd: Annotated[str, Field(pattern=r"^[^\s:]+:\$2[aby]\$[./A-Za-z0-9$]{50,60}$")] | None = (
+        None
+    )
+    cri_socket: Annotated[str, Field(pattern=r"^(?:unix://)?/[A-Za-z0-9._/-]+$")] = (
+        "unix:///run/containerd/containerd.sock"
+    )
+    pod_subnet: Annotated[str, Field(pattern=_SUBNETS)] = "100.64.0.0/10"
+    service_subnet: Annotated[str, Field(pattern=_SUBNETS)] = "10.96.0.0/22"
+    image_repository: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9./:_-]*$")] | None = None
+    kubernetes_version: Annotated[str, Field(pattern=_VERSION)] | None = None
+    kubeadm_api: Annotated[str, Field(pattern=r"^v1(?:beta[0-9]+)?$")] = "v1beta3"
+    etcd_data: str = "/var/lib/etcd"
+    ready_timeout: Annotated[int, BeforeValidator(_port), Field(ge=1, le=86400)] = 600
 
-    @field_validator("data_root", "hosts_file", "manifests")
+    @field_validator("data_root", "hosts_file", "manifests", "registry_data", "registry_config", "etcd_data")
     @classmethod
     def _paths(cls, value: str) -> str:
         return _absolute(value)
@@ -60,6 +80,10 @@ class SealosOptions(BaseModel):
         """The cluster's root on this host; `paths.data` replaces what comes before `/rootfs`."""
         data = host.paths.get("data") or f"{self.data_root}/{self.cluster or inventory.name}"
         return f"{data.rstrip('/')}/rootfs"
+
+    def data(self, inventory: Inventory, host: Host) -> str:
+        """The folder of all that the cluster keeps on this host."""
+        return self.rootfs(inventory, host).rpartition("/")[0]
 
     def sealctl(self, inventory: Inventory, host: Host) -> str:
         """Where sealctl goes on this host; `paths.binary` replaces its directory."""

@@ -12,11 +12,12 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from sealboot.drivers import sealos_tree_scripts as scripts
 from sealboot.drivers.base import Context, Slot
 from sealboot.fit import judge
-from sealboot.model.artifact import Artifact, Kind
+from sealboot.model.artifact import Artifact, Elf, Kind
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.facts import Facts
 from sealboot.model.host import Host, Inventory
@@ -26,6 +27,7 @@ from sealboot.model.tree import Program, Tree, tree_of
 SLOT = "rootfs"
 _KINDS = (Kind.DIRECTORY, Kind.TAR, Kind.GZIP, Kind.ZSTD, Kind.XZ, Kind.BZIP2)
 _SHOWN = 4
+_ET_DYN = 3
 
 
 def slot() -> Slot:
@@ -73,7 +75,8 @@ def _misfits(
     allowed = host.emulation == "allow"
     reasons: dict[tuple[str, Severity], list[tuple[Program, Diagnostic]]] = {}
     for program in programs:
-        member = Artifact(f"{artifact.path}!{program.path}", Kind.ELF, program.elf.end, layers=(program.elf,))
+        elf = _as_started(program.elf)
+        member = Artifact(f"{artifact.path}!{program.path}", Kind.ELF, elf.end, layers=(elf,))
         for found in judge(member, facts, emulation_allowed=allowed).diagnostics:
             reasons.setdefault((found.code, found.severity), []).append((program, found))
     for (code, severity), each in reasons.items():
@@ -92,6 +95,12 @@ def _misfits(
             notes=first.notes,
             hints=first.hints,
         )
+
+
+def _as_started(elf: Elf) -> Elf:
+    """A library has no entry point, and needs none; all the rest that it asks of a host counts."""
+    library = elf.type == _ET_DYN and not elf.entry and elf.interpreter is None
+    return replace(elf, entry=1) if library else elf
 
 
 def stamp_of(tree: Tree, env: Mapping[str, str]) -> str:

@@ -108,7 +108,12 @@ def supported() -> tuple[Arch, ...]:
 
 def sealctl(arch: Arch, version: str = "v5.0.1") -> bytes:
     """The program for `arch`; its text tells `version`, so that two versions are two files."""
-    script = _SCRIPT.replace("@ARCH@", arch.value).replace("@VERSION@", version).encode() + b"\0"
+    return program(arch, _SCRIPT, version)
+
+
+def program(arch: Arch, text: str, version: str) -> bytes:
+    """An ELF program that runs a shell script; `@ARCH@` and `@VERSION@` in it are filled in."""
+    script = text.replace("@ARCH@", arch.value).replace("@VERSION@", version).encode() + b"\0"
     strings = _SHELL + _OPTION + script
     start = _STRINGS + len(strings) + -len(strings) % 8
     body = strings.ljust(start - _STRINGS, b"\0") + _CODE[arch].raw

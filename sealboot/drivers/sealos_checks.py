@@ -1,0 +1,130 @@
+"""What only a whole sealos cluster can get wrong: an incomplete description, occupied hosts, missing images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import MappingProxyType
+
+from sealboot.drivers.base import Context
+from sealboot.drivers.options import origin_of
+from sealboot.drivers.sealos_options import SealosOptions
+from sealboot.drivers.sealos_tree import SLOT, chosen_tree
+from sealboot.model.arch import Arch
+from sealboot.model.archive import Image
+from sealboot.model.diagnostic import Diagnostic, Severity
+from sealboot.model.host import Host, Inventory
+
+_TOOLS = ("tar", "bash", "sha256sum", "find", "mktemp")
+_SHOWN = 6
+
+#: Asked with the probe. A host is occupied by a runtime that is there although no kubeadm of ours has run.
+QUESTIONS = MappingProxyType(
+    {
+        "sealos.tools": "for t in "
+        + " ".join(_TOOLS)
+        + '; do command -v "$t" >/dev/null 2>&1 && echo "$t"; done; true',
+        "sealos.runtime": "for p in containerd dockerd crio k3s; do command -v $p 2>/dev/null; done; "
+        "for s in /run/docker.sock /var/run/docker.sock /run/containerd/containerd.sock; do [ -S $s ] && echo $s; done; true",
+        "sealos.node": "[ -e /var/lib/sealos ] && echo sealos; [ -s /etc/kubernetes/kubelet.conf ] && echo kubelet; true",
+    }
+)
+
+
+def undescribed(inventory: Inventory, options: SealosOptions) -> Iterator[Diagnostic]:
+    """SB607 for what a whole cluster needs to be told and is not."""
+    if not (options.kubernetes_version or inventory.release):
+        yield Diagnostic(
+            "SB607",
+            "a cluster with root filesystems needs to know the release of Kubernetes",
+            at=origin_of(inventory, "cluster"),
+            hints=("write `release: v1.29.9` under `cluster`: the one that the root filesystem has",),
+        )
+    if options.ipvs is not False and options.lvscare_image is None and inventory.by_role("node"):
+        yield Diagnostic(
+            "SB607",
+            "nodes reach the masters through a balanced address, and nothing would keep it after a reboot",
+            at=origin_of(inventory, "options"),
+            hints=(
+                "set `options.lvscare_image` to the image that your registry has",
+                'or `ipvs: "false"`: then nodes talk to the first master alone',
+            ),
+        )
+
+
+def cluster(ctx: Context) -> Iterator[Diagnostic]:
+    """Every finding about a cluster with root filesystems, but for the programs in them."""
+    options = ctx.options
+    if not isinstance(options, SealosOptions):
+        raise TypeError("these are another driver's options")
+    yield from undescribed(ctx.inventory, options)
+    for host in ctx.reached:
+        yield from _tools(ctx, host)
+        if options.state == "present":
+            yield from _occupied(ctx, host)
+    if options.state == "present":
+        yield from _images(ctx, options)
+
+
+def _tools(ctx: Context, host: Host) -> Iterator[Diagnostic]:
+    answer = ctx.facts[host.name].observed.get("sealos.tools")
+    missing = [tool for tool in _TOOLS if answer is not None and tool not in answer.split()]
+    if missing:
+        yield Diagnostic(
+            "SB621",
+            f"{host.name} has no {', '.join(missing)}, which a sealos node is set up with",
+            host=host.name,
+            at=host.origin(),
+            hints=("install it with the host's package manager",),
+        )
+
+
+def _occupied(ctx: Context, host: Host) -> Iterator[Diagnostic]:
+    """SB622: sealos refuses such hosts half-way, after everything was copied, and does not say where it looked."""
+    observed = ctx.facts[host.name].observed
+    found = observed.get("sealos.runtime", "").split()
+    if not found or "sealos" in observed.get("sealos.node", ""):
+        return
+    yield Diagnostic(
+        "SB622",
+        f"{host.name} has a container runtime already, and sealos brings its own",
+        host=host.name,
+        at=host.origin(),
+        evidence=(("found", ", ".join(dict.fromkeys(found))),),
+        hints=("remove it from the host, or take the host out of the inventory",),
+    )
+
+
+def _images(ctx: Context, options: SealosOptions) -> Iterator[Diagnostic]:
+    """SB620: an image that the registry will serve lacks an architecture that is in use."""
+    registry = options.registry(ctx.inventory)
+    if registry is None:
+        return
+    tree = chosen_tree(ctx, registry)
+    members = [host for host in ctx.reached if host.role != "registry"]
+    used = sorted({a for h in members if (a := ctx.facts[h.name].kernel_arch) is not None})
+    if tree is None:
+        return
+    for arch in used:
+        lacking = [image for image in tree.images if not _has(image, arch)]
+        if lacking:
+            yield _lacking(ctx, registry, arch, lacking)
+
+
+def _has(image: Image, arch: Arch) -> bool:
+    return any(platform.split("/")[1:2] == [arch.value] for platform in image.platforms)
+
+
+def _lacking(ctx: Context, registry: Host, arch: Arch, images: list[Image]) -> Diagnostic:
+    hosts = [h.name for h in ctx.reached if h.role != "registry" and ctx.facts[h.name].kernel_arch is arch]
+    names = ", ".join(i.name for i in images[:_SHOWN]) + (" ..." if len(images) > _SHOWN else "")
+    return Diagnostic(
+        "SB620",
+        f"{len(images)} images of the registry are not for {arch.both_names}, and {hosts[0]} is",
+        Severity.ERROR,
+        host=hosts[0],
+        also=tuple(hosts[1:]),
+        artifact=ctx.artifact(registry, SLOT).path,
+        at=registry.origin(f"artifacts.{SLOT}"),
+        evidence=(("images", names), ("served by", registry.name)),
+        hints=("save the images for every architecture in use: `sealos save --all`, `sreg --all`",),
+    )

@@ -1,0 +1,177 @@
+"""Scripts of a sealos node's life, and the read-only questions that go with them.
+
+The root filesystem brings scripts of its own, for bash. What they did is
+remembered in `.sealboot/` beside the tree, because they leave nothing that
+tells one release from another; wherever there is something to look at (a
+link, a program, a kubeconfig) it is looked at as well.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+#: EX_DATAERR of sysexits.h: something is there that the step will not touch.
+REFUSED = 65
+
+#: Where it is remembered what was done, beside the tree.
+DONE = ".sealboot"
+
+_MARK = """mark() {
+  mkdir -p "$DATA/.sealboot"
+  printf '%s\\n' "$STAMP" >"$DATA/.sealboot/$1.new"
+  mv -f "$DATA/.sealboot/$1.new" "$DATA/.sealboot/$1"
+}
+"""
+
+#: What this script prints of its failure is all there is: sealos itself throws it away.
+RENDER = f"""set -u
+cd "$DATA/rootfs" || exit 1
+set --
+for folder in etc scripts manifests; do [ -d "$folder" ] && set -- "$@" "$DATA/rootfs/$folder"; done
+opt/sealctl render --debug=false --clear "$@" || exit $?
+left=$(find "$@" -type f '(' -name '*.tmpl' -o -name '*.tpl' ')' | head -n 5)
+[ -z "$left" ] && exit 0
+echo "sealctl render said that it was done, and left templates: $left" >&2
+exit {REFUSED}
+"""
+
+BOOTSTRAP_CHECK = f"""set -eu
+{_MARK}cd "$DATA/rootfs/scripts"
+bash check.sh "$registryData"
+mark check
+"""
+
+KEEP_HOSTS = f"""set -eu
+{_MARK}mkdir -p "$DATA/.sealboot"
+[ -e "$HOSTS_FILE" ] || exit 0
+cp -p "$HOSTS_FILE" "$DATA/.sealboot/hosts.new"
+mv -f "$DATA/.sealboot/hosts.new" "$DATA/.sealboot/hosts"
+"""
+
+UNPACK_REGISTRY = f"""set -eu
+{_MARK}tar -xf "$ARCHIVE" -C "$DATA/rootfs"
+(cd "$DATA/rootfs" && sha256sum -c .sealboot-registry >/dev/null) || {{ echo 'what was unpacked is not what was packed' >&2; exit 1; }}
+sync
+mark images
+rm -f "$ARCHIVE"
+"""
+
+REGISTRY = f"""set -eu
+{_MARK}mkdir -p "$DATA/rootfs/registry" "${{registryData%/*}}"
+if [ -L "$registryData" ]; then rm -f "$registryData"
+elif [ -d "$registryData" ] && ! rmdir "$registryData" 2>/dev/null; then
+  echo "$registryData holds something that is not this cluster's" >&2; exit {REFUSED}
+fi
+ln -s "$DATA/rootfs/registry" "$registryData"
+if [ -n "${{HTPASSWD:-}}" ]; then (umask 077; printf '%s\\n' "$HTPASSWD" >"$DATA/rootfs/etc/registry_htpasswd"); fi
+cd "$DATA/rootfs/scripts"
+bash init-registry.sh "$registryData" "$registryConfig"
+mark registry
+"""
+
+INIT = f"""set -eu
+{_MARK}if [ -s /etc/kubernetes/kubelet.conf ] && [ "$(cat "$DATA/.sealboot/version" 2>/dev/null)" != "$VERSION" ]; then
+  echo "this node runs $(cat "$DATA/.sealboot/version" 2>/dev/null || echo 'another release'), not $VERSION: a running node is not upgraded here" >&2
+  exit {REFUSED}
+fi
+cd "$DATA/rootfs/scripts"
+bash init-cri.sh "$registryDomain" "$registryPort"
+bash init.sh
+mkdir -p "$DATA/.sealboot"
+printf '%s\\n' "$VERSION" >"$DATA/.sealboot/version"
+mark init
+"""
+
+#: Only what a run of ours left half done is taken back: a cluster of somebody else's is not ours to reset.
+_AGAIN = """if [ -e "$DATA/.sealboot/kubeadm.begun" ]; then kubeadm reset -f --cri-socket "$CRI"; fi
+if [ -e /etc/kubernetes/kubelet.conf ] || [ -e /etc/kubernetes/admin.conf ]; then
+  echo 'this host is in a cluster already, and not by our doing' >&2; exit 65
+fi
+mkdir -p "$DATA/.sealboot" "$DATA/etc" /etc/kubernetes
+: >"$DATA/.sealboot/kubeadm.begun"
+policy=$DATA/rootfs/statics/audit-policy.yml
+if [ -f "$policy" ]; then cp -f "$policy" /etc/kubernetes/audit-policy.yml; fi
+"""
+_ENDED = """mark kubeadm
+rm -f "$DATA/.sealboot/kubeadm.begun"
+"""
+
+KUBEADM_INIT = f"""set -eu
+{_MARK}{_AGAIN}kubeadm init --config="$DATA/etc/kubeadm-init.yaml" --skip-certificate-key-print --skip-token-print --upload-certs -v 0 --ignore-preflight-errors=SystemVerification
+{_ENDED}"""
+
+KUBEADM_JOIN = f"""set -eu
+{_MARK}{_AGAIN}config=$DATA/etc/kubeadm-join.yaml
+trap 'rm -f "$config"' EXIT
+(umask 077; printf '%s\\n' "$CONFIG" | sed -e "s|@TOKEN@|$TOKEN|" -e "s|@CA@|$CA|" -e "s|@KEY@|${{KEY:-}}|" >"$config")
+kubeadm join --config="$config" -v 0 --ignore-preflight-errors=SystemVerification
+{_ENDED}"""
+
+BOOTSTRAP = "kubeadm token create --ttl 2h --kubeconfig /etc/kubernetes/admin.conf 2>/dev/null\n"
+CERTIFICATE_KEY = """kubeadm init phase upload-certs --upload-certs --kubeconfig /etc/kubernetes/admin.conf 2>/dev/null | tail -n 1
+"""
+CA_HASH = """kubeadm token create --ttl 1m --print-join-command --kubeconfig /etc/kubernetes/admin.conf 2>/dev/null |
+  sed -n 's/.*--discovery-token-ca-cert-hash \\(sha256:[0-9a-f]*\\).*/\\1/p'
+"""
+
+API_READY = "kubectl --kubeconfig /etc/kubernetes/admin.conf get --raw /readyz >/dev/null 2>&1\n"
+
+#: A node may read its own object with its own credentials, so nobody else need be asked.
+NODE_READY = """name=$(uname -n | tr 'A-Z' 'a-z')
+said=$(kubectl --kubeconfig /etc/kubernetes/kubelet.conf get node "$name" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null)
+[ "$said" = True ]
+"""
+
+
+def marked(data: str, name: str, stamp: str) -> str:
+    """Succeeds when the step of this name was done for this stamp."""
+    return (
+        f'[ "$(cat {shlex.quote(f"{data}/{DONE}/{name}")} 2>/dev/null)" = {shlex.quote(stamp)} ] || exit 1\n'
+    )
+
+
+def rendered(root: str) -> str:
+    """Succeeds when no template is left in the tree."""
+    folders = " ".join(shlex.quote(f"{root}/{name}") for name in ("etc", "scripts", "manifests"))
+    return (
+        f"[ -d {shlex.quote(root)} ] || exit 1\n"
+        f"left=$(find {folders} -type f '(' -name '*.tmpl' -o -name '*.tpl' ')' 2>/dev/null | head -n 1)\n"
+        '[ -z "$left" ]\n'
+    )
+
+
+def checked(data: str) -> str:
+    """Succeeds when the host passed, or is a node already: the ports that must be free then are its own."""
+    return f"[ -e {shlex.quote(f'{data}/{DONE}/check')} ] || [ -s /etc/kubernetes/kubelet.conf ]\n"
+
+
+def linked(data: str, registry_data: str, stamp: str) -> str:
+    """Succeeds when the registry serves this tree's images."""
+    return (
+        marked(data, "registry", stamp)
+        + f'[ "$(readlink {shlex.quote(registry_data)})" = {shlex.quote(f"{data}/rootfs/registry")} ]\n'
+    )
+
+
+def images_there(data: str, archive: str, sha256: str) -> str:
+    """Succeeds when the registry's images are unpacked, or their archive is there to be."""
+    return (
+        f"( {marked(data, 'images', sha256)}[ -d {shlex.quote(f'{data}/rootfs/registry')} ] ) && exit 0\n"
+        f"[ -f {shlex.quote(archive)} ] || exit 1\n"
+        f'said=$(sha256sum <{shlex.quote(archive)})\n[ "${{said%% *}}" = {sha256} ]\n'
+    )
+
+
+def initialised(data: str, stamp: str) -> str:
+    """Succeeds when the runtime and kubelet of this tree are installed."""
+    return marked(data, "init", stamp) + "command -v kubelet >/dev/null && command -v kubeadm >/dev/null\n"
+
+
+def member(data: str) -> str:
+    """Succeeds when kubeadm has finished here."""
+    return f"[ -e {shlex.quote(f'{data}/{DONE}/kubeadm')} ] && [ -s /etc/kubernetes/kubelet.conf ]\n"
+
+
+def either(first: str, second: str) -> str:
+    """Succeeds when one of two questions is answered by yes."""
+    return f"( {first}) && exit 0\n( {second})\n"

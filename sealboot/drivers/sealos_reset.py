@@ -1,0 +1,181 @@
+"""A sealos cluster taken down again: nodes first, then masters from the last to the first, and nothing left.
+
+What is undone is what the stages did, in the reverse order, with the root
+filesystem's own scripts while it is still there. A hosts file that was only
+changed by us becomes the copy that was kept; one that others have written to
+since only loses our entries.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from sealboot.drivers.sealos_node_scripts import DONE
+from sealboot.drivers.sealos_scripts import LOST_ENTRIES
+from sealboot.drivers.sealos_steps import Cluster
+from sealboot.model.host import Host
+from sealboot.model.plan import PathExists, Remove, Run, Step, Succeeds, Wave
+
+_FOLDERS = ("/etc/kubernetes", "/etc/cni", "/opt/cni")
+
+#: `kubeadm` is asked only where it did something: a host that is none of ours is left alone.
+_LEAVE = f"""set -u
+if [ -e "$DATA/{DONE}/kubeadm" ] || [ -e "$DATA/{DONE}/kubeadm.begun" ]; then
+  kubeadm reset -f --cri-socket "$CRI" || exit $?
+  rm -rf {" ".join(_FOLDERS)} "$ETCD"
+  ip link delete kube-ipvs0 2>/dev/null
+  [ -z "$VS" ] || "$DATA/rootfs/opt/sealctl" ipvs --vs "$VS" -C || exit $?
+  rm -f "$DATA/{DONE}/kubeadm" "$DATA/{DONE}/kubeadm.begun"
+fi
+exit 0
+"""
+
+_CLEAN = f"""set -u
+cd "$DATA/rootfs/scripts" || exit 1
+if [ -e "$DATA/{DONE}/init" ]; then
+  bash clean.sh && bash clean-cri.sh || exit $?
+  rm -f "$DATA/{DONE}/init"
+fi
+if [ -e "$DATA/{DONE}/registry" ]; then
+  bash clean-registry.sh "$registryData" "$registryConfig" || exit $?
+  [ "$(readlink "$registryData")" != "$DATA/rootfs/registry" ] || rm -f "$registryData"
+  rm -f "$DATA/{DONE}/registry"
+fi
+exit 0
+"""
+
+_HOSTS = f"""set -u
+LC_ALL=C; export LC_ALL
+ours() {{ case " $DOMAINS " in *" $1 "*) return 0 ;; esac; return 1; }}
+entries() {{
+  set -f
+  while read -r ip names || [ -n "$ip" ]; do
+    case $ip in ''|'#'*) continue ;; esac
+    for name in ${{names%%#*}}; do ours "$name" || printf '%s %s\\n' "$ip" "$name"; done
+  done <"$1" | sort -u
+}}
+kept=$DATA/{DONE}/hosts
+if [ -e "$kept" ] && [ "$(entries "$kept")" = "$(entries "$HOSTS_FILE")" ]; then
+  cat "$kept" >"$HOSTS_FILE" || exit 1
+  exit 0
+fi
+before=$(entries "$HOSTS_FILE")
+for domain in $DOMAINS; do "$DATA/rootfs/opt/sealctl" hosts delete --path "$HOSTS_FILE" --domain "$domain" || exit $?; done
+[ "$(entries "$HOSTS_FILE")" = "$before" ] && exit 0
+echo "sealctl changed entries of $HOSTS_FILE other than $DOMAINS" >&2
+exit {LOST_ENTRIES}
+"""
+
+#: Folders above the data that nobody else uses go as well.
+_FORGET = """set -u
+rmdir "${DATA%/*}" 2>/dev/null && rmdir "$(dirname "${DATA%/*}")" 2>/dev/null
+exit 0
+"""
+
+
+def waves(cluster: Cluster) -> tuple[Wave, ...]:
+    """What takes the selected hosts out of the cluster."""
+    hosts = cluster.ctx.reached
+    nodes = [h for h in hosts if h.role == "node"]
+    masters = [h for h in reversed(hosts) if h.role == "master"]
+    stages = (
+        Wave("leave-nodes", "Take the nodes out", tuple(_leave(cluster, h) for h in nodes)),
+        Wave("leave-masters", "Take the masters down", tuple(_leave(cluster, h) for h in masters), 1),
+        Wave("clean", "Remove runtime and kubelet", tuple(_clean(cluster, h) for h in hosts)),
+        Wave("hosts", "Put the hosts files back", tuple(_hosts(cluster, h) for h in hosts)),
+        Wave("forget", "Remove the root filesystem", tuple(s for h in hosts for s in _forget(cluster, h))),
+    )
+    return tuple(wave for wave in stages if wave.steps)
+
+
+def _data(cluster: Cluster, host: Host) -> str:
+    return cluster.options.data(cluster.ctx.inventory, host)
+
+
+def _run(cluster: Cluster, host: Host, named: tuple[str, str], check: str, script: str, **env: str) -> Run:
+    step, title = named
+    return Run(
+        id=f"reset/{host.name}/{step}",
+        host=host.name,
+        title=title,
+        timeout=900.0,
+        check=Succeeds(check),
+        script=script,
+        env={"DATA": _data(cluster, host), **env},
+    )
+
+
+def _gone(cluster: Cluster, host: Host, *names: str) -> str:
+    """Succeeds when none of these things was done here, or all were undone."""
+    folder = f"{_data(cluster, host)}/{DONE}"
+    return "".join(f"[ ! -e {shlex.quote(f'{folder}/{name}')} ] || exit 1\n" for name in names)
+
+
+def _leave(cluster: Cluster, host: Host) -> Step:
+    options = cluster.options
+    balanced = host.role == "node" and options.ipvs is not False
+    return _run(
+        cluster,
+        host,
+        ("kubeadm", "kubeadm reset"),
+        _gone(cluster, host, "kubeadm", "kubeadm.begun"),
+        _LEAVE,
+        CRI=options.cri_socket,
+        ETCD=options.etcd_data,
+        VS=f"{options.vip}:{options.apiserver_port}" if balanced else "",
+    )
+
+
+def _clean(cluster: Cluster, host: Host) -> Step:
+    options = cluster.options
+    return _run(
+        cluster,
+        host,
+        ("scripts", "run the root filesystem's own clean-up"),
+        _gone(cluster, host, "init", "registry"),
+        _CLEAN,
+        registryData=options.registry_data,
+        registryConfig=options.registry_config,
+    )
+
+
+def _hosts(cluster: Cluster, host: Host) -> Step:
+    options = cluster.options
+    domains = (options.registry_domain, options.apiserver_domain, options.lvscare_domain)
+    patterns = "".join(
+        f"grep -qwF -e {shlex.quote(domain)} {shlex.quote(options.hosts_file)} 2>/dev/null && exit 1\n"
+        for domain in domains
+    )
+    return _run(
+        cluster,
+        host,
+        ("hosts", f"put {options.hosts_file} back"),
+        f"{patterns}exit 0\n",
+        _HOSTS,
+        HOSTS_FILE=options.hosts_file,
+        DOMAINS=" ".join(domains),
+    )
+
+
+def _forget(cluster: Cluster, host: Host) -> Iterator[Step]:
+    data = _data(cluster, host)
+    removed = f"reset/{host.name}/data"
+    yield Remove(
+        id=removed,
+        host=host.name,
+        title=f"remove {data}",
+        timeout=600.0,
+        check=PathExists(data, present=False),
+        path=data,
+        recursive=True,
+    )
+    yield Run(
+        id=f"reset/{host.name}/parents",
+        host=host.name,
+        title="remove the folders above it that are empty",
+        timeout=60.0,
+        script=_FORGET,
+        env={"DATA": data},
+        only_after=(removed,),
+    )

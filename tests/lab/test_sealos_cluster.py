@@ -1,0 +1,100 @@
+"""A mixed Sealos cluster on real machines: from nothing to nodes that are ready, grown, and taken down again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from labkit.lab import Lab
+from labkit.machines import Node
+from labkit.project import Project
+from labkit.sealos_rootfs import RELEASE, folder
+
+from sealboot.model.arch import Arch
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+KINDS = ("amd64", "amd64", "arm64-openssh", "arm64-openssh")
+DATA = "/var/lib/sealos/data/lab"
+OPTIONS = {"ipvs": "false"}
+
+
+@pytest.fixture
+def project(lab: Lab, tmp_path: Path) -> Iterator[Project]:
+    with lab.fresh(*KINDS) as nodes:
+        made = Project(lab, tmp_path / "project", nodes)
+        for arch in (Arch.AMD64, Arch.ARM64):
+            folder(made.folder / "rootfs" / arch.value, arch)
+        yield made
+
+
+def describe(project: Project, nodes: tuple[Node, ...], **options: str) -> None:
+    """An inventory of these machines: the first is a master, the third another one."""
+    roles = {node.name: "node" for node in nodes} | {nodes[0].name: "master"}
+    if len(nodes) > 2:
+        roles[nodes[2].name] = "master"
+    project.lab.inventory(
+        project.folder / "inventory.yaml",
+        nodes,
+        driver="sealos",
+        release=RELEASE,
+        role=roles,
+        artifacts={"rootfs": ["rootfs/*"]},
+        extra={"options": {**OPTIONS, **options}},
+    )
+
+
+def _lasting(listing: str) -> set[str]:
+    """What a listing says but for times, without what sealboot itself remembers on a host."""
+    lines = (line.rsplit(" ", 1)[0] for line in listing.splitlines())
+    return {line for line in lines if not line.startswith("./var/lib/sealboot")}
+
+
+def _outcomes(document: Mapping[str, list[dict[str, str]]]) -> dict[str, str]:
+    return {row["host"]: row["outcome"] for row in document["hosts"]}
+
+
+def test_from_nothing_to_ready_and_back(project: Project) -> None:
+    untouched = project.listings()
+    first, second, third, late = project.nodes
+    describe(project, (first, second, third))
+    applied = project.run("apply", "--yes")
+    assert applied.code == 0, applied.told
+    for node in (first, second, third):
+        assert project.on(node, "kubelet --version").strip() == RELEASE
+        assert f"linux/{node.arch.value}" in project.on(node, f"{DATA}/rootfs/opt/sealctl version")
+        assert project.on(node, f"find {DATA} -name '*.tmpl'") == ""
+        mode = "node" if node is second else "master"
+        assert project.on(node, "cat /etc/containerd/config.toml") == f'mode = "{mode},{node.arch.value}"\n'
+    assert f"{third.address} apiserver.cluster.local" in project.on(third, "cat /etc/hosts")
+    assert f"{first.address} apiserver.cluster.local" in project.on(second, "cat /etc/hosts")
+    assert project.on(second, f"ls -A {DATA}").split() == [".sealboot", "etc", "rootfs", "rootfs.stamp"]
+
+    # Once more: nothing to do, and not a byte of any file system differs.
+    settled = project.listings()
+    again = project.run("apply", "--yes")
+    assert again.code == 0, again.told
+    assert again.document["summary"]["changed"] == 0
+    assert project.differences(settled) == ""
+
+    # An ARM node joins: nothing changes on any other machine.
+    describe(project, project.nodes)
+    grown = project.run("apply", "--yes")
+    assert grown.code == 0, grown.told
+    assert {name for name, how in _outcomes(grown.document).items() if how == "changed"} == {late.name}
+    assert "True" in project.on(
+        late, "kubectl --kubeconfig /etc/kubernetes/kubelet.conf get node $(uname -n) -o jsonpath=x"
+    )
+    now = project.listings()
+    same = {name: _lasting(text) for name, text in settled.items() if name != late.name}
+    assert {name: _lasting(now[name]) for name in same} == same
+
+    # Taken down: every file system as it was.
+    describe(project, project.nodes, state="absent")
+    gone = project.run("apply", "--yes")
+    assert gone.code == 0, gone.told
+    left = project.listings()
+    for node in project.nodes:
+        assert _lasting(left[node.name]) == _lasting(untouched[node.name]), node.name
+    assert project.run("apply", "--yes").document["summary"]["changed"] == 0

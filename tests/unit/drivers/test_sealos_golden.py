@@ -1,0 +1,84 @@
+"""Plans of whole sealos clusters of mixed architectures, as they were reviewed."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+from driver_kit import GOLDEN, done, fresh
+from sealos_kit import CTL, CTL2, NODE, PI, PI2, STORE, compare, outline, tree_artifact, whole
+
+from sealboot.model.arch import Arch
+from sealboot.model.plan import Observation, Plan, Step
+from sealboot.model.summary import summary
+
+
+def short(name: str, plan: Plan) -> None:
+    """Assert that a plan's outline is the reviewed one."""
+    path, text = GOLDEN / f"{name}.txt", "\n".join([*outline(plan), ""])
+    if os.environ.get("UPDATE_GOLDEN") == "1":
+        path.write_text(text)
+    assert path.read_text() == text, "if the change is wanted: UPDATE_GOLDEN=1"
+
+
+def only(*names: str) -> Any:
+    def observe(step: Step) -> Observation:
+        return fresh(step) if step.host in names else done(step)
+
+    return observe
+
+
+def test_first_install_of_a_mixed_cluster() -> None:
+    plan = whole(CTL, CTL2, NODE, PI, STORE).plan(fresh)
+    short("sealos-whole-first", plan)
+    assert summary(plan).same == 0
+
+
+def test_every_script_of_a_small_one() -> None:
+    compare("sealos-whole-scripts", whole(CTL, PI).plan(fresh))
+
+
+def test_the_second_run_changes_nothing() -> None:
+    plan = whole(CTL, CTL2, NODE, PI, STORE).plan(done)
+    assert (plan.changes, plan.upload_bytes, summary(plan).depends, outline(plan)) == (0, 0, 0, [])
+
+
+def test_scaling_out_by_an_arm_node() -> None:
+    plan = whole(CTL, CTL2, NODE, PI, PI2, STORE).plan(only("pi02"))
+    short("sealos-whole-scale-out", plan)
+    changed = {p.step.host for w in plan.waves for p in w.steps if p.action in {"+", "~", "-"}}
+    assert changed == {"pi02"}
+
+
+def test_another_root_filesystem_is_another_tree() -> None:
+    """The tree, what is made of it and the runtime follow; kubeadm has nothing to do."""
+    newer = tree_artifact(Arch.ARM64, release="2")
+    before = {s.id: s for w in _waves(whole(CTL, PI)) for s in w.steps}
+
+    def observe(step: Step) -> Observation:
+        return done(step) if before[step.id].check == step.check else Observation("differs")
+
+    short("sealos-whole-new-tree", whole(CTL, PI, artifacts={"pi01": newer}).plan(observe))
+
+
+def _waves(cluster: Any) -> Any:
+    return cluster.driver.waves(cluster.context())
+
+
+def test_reset() -> None:
+    short(
+        "sealos-whole-reset",
+        whole(CTL, CTL2, NODE, PI, STORE, options={"state": "absent", "ipvs": "false"}).plan(fresh),
+    )
+
+
+@pytest.mark.parametrize("options", [None, {"ipvs": "false"}])
+def test_with_and_without_balancing(options: dict[str, str] | None) -> None:
+    plan = whole(CTL, NODE, options=options).plan(fresh)
+    steps = {p.step.id: p.step.title for w in plan.waves for p in w.steps}
+    balanced = options is None
+    assert ("ipvs/box01/rules" in steps) is balanced
+    assert ("lvscare/box01/manifest" in steps) is balanced
+    expected = "10.103.97.2" if balanced else "10.0.0.11"
+    assert steps["hosts/box01/apiserver.cluster.local"].endswith(expected)

@@ -1,0 +1,222 @@
+"""What a whole sealos cluster is checked for, and its scripts in real shells."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from sealos_kit import CTL, NODE, PI, program, tree_artifact, whole
+
+from sealboot.drivers import sealos_node_scripts as node
+from sealboot.drivers import sealos_tree_scripts as tree
+from sealboot.drivers.sealos_reset import _HOSTS as RESET_HOSTS
+from sealboot.model.arch import Arch
+from sealboot.model.archive import Image
+from sealboot.model.diagnostic import Diagnostic, Severity
+
+
+def findings(cluster: object) -> list[Diagnostic]:
+    made = cluster.driver.checks(cluster.context())  # type: ignore[attr-defined]
+    return list(made)
+
+
+def codes(cluster: object) -> list[tuple[str, str | None]]:
+    return [(d.code, d.host) for d in findings(cluster)]
+
+
+def test_a_sound_cluster_has_no_findings() -> None:
+    assert codes(whole(CTL, NODE, PI)) == []
+
+
+def test_what_must_be_written_down() -> None:
+    assert codes(whole(CTL, release=None)) == [("SB607", None)]
+    assert codes(whole(CTL, NODE, options={})) == [("SB607", None)]
+    assert codes(whole(CTL, options={})) == []
+    assert codes(whole(CTL, NODE, options={"ipvs": "false"})) == []
+    refused = whole(CTL, release=None)
+    assert refused.driver.waves(refused.context()) == ()
+
+
+def test_every_member_is_judged_against_the_host() -> None:
+    inner = "cri/cri-containerd.tar.gz!usr/bin/runc"
+    foreign = tree_artifact(
+        Arch.ARM64, programs=[program("opt/sealctl", Arch.ARM64), program(inner, Arch.AMD64)]
+    )
+    (found,) = findings(whole(CTL, PI, artifacts={"pi01": foreign}))
+    assert (found.code, found.host, found.severity) == ("SB101", "pi01", Severity.ERROR)
+    assert inner in found.summary
+    assert ("members", inner) in found.evidence
+
+
+def test_a_broken_control_program_of_the_right_machine_is_found() -> None:
+    broken = tree_artifact(Arch.ARM64, programs=[program("opt/sealctl", Arch.ARM64, defect="cut off")])
+    assert codes(whole(CTL, PI, artifacts={"pi01": broken})) == [("SB401", "pi01")]
+
+
+def test_images_for_every_architecture_in_use() -> None:
+    half = tree_artifact(
+        Arch.AMD64,
+        images=[
+            Image("a:1", ("linux/amd64",)),
+            Image("b:1", ("linux/amd64", "linux/arm64/v8")),
+            Image("c:1"),
+        ],
+    )
+    found = findings(whole(CTL, NODE, PI, artifacts={"ctl1": half}))
+    assert [(d.code, d.host, d.also) for d in found] == [("SB620", "ctl1", ("box01",)), ("SB620", "pi01", ())]
+    assert found[1].evidence[0] == ("images", "a:1, c:1")
+
+
+def test_hosts_without_tools_or_with_a_runtime() -> None:
+    assert codes(whole(CTL, observed={"ctl1": {"sealos.tools": "tar\nfind"}})) == [("SB621", "ctl1")]
+    occupied = {"sealos.runtime": "/usr/bin/containerd\n/run/containerd/containerd.sock"}
+    assert codes(whole(CTL, observed={"ctl1": occupied})) == [("SB622", "ctl1")]
+    assert codes(whole(CTL, observed={"ctl1": {**occupied, "sealos.node": "sealos\nkubelet"}})) == []
+    gone = whole(CTL, options={"state": "absent", "ipvs": "false"}, observed={"ctl1": occupied})
+    assert codes(gone) == []
+
+
+def sh(script: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["/bin/sh", "-c", script, "sh", *arguments],
+        env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", **env},
+        text=True,
+        capture_output=True,
+        timeout=20,
+        check=False,
+    )
+
+
+SEALCTL = """#!/bin/sh
+case "$1" in
+version) echo '{"platform":"linux/amd64"}' ;;
+render) for f; do case $f in /*/etc) for t in "$f"/*.tmpl; do mv "$t" "${t%.tmpl}"; done ;; esac; done ;;
+esac
+"""
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """The cluster's folder on a host, with a tree that was just unpacked."""
+    root = tmp_path / "data/rootfs"
+    for name, text in (("opt/sealctl", SEALCTL), ("etc/a.yml.tmpl", "a"), ("scripts/check.sh", "exit 0\n")):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    (root / "opt/sealctl").chmod(0o755)
+    return root.parent
+
+
+def test_templates_that_are_left_are_told(data: Path) -> None:
+    assert sh(node.rendered(f"{data}/rootfs")).returncode == 1
+    (data / "rootfs/scripts/late.sh.tmpl").write_text("x")
+    ran = sh(node.RENDER, DATA=str(data))
+    assert ran.returncode == node.REFUSED
+    assert "scripts/late.sh.tmpl" in ran.stderr
+    (data / "rootfs/scripts/late.sh.tmpl").unlink()
+    assert sh(node.RENDER, DATA=str(data)).returncode == 0
+    assert sh(node.rendered(f"{data}/rootfs")).returncode == 0
+
+
+def test_a_renderer_that_fails_is_heard(data: Path) -> None:
+    (data / "rootfs/opt/sealctl").write_text("#!/bin/sh\nexit 41\n")
+    assert sh(node.RENDER, DATA=str(data)).returncode == 41
+
+
+def pack(data: Path, archive: Path) -> None:
+    script = (
+        "find . -type f ! -name '*.tmpl' | sed 's|^./||' | LC_ALL=C sort | xargs sha256sum >../sums; "
+        'mv ../sums .sealboot-manifest; tar -cf "$1" $(ls -A)'
+    )
+    subprocess.run(["sh", "-c", script, "sh", str(archive)], cwd=data / "rootfs", check=True)
+
+
+def test_the_tree_is_tried_unpacked_and_known_again(data: Path, tmp_path: Path) -> None:
+    archive = data / "rootfs.tar"
+    pack(data, archive)
+    subprocess.run(["rm", "-rf", str(data / "rootfs")], check=True)
+    root, stamp = f"{data}/rootfs", "a" * 64
+    digest = subprocess.run(["sha256sum", str(archive)], capture_output=True, text=True, check=True).stdout[
+        :64
+    ]
+    tried = sh(tree.TRY_SEALCTL, str(archive))
+    assert (tried.returncode, tried.stdout) == (0, '{"platform":"linux/amd64"}\n')
+    assert sorted(p.name for p in data.iterdir()) == ["rootfs.tar"]
+    assert sh(tree.mounted_or_sent(root, stamp, str(archive), digest)).returncode == 0
+    assert sh(tree.mounted(root, stamp)).returncode == 1
+    ran = sh(tree.UNPACK, ROOT=root, ARCHIVE=str(archive), STAMP=stamp)
+    assert ran.returncode == 0, ran.stderr
+    assert sorted(p.name for p in data.iterdir()) == ["rootfs", "rootfs.stamp"]
+    assert sh(tree.mounted(root, stamp)).returncode == 0
+    assert sh(tree.mounted(root, "b" * 64)).returncode == 1
+    (data / "rootfs/scripts/check.sh").write_text("exit 1\n")
+    assert sh(tree.mounted(root, stamp)).returncode == 1
+    assert sh(tree.mounted_or_sent(root, stamp, str(archive), digest)).returncode == 1
+
+
+def test_an_archive_that_was_damaged_never_becomes_the_tree(data: Path) -> None:
+    archive = data / "new.tar"
+    (data / "rootfs/.sealboot-manifest").write_text(f"{'0' * 64}  opt/sealctl\n")
+    subprocess.run(["tar", "-cf", str(archive), "."], cwd=data / "rootfs", check=True)
+    before = (data / "rootfs/opt/sealctl").stat()
+    ran = sh(tree.UNPACK, ROOT=f"{data}/rootfs", ARCHIVE=str(archive), STAMP="a" * 64)
+    assert ran.returncode == 1
+    assert "not what was packed" in ran.stderr
+    assert (data / "rootfs/opt/sealctl").stat().st_ino == before.st_ino
+
+
+@pytest.mark.parametrize(
+    ("program_text", "status"),
+    [("\x7fELF garbage", 126), ("#!/bin/sh\nkill -SEGV $$\n", 139), ("#!/no/such/loader\n", 127)],
+)
+def test_statuses_of_a_control_program_that_cannot_run_come_through(
+    program_text: str, status: int, data: Path
+) -> None:
+    (data / "rootfs/opt/sealctl").write_text(program_text)
+    subprocess.run(["tar", "-cf", str(data / "t.tar"), "opt"], cwd=data / "rootfs", check=True)
+    ran = sh(tree.TRY_SEALCTL, str(data / "t.tar"))
+    assert ran.returncode in {status, 126 if status == 127 else status}
+    assert not list(data.glob(".try-*"))
+
+
+def test_a_registry_that_holds_something_else_is_not_removed(data: Path, tmp_path: Path) -> None:
+    other = tmp_path / "registry"
+    other.mkdir()
+    (other / "precious").write_text("x")
+    env = {"DATA": str(data), "STAMP": "s", "registryData": str(other), "registryConfig": "/nowhere"}
+    ran = sh(node.REGISTRY, **env)
+    assert ran.returncode == node.REFUSED
+    assert (other / "precious").read_text() == "x"
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        ("127.0.0.1 localhost\n10.0.0.1 sealos.hub\n", "127.0.0.1\tlocalhost # ours\n\n"),
+        ("127.0.0.1 localhost\n10.0.0.9 nas\n10.0.0.1 sealos.hub\n", "127.0.0.1 localhost\n10.0.0.9 nas\n"),
+    ],
+)
+def test_the_hosts_file_becomes_what_it_was_unless_others_wrote_to_it(
+    now: str, expected: str, data: Path, tmp_path: Path
+) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text(now)
+    (data / ".sealboot").mkdir()
+    (data / ".sealboot/hosts").write_text("127.0.0.1\tlocalhost # ours\n\n")
+    (data / "rootfs/opt/sealctl").write_text(
+        '#!/bin/sh\ngrep -vwF "$6" "$4" >"$4.new"; cat "$4.new" >"$4"; rm "$4.new"\n'
+    )
+    ran = sh(RESET_HOSTS, DATA=str(data), HOSTS_FILE=str(hosts), DOMAINS="sealos.hub apiserver.cluster.local")
+    assert ran.returncode == 0, ran.stderr
+    assert hosts.read_text() == expected
+
+
+def test_kubeadm_is_kept_from_a_cluster_that_is_not_ours() -> None:
+    """Only what a run of ours left half done is reset; the guard stands in front of both commands."""
+    for script in (node.KUBEADM_INIT, node.KUBEADM_JOIN):
+        guard = script.index("not by our doing")
+        assert (
+            script.index("kubeadm.begun")
+            < guard
+            < script.index("kubeadm init" if "kubeadm init --config" in script else "kubeadm join --config")
+        )
