@@ -39,12 +39,14 @@ def prove(job: Job, plan: Plan, new: NewFile) -> Proven:
     """The smaller file is the same program with the same payload, where that is looked for."""
 
     def compare(after: Artifact, source: Source) -> list[Callable[[], Proof]]:
-        carried: Callable[[], Proof] = Proof
-        if plan.archive is not None and after.elf is not None:
-            old, end = plan.archive, after.elf.end
-            carried = lambda: same_contents(job.reader, old, source, find_archive(source, end))  # noqa: E731
-        elif plan.found == "end":
-            carried = lambda: same_end(job.reader, source, plan.carried)  # noqa: E731
+        def carried() -> Proof:
+            if plan.found not in {"end", "record"}:
+                return Proof()
+            copied = same_end(job.reader, source, plan.carried)
+            if copied.proven or plan.archive is None or after.elf is None:
+                return copied
+            return same_contents(job.reader, plan.archive, source, find_archive(source, after.elf.end))
+
         if job.wish.pack:
             known = Proof(("UPX unpacks the program to the same bytes",))
             return [

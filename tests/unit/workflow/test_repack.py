@@ -238,6 +238,18 @@ def test_what_is_not_understood_is_left_alone(name: str, tmp_path: Path) -> None
     assert report.parts == ()
 
 
+def test_an_archive_that_is_not_rewritten_is_taken_over(tmp_path: Path) -> None:
+    """A file in it that is stored in a way of its own: every byte stays, and the program shrinks all the same."""
+    program, payload = searching(tmp_path)
+    data = bytearray(payload)
+    data[data.rindex(b"PK\x01\x02") + 10] = 12  # bzip2
+    path = saved(tmp_path, program + data)
+    report = look(path, "small")
+    assert codes(report) == []
+    assert "stored in a way that is not rewritten" in report.parts[-1].note
+    assert (tmp_path / "small").read_bytes().endswith(data)
+
+
 def test_other_programs_with_a_zip_or_a_chain(tmp_path: Path) -> None:
     """The same bytes behind a program that does not say how it looks for them."""
     for data in (k0s_chain(Arch.AMD64)[1], k0s_zip(Arch.AMD64)[1]):
