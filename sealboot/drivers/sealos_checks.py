@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from types import MappingProxyType
 
+from sealboot.checks.space import Load, no_space
 from sealboot.drivers.base import Context
 from sealboot.drivers.options import origin_of
 from sealboot.drivers.sealos_options import SealosOptions
@@ -61,6 +63,7 @@ def cluster(ctx: Context) -> Iterator[Diagnostic]:
         yield from _tools(ctx, host)
         if options.state == "present":
             yield from _occupied(ctx, host)
+            yield from _unpacked(ctx, host, options)
     if options.state == "present":
         yield from _images(ctx, options)
 
@@ -92,6 +95,23 @@ def _occupied(ctx: Context, host: Host) -> Iterator[Diagnostic]:
         evidence=(("found", ", ".join(dict.fromkeys(found))),),
         hints=("remove it from the host, or take the host out of the inventory",),
     )
+
+
+def _unpacked(ctx: Context, host: Host, options: SealosOptions) -> Iterator[Diagnostic]:
+    """SB301 as a warning: the archive fits, but not beside what is unpacked of it.
+
+    No error, because a host that has the tree already needs neither.
+    """
+    tree, facts = chosen_tree(ctx, host), ctx.facts[host.name]
+    if tree is None or tree.packed is None:
+        return
+    size = tree.packed.size
+    if tree.registry is not None and options.registry(ctx.inventory) == host:
+        size += tree.registry.size
+    place = options.data(ctx.inventory, host)
+    if not no_space(host, facts, Load({place: size})):
+        for found in no_space(host, facts, Load({place: 2 * size})):
+            yield replace(found, severity=Severity.WARNING)
 
 
 def _images(ctx: Context, options: SealosOptions) -> Iterator[Diagnostic]:

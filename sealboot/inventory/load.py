@@ -12,7 +12,7 @@ from typing import Any
 from sealboot.inventory.resolve import HostResolver, cluster_findings, written_keys
 from sealboot.inventory.roles import DriverRoles
 from sealboot.inventory.schema import InventoryPart
-from sealboot.inventory.sources import STDIN_NAME, read_sources
+from sealboot.inventory.sources import STDIN_NAME, path_of, read_sources
 from sealboot.inventory.tree import Entry, Map, places
 from sealboot.inventory.validate import validate
 from sealboot.inventory.verify import verification, verify_findings
@@ -59,7 +59,7 @@ def _build(
     resolver.resolve()
     findings += resolver.findings
     findings += verify_findings(root)
-    files = [source for source in sources if source != "-"]
+    files = [path_of(source) for source in sources if source != "-"]
     return Inventory(
         source=", ".join(STDIN_NAME if source == "-" else source for source in sources),
         base=str(Path(files[0]).parent) if files else ".",

@@ -6,8 +6,9 @@ import os
 import stat
 from collections.abc import Sequence
 
+from sealboot.inventory.clusterfile import PREFIX, read_clusterfile
 from sealboot.inventory.tree import MAXIMUM_BYTES, Entry, Map, Node, Scalar, parse
-from sealboot.model.diagnostic import Diagnostic, Location
+from sealboot.model.diagnostic import Diagnostic, Location, has_errors
 
 STDIN_NAME = "<stdin>"
 
@@ -19,13 +20,20 @@ _MERGED_KEYS = frozenset({"cluster", "artifacts", "verify", "defaults", "groups"
 def read_sources(sources: Sequence[str], stdin: bytes | None) -> tuple[Map | None, tuple[Diagnostic, ...]]:
     """All sources as one tree, the later over the earlier; `None` when one of them cannot be read.
 
-    Findings are SB001 (no such file, not a regular file), those of `parse`,
-    and SB010 for a host that two sources define.
+    Findings are SB001 (no such file, not a regular file), those of `parse`
+    and of a Clusterfile (`sealos:FILE`), and SB010 for a host that two sources define.
     """
     found: list[Diagnostic] = []
     maps: list[Map] = []
+    failed = False
     for source in sources:
-        data = _read(source, stdin)
+        data = _read(path_of(source), stdin)
+        if source.startswith(PREFIX) and not isinstance(data, Diagnostic):
+            made, told = read_clusterfile(data, path_of(source))
+            found += told
+            maps += [made] if isinstance(made, Map) else []
+            failed = failed or made is None
+            continue
         root = data if isinstance(data, Diagnostic) else parse(data, STDIN_NAME if source == "-" else source)
         if isinstance(root, Diagnostic):
             found.append(root)
@@ -36,12 +44,17 @@ def read_sources(sources: Sequence[str], stdin: bytes | None) -> tuple[Map | Non
             found.append(
                 Diagnostic("SB007", "the inventory is not a map of settings", at=root.at, hints=(hint,))
             )
-    if found or not maps:
+    if failed or has_errors(found) or not maps:
         return None, tuple(found or [_none_given()])
     merged = maps[0]
     for later in maps[1:]:
         merged = _over(merged, later, found)
     return merged, tuple(found)
+
+
+def path_of(source: str) -> str:
+    """The file that a source names, whatever form its contents have."""
+    return source.removeprefix(PREFIX)
 
 
 def _none_given() -> Diagnostic:

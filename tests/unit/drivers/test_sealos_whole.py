@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from sealboot.drivers.sealos_reset import _HOSTS as RESET_HOSTS
 from sealboot.model.arch import Arch
 from sealboot.model.archive import Image
 from sealboot.model.diagnostic import Diagnostic, Severity
+from sealboot.model.facts import Space
 
 
 def findings(cluster: object) -> list[Diagnostic]:
@@ -75,6 +77,27 @@ def test_hosts_without_tools_or_with_a_runtime() -> None:
     assert codes(whole(CTL, observed={"ctl1": {**occupied, "sealos.node": "sealos\nkubelet"}})) == []
     gone = whole(CTL, options={"state": "absent", "ipvs": "false"}, observed={"ctl1": occupied})
     assert codes(gone) == []
+
+
+@pytest.mark.parametrize(("free", "expected"), [(100_000, []), (10_000, [("SB301", "warning")]), (5_000, [])])
+def test_space_for_what_is_unpacked(free: int, expected: list[tuple[str, str]]) -> None:
+    """Below what the archives take, the check of all drivers says so; this one is about what is between."""
+    cluster = whole(CTL)
+    ctx = cluster.context()
+    space = Space(
+        "/var/lib/sealos/data",
+        "/var",
+        exists=False,
+        fstype="ext4",
+        mount="/",
+        options=frozenset(),
+        free=free,
+        total=None,
+        writable=True,
+    )
+    facts = {name: replace(facts, spaces=(space,)) for name, facts in ctx.facts.items()}
+    found = cluster.driver.checks(replace(ctx, facts=facts))
+    assert [(d.code, str(d.severity)) for d in found] == expected
 
 
 def sh(script: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import json
 import tarfile
 from pathlib import Path
 
 import pytest
+from elf_corpus import static
 from tree_kit import Layout, files_layer, folder, layer, member, rootfs, saved
 
 from sealboot.artifacts import inspect
@@ -156,6 +159,62 @@ def test_links_inside_are_kept_and_modes_are_tamed(tmp_path: Path) -> None:
             "opt/sealctl",
             "scripts/init.sh",
         ]
+
+
+def registry_of(images: dict[str, list[tuple[Arch, bool]]]) -> dict[str, bytes]:
+    """A registry's files: each tag a list of images, whole or without their layer."""
+    base = "registry/docker/registry/v2"
+    files: dict[str, bytes] = {}
+
+    def blob(data: bytes) -> str:
+        digest = hashlib.sha256(data).hexdigest()
+        files[f"{base}/blobs/sha256/{digest[:2]}/{digest}/data"] = data
+        return f"sha256:{digest}"
+
+    for name, builds in images.items():
+        children = []
+        for arch, whole in builds:
+            config = blob(json.dumps({"os": "linux", "architecture": arch.value}).encode())
+            gone = f"sha256:{'0' * 64}"
+            layer_digest = blob(b"layer") if whole else gone
+            manifest = {"config": {"digest": config}, "layers": [{"digest": layer_digest}]}
+            digest = blob(json.dumps(manifest).encode())
+            children.append({"digest": digest, "platform": {"os": "linux", "architecture": arch.value}})
+        top = (
+            blob(json.dumps({"manifests": children}).encode()) if len(children) > 1 else children[0]["digest"]
+        )
+        repository, _, tag = name.partition(":")
+        files[f"{base}/repositories/{repository}/_manifests/tags/{tag}/current/link"] = str(top).encode()
+    return files
+
+
+def test_the_registry_is_packed_apart_and_its_images_are_followed_to_their_layers(tmp_path: Path) -> None:
+    images = registry_of(
+        {
+            "library/both:1": [(AMD, True), (ARM, True)],
+            "library/claimed:1": [(AMD, True), (ARM, False)],
+            "pause:3.9": [(AMD, True)],
+        }
+    )
+    folder(tmp_path / "tree", {**rootfs(AMD), **images})
+    artifact, tree = one(tmp_path, "tree")
+    assert artifact.diagnostics == ()
+    assert not any(name.startswith("registry") for name in names(tree))
+    assert tree.registry is not None
+    with tarfile.open(tree.registry.path) as archive:
+        inside = {m.name for m in archive.getmembers() if m.isreg()}
+    assert inside == {*images, ".sealboot-registry"}
+    assert [(i.name, i.platforms, i.absent) for i in tree.images] == [
+        ("library/both:1", ("linux/amd64", "linux/arm64"), ()),
+        ("library/claimed:1", ("linux/amd64",), ("linux/arm64",)),
+        ("pause:3.9", ("linux/amd64",), ()),
+    ]
+
+
+def test_libraries_and_damaged_programs_are_kept_apart(tmp_path: Path) -> None:
+    folder(tmp_path / "tree", {**rootfs(AMD), "bin/cut": static(AMD, "x")[:70]})
+    _, tree = one(tmp_path, "tree")
+    assert {p.path: bool(p.elf.defect) for p in tree.programs} == {"bin/cut": True, "bin/kubeadm": False}
 
 
 def test_several_images_are_no_root_filesystem(tmp_path: Path) -> None:

@@ -1,0 +1,120 @@
+"""A Sealos Clusterfile is an inventory: `-i sealos:Clusterfile`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sealboot.inventory.clusterfile import read_clusterfile
+from sealboot.inventory.load import load_inventory
+from sealboot.model.arch import Arch
+from sealboot.model.diagnostic import Diagnostic
+from sealboot.model.host import Inventory
+from sealboot.workflow.drivers import known_drivers
+
+CLUSTERFILE = """\
+# by hand
+apiVersion: apps.sealos.io/v1beta1
+kind: Cluster
+metadata: {name: prod}
+spec:
+  image: [labring/kubernetes:v1.29.9, labring/calico:v3.26.5]
+  env: [criData=/data/containerd]
+  ssh: {user: root, pk: /root/.ssh/id_rsa, port: 2222}
+  hosts:
+  - ips: [192.168.0.2:22, 192.168.0.3:2200]
+    roles: [master, amd64]
+    env: [DATADISK=/data]
+  - ips: [192.168.0.5]
+    roles: [node, aarch64]
+    ssh: {user: ubuntu, port: 2022}
+  - ips: [192.168.0.6]
+    roles: [node]
+status: {}
+---
+apiVersion: kubeadm.k8s.io/v1beta3
+kind: InitConfiguration
+"""
+
+
+def load(folder: Path, text: str, *more: str) -> tuple[Inventory | None, tuple[Diagnostic, ...]]:
+    (folder / "Clusterfile").write_text(text)
+    return load_inventory([f"sealos:{folder / 'Clusterfile'}", *more], drivers=known_drivers())
+
+
+def test_a_clusterfile_is_an_inventory(tmp_path: Path) -> None:
+    inventory, found = load(tmp_path, CLUSTERFILE)
+    assert found == ()
+    assert inventory is not None
+    assert (inventory.name, inventory.driver, inventory.release) == ("prod", "sealos", "v1.29.9")
+    assert inventory.base == str(tmp_path)
+    assert inventory.artifacts == {"rootfs": ("rootfs/*",)}
+    assert inventory.options == {"env": {"criData": "/data/containerd"}}
+    seen = {h.name: (h.address, h.role, h.arch, h.ssh.user, h.ssh.port) for h in inventory.hosts}
+    assert seen == {
+        "master-192-168-0-2": ("192.168.0.2", "master", Arch.AMD64, "root", 22),
+        "master-192-168-0-3": ("192.168.0.3", "master", Arch.AMD64, "root", 2200),
+        "node-192-168-0-5": ("192.168.0.5", "node", Arch.ARM64, "ubuntu", 2022),
+        "node-192-168-0-6": ("192.168.0.6", "node", None, "root", 22),
+    }
+    assert inventory.host("master-192-168-0-2").vars == {"env_DATADISK": "/data"}
+    assert str(inventory.host("node-192-168-0-5").origin("arch")).endswith("Clusterfile:14:19")
+
+
+def test_a_second_file_adds_what_sealboot_needs(tmp_path: Path) -> None:
+    (tmp_path / "more.yaml").write_text('artifacts: {rootfs: ["images/k8s.tar"]}\noptions: {ipvs: "false"}\n')
+    inventory, found = load(tmp_path, CLUSTERFILE, str(tmp_path / "more.yaml"))
+    assert (found, inventory is not None) == ((), True)
+    assert inventory is not None
+    assert inventory.artifacts == {"rootfs": ("images/k8s.tar",)}
+    assert inventory.options["ipvs"] == "false"
+
+
+def test_a_password_is_not_taken_over(tmp_path: Path) -> None:
+    inventory, found = load(tmp_path, CLUSTERFILE.replace("port: 2222", "passwd: hunter2"))
+    assert inventory is not None
+    assert [(d.code, str(d.severity)) for d in found] == [("SB020", "warning")]
+    assert "hunter2" not in repr(found)
+    assert inventory.hosts[0].ssh.password_from is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("kind: Cluster\n", "kind: Config\n", "it is no Clusterfile"),
+        ("[node, aarch64]", "[worker]", "'worker' is no role"),
+        ("192.168.0.5]", "fd00::1]", "is no address"),
+        ("192.168.0.5]", "192.168.0.6]", "hosts"),
+        ("criData=/data/containerd", "criData", "is no variable"),
+        ("{name: prod}", "{name: '{{ .Values.name }}'}", "it is a template"),
+    ],
+)
+def test_what_cannot_be_taken_over_is_told_by_its_line(
+    old: str, new: str, words: str, tmp_path: Path
+) -> None:
+    assert old in CLUSTERFILE
+    inventory, found = load(tmp_path, CLUSTERFILE.replace(old, new))
+    if words == "hosts":  # one address twice
+        words = "192.168.0.6 is listed twice"
+    assert inventory is None
+    assert any(
+        d.code == "SB020" and words in d.summary and d.at is not None and d.at.line > 1 for d in found
+    ), found
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"---\n",
+        b"kind: Cluster\n",
+        b"kind: Cluster\nspec: {hosts: [x, {ips: {a: b}}]}\n",
+        b"\xff\xfe",
+        b"[]",
+    ],
+)
+def test_nothing_raises(data: bytes) -> None:
+    made, found = read_clusterfile(data, "Clusterfile")
+    assert made is None
+    assert found
