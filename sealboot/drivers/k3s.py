@@ -54,10 +54,11 @@ class K3sDriver:
         typed = _typed(options)
         return Wants(
             directories=(typed.binary(host).rpartition("/")[0], typed.data(host), "/etc"),
-            tools=("curl", "wget", "python3", "stat", "od", "tr"),
+            tools=("stat", "od", "tr"),
             questions={
                 "k3s.memory": scripts.MEMORY_GROUP,
                 "k3s.units": scripts.UNITS,
+                "k3s.https": "command -v curl || command -v wget || command -v python3 || :\n",
                 "k3s.images": images.listing(typed, host),
             },
         )

@@ -126,9 +126,10 @@ class Node:
         """Everything that a running service was started from: it restarts when one of these changes."""
         return digest({self.binary: self.artifact.sha256, **{t.dest: t.sha256 for t in self.texts()}})
 
-    def has_tool(self, *names: str) -> bool:
-        """Whether the host has one of these programs, as far as the probe was told."""
-        return bool(self.ctx.facts[self.host.name].tools & set(names))
+    @property
+    def asks_https(self) -> bool:
+        """Whether the host has a program that can ask a URL; k3s brings none, and small systems have none."""
+        return bool(self.ctx.facts[self.host.name].observed.get("k3s.https", "").strip())
 
 
 def ship(node: Node) -> Iterator[Step]:
@@ -220,7 +221,7 @@ def start(node: Node) -> Iterator[Step]:
         no_block=True,
     )
     if host.role == "server":
-        if node.has_tool("curl", "wget", "python3"):
+        if node.asks_https:
             yield _wait(node, "ping", "wait for the server's answer", f"https://127.0.0.1:{API_PORT}/ping")
         yield _wait(node, "readyz", "wait until the API server is ready", scripts.api_ready(node.binary))
     yield _wait(
@@ -233,7 +234,7 @@ def start(node: Node) -> Iterator[Step]:
 
 def _reach(node: Node) -> Iterator[Step]:
     """A node that cannot reach its server would try for ever, without a word: it is asked first."""
-    if node.first or not node.has_tool("curl", "wget", "python3"):
+    if node.first or not node.asks_https:
         return
     url = f"{join_url(node.options, node.ctx.inventory)}/ping"
     yield _wait(node, "reach", f"reach the server at {url}", url)

@@ -140,7 +140,7 @@ def test_the_service_has_our_deadline_and_restarts_when_anything_it_starts_from_
 
 
 def test_nodes_ask_their_server_first_where_they_can() -> None:
-    made = steps(k3s(S1, S2, replace(A1, address="fd00::21")), tools=frozenset({"curl"}))
+    made = steps(k3s(S1, S2, replace(A1, address="fd00::21")), observed={"k3s.https": "/usr/bin/curl"})
     for name in ("s2", "a1"):
         reach = made[f"start/{name}/reach"]
         assert isinstance(reach, WaitFor)
