@@ -22,7 +22,7 @@ from sealboot.model.diagnostic import Diagnostic, Location, Severity
 #: What a source begins with that is a Clusterfile.
 PREFIX = "sealos:"
 _ROLES = ("master", "node", "registry")
-_SEPARATOR = re.compile(rb"^---(?:\s.*)?$", re.MULTILINE)
+_SEPARATOR = re.compile(rb"---(?:\s|$)")
 _RELEASE = re.compile(r"kubernetes[^:/]*:(v[0-9]+\.[0-9]+\.[0-9]+)(?:-[a-z0-9]+)?")
 _MAXIMUM_HOSTS = 10_000
 _SECRETS = ("passwd", "pkPasswd", "pkData")
@@ -49,15 +49,15 @@ def read_clusterfile(data: bytes, file: str) -> tuple[Node | None, tuple[Diagnos
 
 
 def _first(data: bytes) -> bytes:
-    """The first document; lines keep their numbers."""
-    for mark in _SEPARATOR.finditer(data):
-        if data[: mark.start()].strip(b"\xef\xbb\xbf \t\r\n") and not _only_comments(data[: mark.start()]):
-            return data[: mark.start()]
+    """The first document that is one, in one pass; lines keep their numbers."""
+    at, begun = 0, False
+    for line in data.splitlines(keepends=True):
+        bare = line.strip(b"\xef\xbb\xbf \t\r\n")
+        if begun and _SEPARATOR.match(line):
+            return data[:at]
+        begun = begun or not (bare in {b"", b"---"} or bare.startswith(b"#"))
+        at += len(line)
     return data
-
-
-def _only_comments(data: bytes) -> bool:
-    return all(line.strip()[:1] in {b"", b"#"} or line.strip() == b"---" for line in data.splitlines())
 
 
 def _wrong(what: str, at: Location, *hints: str, severity: Severity = Severity.ERROR) -> Diagnostic:

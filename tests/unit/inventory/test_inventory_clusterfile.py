@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,10 @@ def test_nothing_raises(data: bytes) -> None:
     made, found = read_clusterfile(data, "Clusterfile")
     assert made is None
     assert found
+
+
+@pytest.mark.parametrize("line", [b"---\n", b"# c\n---\n", b"--- # c\n"])
+def test_very_many_documents_are_read_once(line: bytes) -> None:
+    began = time.process_time()
+    read_clusterfile(line * 100_000, "f")
+    assert time.process_time() - began < 5
