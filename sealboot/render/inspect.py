@@ -87,7 +87,7 @@ def _artifact_lines(artifact: Artifact) -> Iterator[Text]:
     if artifact.verified:
         yield Text(f"  ├─ verified by {safe(artifact.verified)}", style="sb.ok")
     if artifact.sha256:
-        yield Text(f"  └─ sha256 {artifact.sha256}", style="sb.dim")
+        yield Text(f"  └─ sha256 {safe(artifact.sha256)}", style="sb.dim")
 
 
 def facts_table(facts: Sequence[Facts]) -> RenderableType:
