@@ -56,7 +56,9 @@ class SealosDriver:
         else:
             folders.insert(0, typed.data_root)
         return Wants(
-            directories=tuple(folders), tools=("grep", "sort", "tail"), questions=sealos_checks.QUESTIONS
+            directories=tuple(folders),
+            tools=("grep", "sort", "tail"),
+            questions=sealos_checks.questions(host.paths.get("data") or typed.data_root),
         )
 
     def checks(self, ctx: Context) -> tuple[Diagnostic, ...]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
-from types import MappingProxyType
 
 from sealboot.checks.space import Load, no_space
 from sealboot.drivers.base import Context
 from sealboot.drivers.options import origin_of
+from sealboot.drivers.sealos_node_scripts import DONE
 from sealboot.drivers.sealos_options import SealosOptions
 from sealboot.drivers.sealos_tree import SLOT, chosen_tree
 from sealboot.model.arch import Arch
@@ -19,17 +20,22 @@ from sealboot.model.host import Host, Inventory
 _TOOLS = ("tar", "bash", "sha256sum", "find", "mktemp")
 _SHOWN = 6
 
-#: Asked with the probe. A host is occupied by a runtime that is there although no kubeadm of ours has run.
-QUESTIONS = MappingProxyType(
-    {
-        "sealos.tools": "for t in "
-        + " ".join(_TOOLS)
-        + '; do command -v "$t" >/dev/null 2>&1 && echo "$t"; done; true',
-        "sealos.runtime": "for p in containerd dockerd crio k3s; do command -v $p 2>/dev/null; done; "
-        "for s in /run/docker.sock /var/run/docker.sock /run/containerd/containerd.sock; do [ -S $s ] && echo $s; done; true",
-        "sealos.node": "[ -e /var/lib/sealos ] && echo sealos; [ -s /etc/kubernetes/kubelet.conf ] && echo kubelet; true",
+_RUNTIMES = ("containerd", "dockerd", "crio", "k3s")
+_SOCKETS = ("/run/docker.sock", "/var/run/docker.sock", "/run/containerd/containerd.sock")
+
+
+def questions(folder: str) -> dict[str, str]:
+    """What the probe asks for this driver; `folder` is where clusters keep their data on the host.
+
+    A host is occupied by a runtime that is there although no run of ours has set up a node.
+    """
+    place = shlex.quote(folder.rstrip("/"))
+    return {
+        "sealos.tools": f"for t in {' '.join(_TOOLS)}; do command -v $t >/dev/null 2>&1 && echo $t; done; true",
+        "sealos.runtime": f"for p in {' '.join(_RUNTIMES)}; do command -v $p 2>/dev/null; done; "
+        f"for s in {' '.join(_SOCKETS)}; do [ -S $s ] && echo $s; done; true",
+        "sealos.node": f'for d in {place} {place}/*; do [ -e "$d/{DONE}/check" ] && echo ours; done; true',
     }
-)
 
 
 def undescribed(inventory: Inventory, options: SealosOptions) -> Iterator[Diagnostic]:
@@ -85,7 +91,7 @@ def _occupied(ctx: Context, host: Host) -> Iterator[Diagnostic]:
     """SB622: sealos refuses such hosts half-way, after everything was copied, and does not say where it looked."""
     observed = ctx.facts[host.name].observed
     found = observed.get("sealos.runtime", "").split()
-    if not found or "sealos" in observed.get("sealos.node", ""):
+    if not found or "ours" in observed.get("sealos.node", ""):
         return
     yield Diagnostic(
         "SB622",

@@ -11,6 +11,7 @@ from sealos_kit import CTL, NODE, PI, program, tree_artifact, whole
 
 from sealboot.drivers import sealos_node_scripts as node
 from sealboot.drivers import sealos_tree_scripts as tree
+from sealboot.drivers.sealos_checks import questions
 from sealboot.drivers.sealos_reset import _HOSTS as RESET_HOSTS
 from sealboot.model.arch import Arch
 from sealboot.model.archive import Image
@@ -74,7 +75,7 @@ def test_hosts_without_tools_or_with_a_runtime() -> None:
     assert codes(whole(CTL, observed={"ctl1": {"sealos.tools": "tar\nfind"}})) == [("SB621", "ctl1")]
     occupied = {"sealos.runtime": "/usr/bin/containerd\n/run/containerd/containerd.sock"}
     assert codes(whole(CTL, observed={"ctl1": occupied})) == [("SB622", "ctl1")]
-    assert codes(whole(CTL, observed={"ctl1": {**occupied, "sealos.node": "sealos\nkubelet"}})) == []
+    assert codes(whole(CTL, observed={"ctl1": {**occupied, "sealos.node": "ours"}})) == []
     gone = whole(CTL, options={"state": "absent", "ipvs": "false"}, observed={"ctl1": occupied})
     assert codes(gone) == []
 
@@ -98,6 +99,16 @@ def test_space_for_what_is_unpacked(free: int, expected: list[tuple[str, str]]) 
     facts = {name: replace(facts, spaces=(space,)) for name, facts in ctx.facts.items()}
     found = cluster.driver.checks(replace(ctx, facts=facts))
     assert [(d.code, str(d.severity)) for d in found] == expected
+
+
+def test_the_questions_in_a_shell(tmp_path: Path) -> None:
+    asked = questions(f"{tmp_path}/data root/")
+    assert set(sh(asked["sealos.tools"]).stdout.split()) == {"tar", "bash", "sha256sum", "find", "mktemp"}
+    assert sh(asked["sealos.node"]).stdout == ""
+    (tmp_path / "data root/lab/.sealboot").mkdir(parents=True)
+    (tmp_path / "data root/lab/.sealboot/check").touch()
+    assert sh(asked["sealos.node"]).stdout == "ours\n"
+    assert sh(asked["sealos.runtime"], PATH="/nowhere").returncode == 0
 
 
 def sh(script: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
