@@ -14,10 +14,11 @@ from typing import ClassVar
 from pydantic import BaseModel
 
 from sealboot.drivers import k3s_images as images
+from sealboot.drivers import k3s_reset
 from sealboot.drivers import k3s_scripts as scripts
 from sealboot.drivers.base import Context, Slot, Wants
 from sealboot.drivers.k3s_checks import findings
-from sealboot.drivers.k3s_node import SLOT, TOKEN_SECRET, Node, configure, ship, start, token
+from sealboot.drivers.k3s_node import SLOT, TOKEN_SECRET, Node, configure, ship, snapshot, start, token
 from sealboot.drivers.k3s_options import K3sOptions
 from sealboot.model.artifact import Kind
 from sealboot.model.diagnostic import Diagnostic
@@ -43,7 +44,10 @@ class K3sDriver:
         Then the image archives. Each host gets those of its own architecture and no others: of two
         archives that carry one name, the one imported last would win.
         """
-        archives = _typed(options).image_slots(inventory)
+        typed = _typed(options)
+        if typed.state == "absent":
+            return ()
+        archives = typed.image_slots(inventory)
         return (
             Slot(SLOT, patterns=("binaries/k3s*",)),
             *(Slot(name, kinds=ARCHIVES, executable=False) for name in archives),
@@ -71,6 +75,8 @@ class K3sDriver:
     def checks(self, ctx: Context) -> tuple[Diagnostic, ...]:
         """Clusters that cannot come up as they are described, and hosts that cannot be nodes."""
         options = _typed(ctx.options)
+        if options.state == "absent":
+            return ()
         return (*findings(ctx, options), *images.findings(ctx, options))
 
     def waves(self, ctx: Context) -> tuple[Wave, ...]:
@@ -79,11 +85,14 @@ class K3sDriver:
         first = options.first(ctx.inventory)
         if first is None:
             return ()
+        if options.state == "absent":
+            return k3s_reset.waves(options, ctx.reached)
         nodes = tuple(Node.of(ctx, options, host) for host in ctx.reached if (host.name, SLOT) in ctx.chosen)
         begins = tuple(node for node in nodes if node.host.name == first.name)
         joins = tuple(node for node in nodes if node.host.role == "server" and node.host.name != first.name)
         agents = tuple(node for node in nodes if node.host.role == "agent")
         stages = (
+            _wave("snapshot", "Keep a snapshot of etcd", (s for n in begins for s in snapshot(n))),
             _wave("ship", "Ship k3s", (s for n in nodes for s in ship(n))),
             _wave("images", "Ship image archives", (s for n in nodes for s in images.put(n))),
             _wave("token", "Have a token", (s for n in begins for s in token(n))),

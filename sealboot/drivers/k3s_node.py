@@ -132,6 +132,21 @@ class Node:
         return bool(self.ctx.facts[self.host.name].observed.get("k3s.https", "").strip())
 
 
+def snapshot(node: Node) -> Iterator[Step]:
+    """Before another program takes over a datastore that lives: what it held, under the new program's name."""
+    if node.options.datastore != "etcd":
+        return
+    kept = (node.binary, node.data, node.artifact.sha256, node.artifact.size)
+    yield Run(
+        id=f"snapshot/{node.host.name}/etcd",
+        host=node.host.name,
+        title="save a snapshot of etcd before the upgrade",
+        timeout=300.0,
+        check=Succeeds(scripts.needs_no_snapshot(*kept), timeout=120.0),
+        script=scripts.save_snapshot(node.binary, node.artifact.sha256),
+    )
+
+
 def ship(node: Node) -> Iterator[Step]:
     """The program, proven on the host itself before it goes live."""
     host, artifact = node.host, node.artifact

@@ -69,6 +69,7 @@ class K3sOptions(BaseModel):
         extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True, arbitrary_types_allowed=True
     )
 
+    state: Literal["present", "absent"] = "present"
     data_dir: str = "/var/lib/rancher/k3s"
     token_from: Annotated[SecretRef, BeforeValidator(_reference)] | None = None
     datastore: Literal["etcd", "sqlite"] = "etcd"

@@ -80,3 +80,28 @@ def node_ready(binary: str, data: str, node: str) -> str:
         f" get node {shlex.quote(node)} -o jsonpath={shlex.quote(form)}) || exit $?\n"
         '[ "$state" = True ]\n'
     )
+
+
+def needs_no_snapshot(binary: str, data: str, sha256: str, size: int) -> str:
+    """Succeeds where there is nothing to keep: no datastore, one that does not answer, the same program, or it is kept.
+
+    A server that is down may be down because of the program that is to be replaced.
+    """
+    program = shlex.quote(binary)
+    return f"""[ -x {program} ] && [ -d {shlex.quote(f"{data}/server/db/etcd")} ] || exit 0
+for kept in {shlex.quote(f"{data}/server/db/snapshots/{_snapshot(sha256)}")}*; do [ -e "$kept" ] && exit 0; done
+if [ "$(stat -c %s {program})" = {size} ]; then
+  sum=$(sha256sum <{program} 2>/dev/null || busybox sha256sum <{program}) && [ "${{sum%% *}}" = {sha256} ] && exit 0
+fi
+{program} kubectl get --raw /readyz >/dev/null 2>&1 || exit 0
+exit 1
+"""
+
+
+def save_snapshot(binary: str, sha256: str) -> str:
+    """Save it on the server itself, where k3s keeps its own."""
+    return f"{shlex.quote(binary)} etcd-snapshot save --name {_snapshot(sha256)}\n"
+
+
+def _snapshot(sha256: str) -> str:
+    return f"before-{sha256[:12]}"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
@@ -169,3 +170,26 @@ def test_memory_group_is_read_from_both_kinds_of_control_groups() -> None:
         ["/bin/sh", "-c", scripts.MEMORY_GROUP], capture_output=True, text=True, check=True
     ).stdout
     assert said.strip() in {"yes", "no", ""}
+
+
+def test_a_snapshot_is_due_once_before_another_program_on_a_live_datastore(tmp_path: Path) -> None:
+    tool, data = tmp_path / "k3s", tmp_path / "data"
+    text = b"#!/bin/sh\nexit 0\n"
+    new, old = "ab" * 32, hashlib.sha256(text).hexdigest()
+
+    def due(sha256: str, size: int) -> bool:
+        return shell(scripts.needs_no_snapshot(str(tool), str(data), sha256, size)) != 0
+
+    assert not due(new, 1)  # nothing is installed
+    tool.write_bytes(text)
+    tool.chmod(0o755)
+    assert not due(new, 1)  # no datastore
+    (data / "server/db/etcd").mkdir(parents=True)
+    assert due(new, 1)
+    assert due(new, len(text))
+    assert not due(old, len(text))  # the same program
+    (data / "server/db/snapshots").mkdir()
+    (data / f"server/db/snapshots/before-{new[:12]}-s1-1").touch()
+    assert not due(new, 1)  # it is kept
+    tool.write_text("#!/bin/sh\nexit 1\n")
+    assert not due("cd" * 32, 1)  # the server does not answer

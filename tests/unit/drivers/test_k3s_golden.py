@@ -131,3 +131,30 @@ def test_new_images_restart_nothing() -> None:
         *(f"import/{host}/{what}" for host in ("s1", "pi64") for what in ("images", "superseded")),
     }
     compare("k3s-images-update", plan)
+
+
+def test_an_upgrade_keeps_a_snapshot_and_restarts_servers_one_by_one() -> None:
+    def other_program(step: Step) -> Observation:
+        stale = step.id.startswith("snapshot/") or step.id.endswith(("/k3s", "/service"))
+        return Observation("differs" if stale else "same")
+
+    plan = k3s(S1, S2, PI).plan(other_program)
+    acting = [p.step.id for w in plan.waves for p in w.steps if p.action == "~"]
+    assert acting == [
+        "snapshot/s1/etcd",
+        *("ship/s1/k3s", "ship/s2/k3s", "ship/pi64/k3s"),
+        *("start/s1/service", "start/s2/service", "start/pi64/service"),
+    ]
+    assert [w.parallel for w in plan.waves if w.id == "servers"] == [1]
+    compare("k3s-upgrade", plan)
+
+
+def test_reset_takes_agents_first_and_needs_no_files() -> None:
+    made = k3s(S1, S2, PI, options={"state": "absent"})
+    assert made.driver.slots(made.inventory, made.context().options) == ()
+    plan = made.plan(lambda _: Observation("differs"))
+    assert [w.id for w in plan.waves] == ["reset-agents", "reset-servers"]
+    assert [w.parallel for w in plan.waves] == [None, 1]
+    assert plan.waves[1].hosts == ("s2", "s1")
+    compare("k3s-reset", plan)
+    assert made.plan(done).changes == 0
