@@ -54,7 +54,7 @@ class Member:
     @property
     def first(self) -> bool:
         """Whether this is the master that the cluster begins with."""
-        return ip_of(self.host) == self.cluster.masters[0]
+        return self.name == self.cluster.ctx.inventory.by_role("master")[0].name
 
     @property
     def env(self) -> dict[str, str]:
@@ -177,7 +177,8 @@ def _registry_name(member: Member) -> Iterator[Step]:
 
 
 def _serves(member: Member) -> bool:
-    return ip_of(member.host) == member.cluster.registry_ip
+    registry = member.cluster.options.registry(member.cluster.ctx.inventory)
+    return registry is not None and registry.name == member.name
 
 
 def _registry(member: Member) -> Iterator[Step]:

@@ -14,7 +14,7 @@ from sealboot.model.facts import Facts
 from sealboot.model.host import Host
 from sealboot.model.verdict import Outcome, Verdict
 from sealboot.plan.select_data import claims, data_rank
-from sealboot.plan.select_words import ambiguous, nothing_fits, wrong_kind, wrong_platform
+from sealboot.plan.select_words import ambiguous, no_tree, nothing_fits, wrong_kind, wrong_platform
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +264,9 @@ def _no_data(question: _Question) -> _Answer:
     wanted = question.slot.required or question.overridden
     near = archives if wanted else tuple(a for a in archives if claims(a, question.facts))
     telling = tuple(a for a in near if a.platforms or a.diagnostics)
+    if telling and question.slot.tree:
+        found = no_tree(question.slot, question.host, question.facts, telling, question.at)
+        return _Answer(relevant=telling, diagnostics=(found,))
     if telling:
         found = wrong_platform(question.slot, question.host, question.facts, telling, question.at)
         return _Answer(relevant=telling, diagnostics=(found,))

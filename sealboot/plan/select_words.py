@@ -68,6 +68,22 @@ def wrong_platform(
     )
 
 
+def no_tree(
+    slot: Slot, host: Host, facts: Facts, files: Sequence[Artifact], at: Location | None
+) -> Diagnostic:
+    """SB104: root filesystems are there, and none is both sound and for this host's architecture."""
+    kernel = facts.kernel_arch
+    wanted = kernel.both_names if kernel else f"unknown machine {facts.kernel_machine!r}"
+    return Diagnostic(
+        code="SB104",
+        summary=f"no {slot.name} for {host.name}: none is both sound and for {wanted}",
+        host=host.name,
+        at=at,
+        evidence=(("wanted", f"a root filesystem for {wanted}"), ("found", _found(files))),
+        hints=("what is wrong with each file is told beside this",),
+    )
+
+
 def wrong_kind(slot: Slot, host: Host, artifact: Artifact, at: Location | None) -> Diagnostic:
     """SB112: an override names a file that might run, but is not of the kind that the slot takes."""
     return Diagnostic(

@@ -63,6 +63,8 @@ def test_one_foreign_program_deep_inside_is_refused_before_anything_is_copied(se
         ran = sealos_lab.run(*command, "--format", "json")
         assert ran.code == 1, ran.out
         told = [d for d in ran.document["diagnostics"] if d["code"] == "SB411"]
+        assert {"SB104", "SB411"} <= ran.codes
+        assert {d["host"] for d in ran.document["diagnostics"] if d["code"] == "SB104"} == {"pi01", "pi02"}
         assert "cri/cri-containerd.tar.gz!usr/local/sbin/runc is linux/amd64" in told[0]["summary"]
     assert {m.name: everything(sealos_lab, m.name) for m in sealos_lab.embedded.machines} == before
 
