@@ -47,7 +47,8 @@ if sb_systemd; then
       sb_verb=start; if [ "$2" = restarted ] || [ -n "$6" ]; then sb_verb=restart; fi
       if [ "$8" = 1 ]; then sb_ctl --no-block "$sb_verb" -- "$1"; else sb_ctl "$sb_verb" -- "$1"; fi || sb_fail
       sb_until=$(( $(date +%s) + $5 ))
-      while sb_now=$(systemctl show -p ActiveState -- "$1"); sb_job=$(sb_jobs "$1")
+      # The job first: a state that is read before a job ends is not the one it ended in.
+      while sb_job=$(sb_jobs "$1"); sb_now=$(systemctl show -p ActiveState -- "$1")
         [ "$sb_now" != ActiveState=active ] || [ -n "$sb_job" ]; do
         case $sb_now$sb_job in *activating|*reloading|*Job=*) ;; *) echo "$sb_now" >&2; sb_fail;; esac
         if [ "$8" = 1 ] && [ -z "$sb_job" ] && sb_hopeless "$1"; then sb_fail; fi

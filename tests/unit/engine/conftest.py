@@ -343,9 +343,13 @@ case $verb in
         LoadState) if [ -e "$f.unit" ]; then echo LoadState=loaded; else echo LoadState=not-found; fi;;
         ActiveState) echo "ActiveState=$(cat "$f.active" 2>/dev/null || echo inactive)";;
         UnitFileState) echo "UnitFileState=$(cat "$f.enabled" 2>/dev/null || echo disabled)";;
+        Job) n=$(cat "$f.queue" 2>/dev/null || echo 0)
+          if [ "$n" -gt 0 ]; then echo Job=42; echo $((n - 1)) >"$f.queue"; else cat "$f.becomes" >"$f.active"; fi;;
+        ExecMainStatus|NRestarts) echo "$p=$(cat "$f.$p" 2>/dev/null || echo 0)";;
       esac
     done;;
   start|restart)
+    [ -e "$f.queue" ] && exit 0
     [ -e "$f.broken" ] && { echo "Job for $name failed." >&2; echo failed >"$f.active"; exit 1; }
     echo active >"$f.active";;
   stop) echo inactive >"$f.active";;
@@ -369,6 +373,13 @@ class FakeSystemd:
 
     def breaks(self, name: str) -> None:
         (self.folder / f"{name}.broken").touch()
+
+    def queues(self, name: str, becomes: str, **shows: int) -> None:
+        """A start is queued for a while; then the unit is in the state `becomes` and shows these properties."""
+        (self.folder / f"{name}.queue").write_text("2\n")
+        (self.folder / f"{name}.becomes").write_text(becomes + "\n")
+        for what, value in shows.items():
+            (self.folder / f"{name}.{what}").write_text(f"{value}\n")
 
     def state(self, name: str) -> tuple[str, str]:
         words = [(self.folder / f"{name}.{what}").read_text().strip() for what in ("active", "enabled")]

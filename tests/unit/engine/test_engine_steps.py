@@ -262,6 +262,31 @@ async def test_a_service_is_started_enabled_and_stamped(work: Any, systemd: Any)
     assert systemd.state("k3s") == ("inactive", "disabled")
 
 
+async def test_a_start_that_is_not_waited_for_is_polled(work: Any, systemd: Any) -> None:
+    systemd.unit("k3s")
+    systemd.queues("k3s", "active")
+    end = await act_and_prove(work, service(stamp="v1", no_block=True))
+    assert end.result == "changed", end
+    assert "--no-block restart -- k3s" in systemd.log
+    assert systemd.log.count("-p Job") == 3
+
+
+@pytest.mark.parametrize(
+    ("shows", "told"),
+    [({"ExecMainStatus": 203}, "203/EXEC"), ({"NRestarts": 5}, "started again, five times")],
+)
+async def test_waiting_does_not_help_what_dies_again_and_again(
+    work: Any, systemd: Any, shows: dict[str, int], told: str
+) -> None:
+    systemd.unit("k3s")
+    systemd.queues("k3s", "activating", **shows)
+    end = await act_and_prove(work, service(no_block=True, timeout=60.0))
+    assert end.result == "failed"
+    said = str(end.diagnostic.evidence)
+    assert told in said
+    assert "panic: no such flag" in said
+
+
 async def test_a_service_that_fails_brings_its_last_journal_lines(work: Any, systemd: Any, node: Any) -> None:
     systemd.unit("k3s")
     systemd.breaks("k3s")
