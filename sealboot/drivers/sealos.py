@@ -38,8 +38,10 @@ class SealosDriver:
     default_role: ClassVar[str] = "node"
     Options: ClassVar[type[BaseModel]] = SealosOptions
 
-    def slots(self, inventory: Inventory, options: BaseModel) -> tuple[Slot, ...]:  # noqa: ARG002 (protocol)
-        """A root filesystem for every host where the operator has some, else sealctl alone."""
+    def slots(self, inventory: Inventory, options: BaseModel) -> tuple[Slot, ...]:
+        """A root filesystem for every host where the operator has some, else sealctl alone; no file for a reset."""
+        if _typed(options).state == "absent":
+            return ()
         if sealos_tree.has_tree(inventory):
             return (sealos_tree.slot(),)
         return (Slot(SLOT, patterns=("binaries/sealctl*",)),)
@@ -64,7 +66,7 @@ class SealosDriver:
     def checks(self, ctx: Context) -> tuple[Diagnostic, ...]:
         """A cluster that these stages cannot describe: no master, no registry, a name where an IP must be."""
         found = tuple(_findings(ctx.inventory, _typed(ctx.options)))
-        if not sealos_tree.has_tree(ctx.inventory):
+        if not sealos_tree.has_tree(ctx.inventory) or _typed(ctx.options).state == "absent":
             return found
         return (*found, *sealos_checks.cluster(ctx), *sealos_tree.unfit(ctx))
 
@@ -74,14 +76,13 @@ class SealosDriver:
         registry = options.registry(ctx.inventory)
         if registry is None or any(_findings(ctx.inventory, options)):
             return ()
-        if sealos_tree.has_tree(ctx.inventory) and any(sealos_checks.undescribed(ctx.inventory, options)):
-            return ()
         masters = tuple(ip_of(host) for host in ctx.inventory.by_role("master"))
         cluster = Cluster(ctx, options, ip_of(registry), masters)
+        if options.state == "absent":
+            return sealos_reset.waves(cluster)
         if sealos_tree.has_tree(ctx.inventory):
-            return (
-                sealos_reset.waves(cluster) if options.state == "absent" else sealos_lifecycle.waves(cluster)
-            )
+            described = not any(sealos_checks.undescribed(ctx.inventory, options))
+            return sealos_lifecycle.waves(cluster) if described else ()
         # A host that only serves the registry is no member of the cluster and needs its own name for it only.
         members = tuple(host for host in ctx.reached if host.role != "registry")
         nodes = tuple(host for host in members if host.role == "node")

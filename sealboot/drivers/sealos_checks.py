@@ -67,11 +67,9 @@ def cluster(ctx: Context) -> Iterator[Diagnostic]:
     yield from undescribed(ctx.inventory, options)
     for host in ctx.reached:
         yield from _tools(ctx, host)
-        if options.state == "present":
-            yield from _occupied(ctx, host)
-            yield from _unpacked(ctx, host, options)
-    if options.state == "present":
-        yield from _images(ctx, options)
+        yield from _occupied(ctx, host)
+        yield from _unpacked(ctx, host, options)
+    yield from _images(ctx, options)
 
 
 def _tools(ctx: Context, host: Host) -> Iterator[Diagnostic]:

@@ -16,7 +16,9 @@ REFUSED = 65
 #: Where it is remembered what was done, beside the tree.
 DONE = ".sealboot"
 
-_MARK = """mark() {
+#: What the tree's scripts install is for everybody, whatever mask a script of ours begins with.
+_MARK = """umask 022
+mark() {
   mkdir -p "$DATA/.sealboot"
   printf '%s\\n' "$STAMP" >"$DATA/.sealboot/$1.new"
   mv -f "$DATA/.sealboot/$1.new" "$DATA/.sealboot/$1"
@@ -25,6 +27,7 @@ _MARK = """mark() {
 
 #: What this script prints of its failure is all there is: sealos itself throws it away.
 RENDER = f"""set -u
+umask 022
 cd "$DATA/rootfs" || exit 1
 set --
 for folder in etc scripts manifests; do [ -d "$folder" ] && set -- "$@" "$DATA/rootfs/$folder"; done

@@ -25,6 +25,7 @@ chmod 755 "$there/opt/sealctl"
 """
 
 UNPACK = f"""set -eu
+umask 022
 rm -rf "$ROOT.new" "$ROOT.old"
 mkdir -p "$ROOT.new"
 tar -xf "$ARCHIVE" -C "$ROOT.new"

@@ -64,6 +64,7 @@ def test_from_nothing_to_ready_and_back(project: Project) -> None:
     for node in (first, second, third):
         assert project.on(node, "kubelet --version").strip() == RELEASE
         assert f"linux/{node.arch.value}" in project.on(node, f"{DATA}/rootfs/opt/sealctl version")
+        assert project.on(node, "stat -c %a /usr/bin/kubelet /etc/containerd") == "755\n755\n"
         assert project.on(node, f"find {DATA} -name '*.tmpl'") == ""
         mode = "node" if node is second else "master"
         assert project.on(node, "cat /etc/containerd/config.toml") == f'mode = "{mode},{node.arch.value}"\n'

@@ -137,3 +137,16 @@ def test_a_name_that_looks_like_a_pattern(base: Path) -> None:
 
 def test_a_nul_matches_nothing(base: Path) -> None:
     assert [d.code for d in collect(["bin/\0*"], base)[1]] == ["SB407"]
+
+
+def test_a_pattern_may_name_root_filesystems(tmp_path: Path) -> None:
+    """A folder that is one artifact is matched like a file; any other folder is not."""
+    for name in ("amd64/opt/sealctl", "arm64/opt/sealctl", "notes/readme"):
+        (tmp_path / "rootfs" / name).parent.mkdir(parents=True)
+        (tmp_path / "rootfs" / name).write_bytes(b"x")
+    found, wrong = collect(["rootfs/*"], tmp_path)
+    assert [(a.path, a.kind) for a in found] == [
+        ("rootfs/amd64", Kind.DIRECTORY),
+        ("rootfs/arm64", Kind.DIRECTORY),
+    ]
+    assert wrong == ()

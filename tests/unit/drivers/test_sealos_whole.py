@@ -76,8 +76,16 @@ def test_hosts_without_tools_or_with_a_runtime() -> None:
     occupied = {"sealos.runtime": "/usr/bin/containerd\n/run/containerd/containerd.sock"}
     assert codes(whole(CTL, observed={"ctl1": occupied})) == [("SB622", "ctl1")]
     assert codes(whole(CTL, observed={"ctl1": {**occupied, "sealos.node": "ours"}})) == []
-    gone = whole(CTL, options={"state": "absent", "ipvs": "false"}, observed={"ctl1": occupied})
+
+
+def test_a_reset_needs_no_file_and_no_release() -> None:
+    gone = whole(
+        CTL, NODE, options={"state": "absent"}, release=None, observed={"ctl1": {"sealos.tools": "tar"}}
+    )
     assert codes(gone) == []
+    ctx = gone.context()
+    assert gone.driver.slots(gone.inventory, ctx.options) == ()
+    assert [w.id for w in gone.driver.waves(ctx)][:2] == ["leave-nodes", "leave-masters"]
 
 
 @pytest.mark.parametrize(("free", "expected"), [(100_000, []), (10_000, [("SB301", "warning")]), (5_000, [])])
