@@ -45,6 +45,13 @@ def _shape(inventory: Inventory, options: K3sOptions) -> Iterator[Diagnostic]:
             at=origin_of(inventory, "options.datastore"),
             hints=("write `datastore: etcd`, or keep one server",),
         )
+    if options.embedded_registry == "true" and not options.registries.get("mirrors"):
+        yield Diagnostic(
+            "SB637",
+            "the embedded registry shares nothing: registries.yaml names no mirror",
+            at=origin_of(inventory, "options.embedded_registry"),
+            hints=("name each registry whose images are shared: `registries: {mirrors: {docker.io: {}}}`",),
+        )
     if servers and len(servers) % 2 == 0 and options.datastore == "etcd":
         yield Diagnostic(
             "SB631",

@@ -66,6 +66,13 @@ def test_two_servers_share_no_sqlite_and_bear_no_loss() -> None:
     assert found(k3s(S1, S2))["SB631"].severity is Severity.WARNING
 
 
+def test_the_embedded_registry_needs_mirrors() -> None:
+    options: dict[str, Any] = {"embedded_registry": "true"}
+    assert "SB637" in found(k3s(S1, options=options))
+    options["registries"] = {"mirrors": {"docker.io": {}}}
+    assert found(k3s(S1, options=options)) == {}
+
+
 @pytest.mark.parametrize("name", ["pi_01", "-pi", "a" * 254])
 def test_node_names_are_those_of_kubernetes(name: str) -> None:
     assert found(k3s(S1, replace(A1, vars={"node_name": name})))["SB632"].host == "a1"

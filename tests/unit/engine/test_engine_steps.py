@@ -282,6 +282,7 @@ async def test_waiting_does_not_help_what_dies_again_and_again(
     systemd.queues("k3s", "activating", **shows)
     end = await act_and_prove(work, service(no_block=True, timeout=60.0))
     assert end.result == "failed"
+    assert end.diagnostic is not None
     said = str(end.diagnostic.evidence)
     assert told in said
     assert "panic: no such flag" in said
