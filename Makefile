@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 DEV := $(VENV)/.ready-dev
 
-.PHONY: demo test test-fast lint format lab-full bench golden table table-real table-rare schemas clean
+.PHONY: demo test test-fast lint format lab-full bench fuzz golden table table-real table-rare schemas clean
 
 demo: $(STAMP)
 	@$(BIN)/sealboot demo
@@ -46,6 +46,13 @@ schemas: $(DEV)
 	@$(BIN)/python -m sealboot.plan.planfile > schemas/plan.schema.json
 	@$(BIN)/python -m sealboot.render.shapes schemas
 
+SECONDS ?= 900
+SEED ?= $(shell date +%s)
+fuzz: $(DEV)  ## a campaign over every parser: `make fuzz SECONDS=900 SEED=1`; coverage-guided where atheris has a wheel
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || sh scripts/setup $(VENV) fuzz || \
+	  echo "no atheris for this Python: mutations without coverage" >&2
+	@PYTHONPATH=tests $(BIN)/python tests/fuzz/fuzz_campaign.py $(SECONDS) $(SEED)
+
 golden: $(DEV)  ## write golden files anew, to be looked at before they are committed
 	@UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/unit/render tests/unit/drivers tests/unit/plan
 
@@ -54,6 +61,7 @@ bench: $(DEV)  ## needs root, openssh-server, pssh and ansible
 	@$(BIN)/python bench/usrbin.py --out docs/bench/usrbin.md
 	@$(BIN)/python bench/survey.py --out docs/bench/survey.md
 	@$(BIN)/python bench/ship.py --out docs/bench/ship.md
+	@$(BIN)/python bench/payloads.py --out docs/bench/payloads.md
 
 $(STAMP): pyproject.toml scripts/setup
 	@sh scripts/setup $(VENV)

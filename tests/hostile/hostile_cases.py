@@ -120,6 +120,12 @@ CASES = (
             ELF_FACTS + "test_an_object_file_needs_no_program_headers",
         ),
     ),
+    Case(
+        "build information with a megabyte of linker flags",
+        "a search that begins anew at each of them: hours",
+        "read once",
+        ("unit/artifacts/test_gobuild.py::test_a_megabyte_of_linker_flags_is_read_once",),
+    ),
     # -- files that are none
     Case(
         "a FIFO, a socket, a device, `/dev/zero`",
@@ -132,6 +138,8 @@ CASES = (
             SPECIAL + "test_devices_and_kernel_files",
             YAML + "test_what_cannot_be_read_is_sb001",
             "unit/plan/test_planfile.py::test_files_that_are_no_files",
+            "unit/transport/test_sshconfig.py::test_what_is_no_file_is_not_waited_for",
+            "unit/transport/test_knownhosts.py::test_missing_files_are_empty_and_others_are_told",
         ),
     ),
     Case(
@@ -205,6 +213,15 @@ CASES = (
             BOOT + "test_a_bomb_in_a_zboot_image_is_not_unwrapped",
             PAYLOAD + "test_a_bomb_in_a_chain",
             PAYLOAD + "test_a_bomb_in_an_archive_of_k3s",
+        ),
+    ),
+    Case(
+        "very many compressed streams with nothing in them",
+        "nothing comes out that a bound would count, for hours",
+        "SB409 at 10,000; the time is asked for what goes in as well",
+        (
+            STREAM + "test_very_many_streams_of_nothing",
+            STREAM + "test_the_time_is_asked_even_where_nothing_comes_out",
         ),
     ),
     Case(
@@ -403,6 +420,16 @@ CASES = (
         ),
     ),
     Case(
+        "ssh_config: rows of digits or colons for a time or a jump host, includes that double at each depth",
+        "what tries every way never ends",
+        "refused at once; 256 files at most",
+        (
+            "unit/transport/test_sshconfig.py::test_a_bad_value_is_told",
+            "unit/transport/test_sshconfig.py::test_includes_that_double_at_each_depth_are_counted",
+            "unit/transport/test_sshconfig.py::test_a_hop_of_any_length_is_refused_at_once",
+        ),
+    ),
+    Case(
         "paths and values that are shell code, options, or half a character",
         "they are run on the host",
         "never part of a script's text; no path is an option",
@@ -419,7 +446,8 @@ CASES = (
         "any of the above",
         "every parser under a memory limit, a deadline and a watch on writes; findings are kept and tried again",
         (
-            SPECIAL + "test_a_short_campaign",
+            "fuzz/test_fuzz_seeds.py::test_every_kept_seed",
+            "fuzz/test_fuzz_seeds.py::test_every_parser_is_fuzzed",
             SPECIAL + "test_devices_and_kernel_files",
         ),
     ),

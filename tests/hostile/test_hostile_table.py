@@ -17,7 +17,8 @@ HEAD = """# Hostile input
 
 What sealboot reads was written by others: downloads, archives, inventories, texts from hosts. Each row is something that
 was made to hang, exhaust or mislead whoever reads it, and the tests that try it. The table is made from
-`tests/hostile/hostile_cases.py`; a case without a test fails. Write it anew with `UPDATE_GOLDEN=1`.
+`tests/hostile/hostile_cases.py`; a case without a test fails. Write it anew with `UPDATE_GOLDEN=1`. What is tried
+without being thought of first: [fuzzing.md](fuzzing.md).
 
 | # | Input | Harm to a reader that trusts it | What sealboot does | Tests |
 |---|---|---|---|---|

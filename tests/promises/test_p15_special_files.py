@@ -103,13 +103,3 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
     finally:
         over.set()
         thread.join()
-
-
-@pytest.mark.parametrize("seed", [1, 20261121])
-def test_a_short_campaign(seed: int) -> None:
-    """The long one: `python tests/fuzz/fuzz_inspect.py 300`."""
-    campaign = Path(__file__).parents[1] / "fuzz/fuzz_inspect.py"
-    done = subprocess.run(
-        [sys.executable, campaign, "2", str(seed)], check=False, capture_output=True, timeout=60
-    )
-    assert done.returncode == 0, done.stderr.decode()
