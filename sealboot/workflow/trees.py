@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -24,6 +25,8 @@ from sealboot.model.artifact import Artifact, Kind
 from sealboot.model.diagnostic import Diagnostic, has_errors
 from sealboot.model.tree import Packed, Tree
 
+#: A tree is written anew by each run that needs it.
+_KEPT_SECONDS = 30 * 86400.0
 _ARCHIVES = COMPRESSED | {Kind.TAR, Kind.DIRECTORY}
 
 
@@ -128,9 +131,18 @@ def _unchanged(opened: Reader) -> None:
         raise StreamError("it changed after it was verified")
 
 
+def _forget_old(cache: Path) -> None:
+    """Remove what no run has made for a month, and what a killed one left."""
+    for path in cache.iterdir():
+        with suppress(OSError):  # another run was faster, or is not ours
+            if time.time() - path.stat().st_mtime > _KEPT_SECONDS:
+                path.unlink()
+
+
 def _packed(artifact: Artifact, layers: Sequence[Layer], cache: Path) -> Artifact:
     for folder in (cache.parent, cache):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _forget_old(cache)
     merged = merge(layers, Meter(Limits()))
     with ExitStack() as stack:
         tree = stack.enter_context(NamedTemporaryFile(dir=cache, prefix=".new-", delete=False))

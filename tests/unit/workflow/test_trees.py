@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -215,6 +217,34 @@ def test_libraries_and_damaged_programs_are_kept_apart(tmp_path: Path) -> None:
     folder(tmp_path / "tree", {**rootfs(AMD), "bin/cut": static(AMD, "x")[:70]})
     _, tree = one(tmp_path, "tree")
     assert {p.path: bool(p.elf.defect) for p in tree.programs} == {"bin/cut": True, "bin/kubeadm": False}
+
+
+def test_a_bomb_in_a_layer_is_refused(tmp_path: Path) -> None:
+    layout = Layout()
+    layout.image(AMD, [files_layer(rootfs(AMD)), files_layer({"opt/zeros": bytes(80 << 20)})])
+    (tmp_path / "k8s.tar").write_bytes(files_layer(layout.files))
+    (artifact,) = trees(tmp_path, "k8s.tar")
+    assert [d.code for d in artifact.diagnostics] == ["SB409"]
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_layer_that_ends_too_early_is_told(tmp_path: Path) -> None:
+    whole = files_layer(rootfs(AMD))
+    (tmp_path / "k8s.tar").write_bytes(saved(AMD, [whole[: len(whole) // 2 + 100]]))
+    (artifact,) = trees(tmp_path, "k8s.tar")
+    assert [d.code for d in artifact.diagnostics] == ["SB401"]
+
+
+def test_trees_that_nobody_needs_are_forgotten(tmp_path: Path) -> None:
+    folder(tmp_path / "tree", rootfs(AMD))
+    (tmp_path / "cache").mkdir()
+    for name, days in (("old.tar", 31), ("new.tar", 29)):
+        (tmp_path / "cache" / name).write_bytes(b"")
+        then = time.time() - days * 86400
+        os.utime(tmp_path / "cache" / name, (then, then))
+    _, tree = one(tmp_path, "tree")
+    assert tree.packed is not None
+    assert {p.name for p in (tmp_path / "cache").iterdir()} == {"new.tar", Path(tree.packed.path).name}
 
 
 def test_several_images_are_no_root_filesystem(tmp_path: Path) -> None:
