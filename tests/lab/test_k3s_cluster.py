@@ -15,7 +15,7 @@ from labkit.project import Project, Ran
 
 from sealboot.model.arch import Arch
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 IMAGES = "/var/lib/rancher/k3s/agent/images"
 #: The lab's machines have no memory controller to give away; a real kubelet would need it.
@@ -26,15 +26,19 @@ def archive(arch: Arch, name: str) -> bytes:
     return image_kit.image(f"linux/{arch}", form="docker", tag=name).tar()
 
 
-def inventory(project: Project, nodes: Sequence[Node], servers: int = 1) -> None:
+def inventory(
+    project: Project, nodes: Sequence[Node], *, release: str = VERSION, state: str = "present"
+) -> None:
     project.nodes = tuple(nodes)
     project.inventory(
         driver="k3s",
-        release=VERSION,
-        role={n.name: "server" if i < servers else "agent" for i, n in enumerate(nodes)},
+        release=release,
+        role={n.name: "agent" if i else "server" for i, n in enumerate(nodes)},
         artifacts={"k3s": ["binaries/k3s-*"], "images": ["binaries/images-*"]},
         hosts={n.name: {"ignore": ACCEPTED} for n in nodes},
-        extra={"options": {"start_timeout": "60", "ready_timeout": "60", "import_timeout": "60"}},
+        extra={
+            "options": {"start_timeout": "60", "ready_timeout": "60", "import_timeout": "60", "state": state}
+        },
     )
 
 
@@ -50,6 +54,7 @@ def test_from_nothing_to_ready_and_on(lab: Lab, tmp_path: Path) -> None:
             project.put(name, k3s(arch))
             project.put(f"images-{arch}.tar", archive(arch, "r.example/app:1"))
         inventory(project, (server, agent))
+        untouched = project.listings()
 
         applied = project.run("apply", "--yes")
         assert applied.code == 0, applied.told
@@ -102,3 +107,34 @@ def test_from_nothing_to_ready_and_on(lab: Lab, tmp_path: Path) -> None:
         assert pids == {
             n.name: project.on(n, "systemctl show -p MainPID k3s k3s-agent") for n in (server, agent)
         }
+
+        # A new release: a snapshot first, then every node restarts into it.
+        newer = "v1.37.0+k3s1"
+        for arch in (Arch.AMD64, Arch.ARM64):
+            project.put(f"k3s-{arch}", k3s(arch, newer))
+        inventory(project, (server, agent, late), release=newer)
+        upgraded = project.run("apply", "--yes")
+        assert upgraded.code == 0, upgraded.told
+        rows = project.on(server, "k3s kubectl get nodes").splitlines()
+        assert {row.split()[3] for row in rows} == {newer}
+        digest = hashlib.sha256(k3s(server.arch, newer)).hexdigest()
+        kept = project.on(server, f"cat /var/lib/rancher/k3s/server/db/snapshots/before-{digest[:12]}*")
+        assert kept == f"snapshot of {VERSION}\n"
+
+        # And away with it: as before, but for what sealboot itself remembers.
+        inventory(project, (server, agent, late), state="absent")
+        reset = project.run("apply", "--yes")
+        assert reset.code == 0, reset.told
+        project.nodes = (server, agent)
+        for name, listing in project.listings().items():
+            assert _essence(listing) == _essence(untouched[name])
+
+
+def _essence(listing: str) -> set[str]:
+    """A listing without what sealboot remembers, and without the times of directories: things came and went."""
+    rows = [line.rsplit(" ", 4) for line in listing.splitlines()]
+    return {
+        " ".join(row[:4] if row[3] == "-" else row)
+        for row in rows
+        if not row[0].startswith("./var/lib/sealboot")
+    }
