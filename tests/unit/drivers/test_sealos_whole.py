@@ -253,6 +253,44 @@ def test_the_hosts_file_becomes_what_it_was_unless_others_wrote_to_it(
     assert hosts.read_text() == expected
 
 
+def test_a_host_that_passed_is_not_checked_again_when_half_of_it_is_installed(data: Path) -> None:
+    """The tree's check refuses what the next stage installs: a run that broke off there must go on."""
+    script = data / "rootfs/scripts/check.sh"
+    assert sh(node.checked(str(data))).returncode == 1
+    env = {"DATA": str(data), "STAMP": "s", "registryData": "/var/lib/registry"}
+    script.write_text("echo 'a port is in use' >&2; exit 1\n")
+    ran = sh(node.BOOTSTRAP_CHECK, **env)
+    assert (ran.returncode, ran.stderr) == (1, "a port is in use\n")
+    assert sh(node.checked(str(data))).returncode == 1
+    script.write_text('[ "$1" = /var/lib/registry ]\n')
+    assert sh(node.BOOTSTRAP_CHECK, **env).returncode == 0
+    assert sh(node.checked(str(data))).returncode == 0
+
+
+def test_a_running_node_of_another_release_is_left_as_it_is(data: Path, tmp_path: Path) -> None:
+    """Asked with the paths of a folder, as the node's own would be."""
+    script = node.INIT.replace("/etc/kubernetes", str(tmp_path / "kubernetes"))
+    (tmp_path / "kubernetes").mkdir()
+    (tmp_path / "kubernetes/kubelet.conf").write_text("x")
+    (data / ".sealboot").mkdir()
+    (data / ".sealboot/version").write_text("v1.28.0\n")
+    ran = sh(script, DATA=str(data), STAMP="s", VERSION="v1.29.9", registryDomain="d", registryPort="1")
+    assert ran.returncode == node.REFUSED
+    assert "runs v1.28.0, not v1.29.9" in ran.stderr
+    assert not (data / ".sealboot/init").exists()
+
+
+def test_what_init_installs_is_for_everybody(data: Path) -> None:
+    (data / "rootfs/scripts/init-cri.sh").write_text(f': >"{data}/runtime"\n')
+    (data / "rootfs/scripts/init.sh").write_text(f'mkdir "{data}/made"\n')
+    env = {"DATA": str(data), "STAMP": "s", "VERSION": "v1", "registryDomain": "d", "registryPort": "1"}
+    assert sh("umask 077\n" + node.INIT, **env).returncode == 0
+    assert (data / "runtime").stat().st_mode & 0o777 == 0o644
+    assert (data / "made").stat().st_mode & 0o777 == 0o755
+    assert sh(node.marked(str(data), "init", "s")).returncode == 0
+    assert sh(node.marked(str(data), "init", "t")).returncode == 1
+
+
 def test_kubeadm_is_kept_from_a_cluster_that_is_not_ours() -> None:
     """Only what a run of ours left half done is reset; the guard stands in front of both commands."""
     for script in (node.KUBEADM_INIT, node.KUBEADM_JOIN):
