@@ -156,7 +156,10 @@ class _Reading:
         seen: set[str] = set()
         for group in groups.items:
             shared = self._shared(group)
-            for address in _items(group, "ips"):
+            addresses = _items(group, "ips")
+            if not addresses:
+                self.found.append(_wrong("an entry of `hosts` has no `ips`", group.at, "list its addresses"))
+            for address in addresses:
                 host = self._host(address, shared)
                 if host is None:
                     continue

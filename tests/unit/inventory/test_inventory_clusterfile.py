@@ -86,6 +86,7 @@ def test_a_password_is_not_taken_over(tmp_path: Path) -> None:
         ("kind: Cluster\n", "kind: Config\n", "it is no Clusterfile"),
         ("[node, aarch64]", "[worker]", "'worker' is no role"),
         ("192.168.0.5]", "fd00::1]", "is no address"),
+        ("ips: [192.168.0.5]", "ip: [192.168.0.5]", "has no `ips`"),
         ("192.168.0.5]", "192.168.0.6]", "hosts"),
         ("criData=/data/containerd", "criData", "is no variable"),
         ("{name: prod}", "{name: '{{ .Values.name }}'}", "it is a template"),
