@@ -177,7 +177,8 @@ inflates the payload and does nothing else: zlib under Python (1 MiB at a time),
 |---|---|---|---|---|---|---|
 """
 TAIL = """
-Wanted: a quick check under 0.3 s, a deep check within 1.3 times of inflating.
+Wanted: a quick check under 0.3 s, a deep check within 1.3 times of inflating. The clock tells that only where the load is
+below the number of processors; elsewhere the seconds of the processors do, of which hashing alone is about 0.19 in each.
 """
 
 
