@@ -12,7 +12,7 @@ import posixpath
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, cast
 
 from sealboot.artifacts.compress import Meter, StreamError
 from sealboot.artifacts.tarwalk import Shape
@@ -47,7 +47,7 @@ class _Archive:
         self._manifest = manifest
         self._belongs = belongs
         self._size = 0
-        self._tar = tarfile.open(fileobj=self, mode="w|", format=tarfile.GNU_FORMAT)  # noqa: SIM115
+        self._tar = tarfile.open(fileobj=cast("IO[bytes]", self), mode="w|", format=tarfile.GNU_FORMAT)  # noqa: SIM115
         self._sums: list[str] = []
         self.files = 0
 
@@ -65,7 +65,7 @@ class _Archive:
     def file(self, entries: list[Entry], pieces: Iterator[bytes]) -> None:
         first, *others = entries
         body = _Body(pieces, first.size)
-        self._tar.addfile(_info(first, tarfile.REGTYPE), body)  # type: ignore[arg-type]
+        self._tar.addfile(_info(first, tarfile.REGTYPE), body)
         for other in others:
             self.add(other, tarfile.LNKTYPE, first.name)
         self.files += len(entries)
@@ -74,7 +74,7 @@ class _Archive:
     def finish(self) -> Written:
         lines = "".join(sorted(self._sums, key=lambda line: line[66:])).encode()
         entry = Entry(self._manifest, Shape.FILE, 0o644, len(lines))
-        self._tar.addfile(_info(entry, tarfile.REGTYPE), _Body(iter([lines]), len(lines)))  # type: ignore[arg-type]
+        self._tar.addfile(_info(entry, tarfile.REGTYPE), _Body(iter([lines]), len(lines)))
         self._tar.close()
         return Written(self.files, self._digest.hexdigest(), self._size)
 
@@ -88,8 +88,9 @@ class _Body:
         self._missing = size
         self.digest = hashlib.sha256()
 
-    def read(self, wanted: int) -> bytes:
-        while len(self._left) < min(wanted, self._missing):
+    def read(self, wanted: int = -1, /) -> bytes:
+        wanted = self._missing if wanted < 0 else min(wanted, self._missing)
+        while len(self._left) < wanted:
             piece = next(self._pieces, b"")
             if not piece:
                 raise StreamError("a file changed while it was read")
