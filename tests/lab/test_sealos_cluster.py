@@ -9,13 +9,14 @@ import pytest
 from labkit.lab import Lab
 from labkit.machines import Node
 from labkit.project import Project
+from labkit.sealctl import program
 from labkit.sealos_rootfs import RELEASE, folder
 
 from sealboot.model.arch import Arch
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-KINDS = ("amd64", "amd64", "arm64-openssh", "arm64-openssh")
+KINDS = ("amd64-systemd", "amd64", "arm64-openssh", "arm64-openssh")
 DATA = "/var/lib/sealos/data/lab"
 OPTIONS = {"ipvs": "false"}
 
@@ -99,3 +100,24 @@ def test_from_nothing_to_ready_and_back(project: Project) -> None:
     for node in project.nodes:
         assert _lasting(left[node.name]) == _lasting(untouched[node.name]), node.name
     assert project.run("apply", "--yes").document["summary"]["changed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [("kill -SEGV $$\n", "SB614"), ("exit 0\n", "SB615"), ("exit 127\n", "SB613"), ("exit 126\n", "SB602")],
+)
+def test_a_control_program_that_fails_is_diagnosed_from_staging(
+    lab: Lab, tmp_path: Path, text: str, cause: str
+) -> None:
+    """It is of the right machine, so only running it tells: on the host, before anything is in its place."""
+    (node,) = lab.need("amd64")
+    project = Project(lab, tmp_path / "project", (node,))
+    tree = folder(project.folder / "rootfs" / "amd64", Arch.AMD64)
+    (tree / "opt/sealctl").write_bytes(program(Arch.AMD64, text, RELEASE))
+    describe(project, (node,))
+    ran = project.run("apply", "--yes")
+    assert ran.code != 0
+    (failed,) = [d for d in ran.document["diagnostics"] if d["code"] == "SB503"]
+    assert any(note.startswith(cause) for note in failed["notes"])
+    assert project.on(node, f"ls -A {DATA} 2>/dev/null || true") == ""
+    project.on(node, "rm -rf /var/lib/sealos")
