@@ -133,17 +133,26 @@ def findings(ctx: Context, options: K3sOptions) -> Iterator[Diagnostic]:
     """SB635: an archive that k3s would not import. SB636: too little space for what becomes of it."""
     for host in ctx.reached:
         wanted = archives(ctx, options, host)
+        usable = {archive.slot for archive in wanted}
+        for slot in options.image_slots(ctx.inventory):
+            chosen = ctx.chosen.get((host.name, slot))
+            if chosen is not None and slot not in usable:
+                yield _unfit(ctx, host, slot, chosen, ("it is no image archive",))
         for archive in wanted:
             if archive.layer.unfit:
-                yield Diagnostic(
-                    "SB635",
-                    f"k3s on {host.name} would not import {archive.artifact.path}",
-                    host=host.name,
-                    artifact=archive.artifact.path,
-                    at=ctx.inventory.origins.get(f"artifacts.{archive.slot}"),
-                    evidence=tuple((f"reason {n}", text) for n, text in enumerate(archive.layer.unfit, 1)),
-                )
+                yield _unfit(ctx, host, archive.slot, archive.artifact, archive.layer.unfit)
         yield from _space(ctx.facts[host.name], options, host, wanted)
+
+
+def _unfit(ctx: Context, host: Host, slot: str, artifact: Artifact, reasons: Sequence[str]) -> Diagnostic:
+    return Diagnostic(
+        "SB635",
+        f"k3s on {host.name} would not import {artifact.path}",
+        host=host.name,
+        artifact=artifact.path,
+        at=ctx.inventory.origins.get(f"artifacts.{slot}"),
+        evidence=tuple((f"reason {n}", text) for n, text in enumerate(reasons, 1)),
+    )
 
 
 def _space(facts: Facts, options: K3sOptions, host: Host, wanted: Sequence[Archive]) -> Iterator[Diagnostic]:

@@ -83,7 +83,8 @@ class K3sOptions(BaseModel):
     ] = ()
     registries: dict[str, Any] = Field(default_factory=dict)
     embedded_registry: Literal["true", "false"] = "false"
-    start_timeout: Seconds = 300
+    #: A start waits for the import of what lies in the images folder: minutes on an SD card.
+    start_timeout: Seconds = 900
     ready_timeout: Seconds = 600
     import_timeout: Seconds = 900
 

@@ -134,7 +134,7 @@ def test_openrc_hosts_get_an_init_script() -> None:
 def test_the_service_has_our_deadline_and_restarts_when_anything_it_starts_from_changes() -> None:
     plain = steps(k3s(S1))["start/s1/service"]
     assert isinstance(plain, Service)
-    assert (plain.no_block, plain.timeout) == (True, 300.0)
+    assert (plain.no_block, plain.timeout) == (True, 900.0)
     others = [
         steps(k3s(S1, options={"config": {"v": "2"}})),
         steps(k3s(S1, options={"registries": {"mirrors": {"r.lan": {}}}})),

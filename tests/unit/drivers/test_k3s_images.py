@@ -106,6 +106,13 @@ def test_an_archive_that_k3s_would_not_import_is_refused_with_the_reasons() -> N
     assert found[0].evidence == (("reason 1", "its zstd window is 128 MiB"),)
 
 
+def test_what_is_no_image_archive_is_refused_and_not_passed_over() -> None:
+    ctx = grown(context(), 1, 1)
+    other = replace(ctx.chosen["pi64", "base"], layers=())
+    found = space(replace(ctx, chosen={**ctx.chosen, ("pi64", "base"): other}), 10_000 * MB)
+    assert [(d.code, d.evidence) for d in found] == [("SB635", (("reason 1", "it is no image archive"),))]
+
+
 def crictl(folder: Path, said: str) -> None:
     tool = folder / "k3s"
     tool.write_text(
