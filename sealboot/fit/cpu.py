@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from sealboot.fit.case import Case, Reason, describe_file
+from sealboot.fit.case import Case, Reason, describe_file, is_packed
 from sealboot.fit.loading import release_of
 from sealboot.model.arch import Arch
 from sealboot.model.diagnostic import Severity
 
+#: What Debian's armhf and most publishers build 32-bit ARM programs for.
+_USUAL_ARM = 7
 #: Since this Linux RISC-V's /proc/cpuinfo names every extension of the profiles that Go builds for.
 _NAMES_EXTENSIONS = (6, 8, 0)
 
@@ -64,7 +66,22 @@ def arm_level(case: Case) -> Reason | None:
             f"ARMv{have} processor",
             (f"use a build for arm/v{have}",),
         )
-    return _float_abi(case)
+    return _float_abi(case) or _hidden_level(case)
+
+
+def _hidden_level(case: Case) -> Reason | None:
+    """A doubt: what level a packed file was built for is packed too, and most are built for ARMv7."""
+    have = case.facts.cpu.arm_level
+    if case.elf.arm_level is not None or have is None or have >= _USUAL_ARM or not is_packed(case.artifact):
+        return None
+    return Reason(
+        "SB110",
+        f"whether {case.facts.host} is new enough for the packed binary is not known",
+        f"{describe_file(case.artifact)}, packed with UPX",
+        f"ARMv{have} processor",
+        ("unpack it first, to see what it was built for: `upx -d FILE`",),
+        Severity.WARNING,
+    )
 
 
 def _float_abi(case: Case) -> Reason | None:

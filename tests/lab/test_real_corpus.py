@@ -54,7 +54,7 @@ def test_the_page_shows_every_machine_and_no_disagreement() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("kind", machines.KINDS)
 def test_the_whole_corpus(lab: Lab, kind: str, whole: list[Trial], tmp_path: Path) -> None:
     found = oracle.observe(lab, [kind], tmp_path, oracle.corpus(whole, tmp_path))

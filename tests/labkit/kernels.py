@@ -76,7 +76,7 @@ def answers(lab: Lab, node: Node, parts: Iterable[Batch]) -> dict[str, Answer]:
     first = gzip.compress(tar({"launch": launcher(node.about.kernel_debian)}, end=False), mtime=0)
     found: dict[str, Answer] = {}
     for part in parts:
-        done = lab.ssh(node, _SCRIPT, stdin=first + part.packed, limit=300)
+        done = lab.ssh(node, _SCRIPT, stdin=first + part.packed, limit=600)
         if done.returncode:
             raise RuntimeError(f"{node.name}: {done.stderr.decode(errors='replace')[-500:]}")
         with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:

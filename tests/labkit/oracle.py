@@ -52,7 +52,13 @@ class Row:
         User-mode emulators refuse some files that kernels take, and what a
         program leaves behind for its end is no matter of its headers.
         """
-        return not self.answer.emulator_refused and not self.packer
+        return not self.answer.emulator_refused and not self.packer and not self.hidden
+
+    @property
+    def hidden(self) -> bool:
+        """Whether it was packed, and the verdict says that nobody knows what is inside (SB110 as a warning)."""
+        doubts = {d.code for d in self.verdict.diagnostics if d.severity is Severity.WARNING}
+        return not self.ran and self.verdict.outcome is Outcome.RUNS and "SB110" in doubts
 
     @property
     def agree(self) -> bool:
@@ -72,6 +78,8 @@ class Row:
             return "ran"
         if self.packer:
             return f"did all its work, then {self.answer.text}: its packer's fault, see SB402"
+        if self.hidden:
+            return f"{self.answer.text}: the verdict doubts it, for packing hides the level (SB110)"
         if not self.asked:
             return "accepted; the emulator's loader then refuses what kernels take"
         return f"stopped, exit {self.answer.code}" if self.answer.ran else self.answer.text
@@ -131,10 +139,13 @@ def figures(rows: Sequence[Row]) -> str:
     """How much was asked, and how often prediction and kernel were apart."""
     samples, kinds = ({getattr(row, name) for row in rows} for name in ("sample", "kind"))
     apart, packer = sum(not row.agree for row in rows), sum(row.packer for row in rows)
-    unasked = sum(not row.asked for row in rows) - packer
+    hidden = sum(row.hidden and not row.packer for row in rows)
+    unasked = sum(not row.asked for row in rows) - packer - hidden
     left = f"{unasked} pairs left open: the kernel accepted, but qemu-user's own loader did not"
     if packer:
         left += f"; {packer} more: the program did all its work, then died of its packer's mistake, as SB402 warns"
+    if hidden:
+        left += f"; {hidden} more: packing hides the ARM level, and the verdict says so (SB110)"
     return f"{len(samples)} samples, {len(kinds)} machines, {len(rows)} pairs: **{apart} disagreements** ({left})."
 
 

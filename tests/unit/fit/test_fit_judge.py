@@ -363,6 +363,18 @@ def test_extensions_that_an_older_kernel_does_not_name(
     assert dict(found.evidence)["file"].endswith("uses zicond")
 
 
+@pytest.mark.parametrize(("level", "found"), [(6, [("SB110", Severity.WARNING)]), (7, []), (None, [])])
+def test_a_packed_file_hides_its_arm_level(
+    level: int | None, found: list[tuple[str, Severity]], tmp_path: Path
+) -> None:
+    packed = replace(
+        sample(tmp_path, "static-arm"), diagnostics=(Diagnostic("SB402", "packed", severity=Severity.NOTE),)
+    )
+    verdict = judge(packed, replace(facts_of(ARM), cpu=Cpu(arm_level=level)))
+    assert verdict.outcome is Outcome.RUNS
+    assert [(d.code, d.severity) for d in verdict.diagnostics] == found
+
+
 def test_arm_levels(tmp_path: Path) -> None:
     artifact = with_elf(sample(tmp_path, "static-arm"), arm_level=7)
     assert reason(artifact, replace(facts_of(ARM), cpu=Cpu(arm_level=6))) == "SB110"
