@@ -12,6 +12,7 @@ import resource
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 #: Audit events (Python's "Audit events table") of what changes a file, starts a process or uses a network.
@@ -52,6 +53,16 @@ _FORBIDDEN = frozenset(
         "tempfile.mkstemp",
     }
 )
+
+
+def peak() -> int:
+    """The most memory that this process had in RAM, in bytes.
+
+    `VmHWM` of /proc (proc(5)) and not `ru_maxrss`: that one a child inherits from
+    the process that started it (getrusage(2), through `execve`).
+    """
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) << 10
 
 
 class BrokenRuleError(BaseException):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sealboot.artifacts.compress import Meter, StreamError
 from sealboot.artifacts.tarwalk import MAX_MEMBERS, Member, Shape
@@ -21,6 +21,7 @@ from sealboot.artifacts.tree_source import Found, Layer
 _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 _MODES = 0o755
 _MAX_NAME = 4000
+_MAX_DEPTH = 256
 #: Names of ours in the tree; a tree that has one was not made by its publisher alone.
 RESERVED = ".sealboot"
 
@@ -42,6 +43,59 @@ class Entry:
     order: int = 0
 
 
+@dataclass(slots=True)
+class Tree:
+    """The paths so far, and what lies below each: a whiteout costs what it removes, not the whole tree."""
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    _below: dict[str, set[str]] = field(default_factory=dict)
+    _cleared: set[tuple[int, str, bool]] = field(default_factory=set)
+
+    def get(self, name: str) -> Entry | None:
+        """The entry of a path; folders that no layer names have none."""
+        return self.entries.get(name)
+
+    def put(self, entry: Entry) -> None:
+        """Add a path, or replace what it was."""
+        name = entry.name
+        self.entries[name] = entry
+        while name:
+            folder = posixpath.dirname(name)
+            siblings = self._below.setdefault(folder, set())
+            if name in siblings:
+                break
+            siblings.add(name)
+            name = folder
+
+    def whiteout(self, name: str, layer: int, *, itself: bool) -> None:
+        """Remove what layers below this one have there; said twice in one layer, it is done once."""
+        if (layer, name, itself) not in self._cleared:
+            self._cleared.add((layer, name, itself))
+            self.drop(name, layer, itself=itself)
+
+    def drop(self, name: str, layer: int, *, itself: bool) -> None:
+        """Remove what layers below this one have below a name, and the name `itself`."""
+        todo, met = [name], []
+        while todo:
+            met.append(todo.pop())
+            todo.extend(self._below.get(met[-1], ()))
+        for path in reversed(met):
+            entry = self.entries.get(path)
+            if entry is not None and entry.layer < layer and (itself or path != name):
+                del self.entries[path]
+                entry = None
+            if entry is None and path not in self._below:
+                self._forget(path)
+
+    def _forget(self, path: str) -> None:
+        folder = posixpath.dirname(path)
+        siblings = self._below.get(folder)
+        if path and siblings is not None:
+            siblings.discard(path)
+            if not siblings:
+                del self._below[folder]
+
+
 @dataclass(frozen=True, slots=True)
 class Merged:
     """The tree: folders first, parents before children; then files; then links."""
@@ -53,16 +107,16 @@ class Merged:
 
 def merge(layers: Sequence[Layer], meter: Meter) -> Merged:
     """Walk all layers once. Raises `UnsafeError`, `StreamError`, and `OSError` when a medium fails."""
-    tree: dict[str, Entry] = {}
+    tree = Tree()
     for number, layer in enumerate(layers):
         for order, found in enumerate(layer.walk(meter)):
-            if len(tree) > MAX_MEMBERS:
+            if len(tree.entries) > MAX_MEMBERS:
                 raise StreamError(f"a tree of more than {MAX_MEMBERS} files", excess=True)
             _apply(tree, found.member, number, order)
-    for entry in tree.values():
+    for entry in tree.entries.values():
         _check_place(tree, entry)
     parts: dict[Shape, list[Entry]] = {Shape.FOLDER: [], Shape.FILE: [], Shape.LINK: []}
-    for entry in sorted(tree.values(), key=lambda e: e.name):
+    for entry in sorted(tree.entries.values(), key=lambda e: e.name):
         parts[entry.shape].append(entry)
     return Merged(tuple(parts[Shape.FOLDER]), tuple(parts[Shape.FILE]), tuple(parts[Shape.LINK]))
 
@@ -83,16 +137,16 @@ def contents(layers: Sequence[Layer], merged: Merged, meter: Meter) -> Iterator[
         raise StreamError(f"{next(iter(wanted.values()))[0].name} changed while it was read")
 
 
-def _apply(tree: dict[str, Entry], member: Member, layer: int, order: int) -> None:
+def _apply(tree: Tree, member: Member, layer: int, order: int) -> None:
     name = member.name
     if name == ".":
         return
     _check_name(name)
     folder, base = posixpath.split(name)
     if base == _OPAQUE:
-        _drop(tree, folder, layer, itself=False)
+        tree.whiteout(folder, layer, itself=False)
     elif base.startswith(_WHITEOUT):
-        _drop(tree, posixpath.join(folder, base.removeprefix(_WHITEOUT)), layer, itself=True)
+        tree.whiteout(posixpath.join(folder, base.removeprefix(_WHITEOUT)), layer, itself=True)
     elif member.shape is Shape.HARD_LINK:
         _hard_link(tree, member)
     elif member.shape is Shape.OTHER:
@@ -101,18 +155,18 @@ def _apply(tree: dict[str, Entry], member: Member, layer: int, order: int) -> No
         _put(tree, Entry(name, member.shape, member.mode & _MODES, member.size, member.target, layer, order))
 
 
-def _put(tree: dict[str, Entry], entry: Entry) -> None:
+def _put(tree: Tree, entry: Entry) -> None:
     before = tree.get(entry.name)
     if before is not None and before.shape is Shape.FOLDER and entry.shape is not Shape.FOLDER:
-        _drop(tree, entry.name, entry.layer + 1, itself=True)
+        tree.drop(entry.name, entry.layer + 1, itself=True)
     if entry.shape is Shape.LINK:
         _check_link(entry)
     if entry.shape is Shape.FOLDER:
         entry.mode = 0o755  # what root unpacks, root must be able to enter
-    tree[entry.name] = entry
+    tree.put(entry)
 
 
-def _hard_link(tree: dict[str, Entry], member: Member) -> None:
+def _hard_link(tree: Tree, member: Member) -> None:
     target = tree.get(posixpath.normpath(member.target.lstrip("/") or "."))
     if target is None or target.shape is not Shape.FILE:
         raise UnsafeError(f"{member.name} is a link to {member.target!r}, which is no file of the tree")
@@ -122,20 +176,12 @@ def _hard_link(tree: dict[str, Entry], member: Member) -> None:
     )
 
 
-def _drop(tree: dict[str, Entry], name: str, layer: int, *, itself: bool) -> None:
-    """Remove what lower layers have at or below a name."""
-    prefix = f"{name}/" if name else ""
-    gone = [
-        n for n, e in tree.items() if e.layer < layer and (n.startswith(prefix) or (itself and n == name))
-    ]
-    for path in gone:
-        del tree[path]
-
-
 def _check_name(name: str) -> None:
     parts = name.split("/")
     if parts[0] == "..":
         raise UnsafeError(f"{name} leads out of the tree")
+    if len(parts) > _MAX_DEPTH:
+        raise UnsafeError(f"{name[:80]}...: nested deeper than {_MAX_DEPTH} folders")
     if len(name) > _MAX_NAME or any(len(part.encode()) > 255 for part in parts):
         raise UnsafeError(f"{name[:80]}...: the name is too long")
     if not name.isprintable() or "\\" in name:
@@ -153,7 +199,7 @@ def _check_link(entry: Entry) -> None:
         raise UnsafeError(f"{entry.name} is a link to nowhere")
 
 
-def _check_place(tree: dict[str, Entry], entry: Entry) -> None:
+def _check_place(tree: Tree, entry: Entry) -> None:
     """Every folder above must be a folder: writing below a link is how archives escape."""
     folder = posixpath.dirname(entry.name)
     while folder:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import random
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from typing import Any
 from fuzz_mutate import mutated
 from fuzz_target import Target
 from fuzz_targets import TARGETS
-from guard_kit import confine
+from guard_kit import confine, peak
 
 import sealboot
 
@@ -68,8 +67,7 @@ def replay() -> dict[str, Any]:
             if took > SLOWEST:
                 slow[target.name] = took
         counts[target.name] = len(found) + SHORT
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-    return {"modules": sorted(modules), "slow": slow, "counts": counts, "broken": broken(), "peak": peak}
+    return {"modules": sorted(modules), "slow": slow, "counts": counts, "broken": broken(), "peak": peak()}
 
 
 def _profile(modules: set[str]) -> Callable[[FrameType, str, object], None]:

@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
 
-from guard_kit import confine
+from guard_kit import confine, peak
 
 from sealboot.artifacts.inspect import inspect
 from sealboot.model.report import InspectReport
@@ -38,8 +37,7 @@ def main() -> None:
             "offsets": [value for d in found.diagnostics for key, value in d.evidence if key == "offset"],
             "seconds": time.process_time() - started,
         }
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-    sys.stdout.write(json.dumps({"files": files, "peak": peak, "broken": broken()}))
+    sys.stdout.write(json.dumps({"files": files, "peak": peak(), "broken": broken()}))
 
 
 if __name__ == "__main__":
