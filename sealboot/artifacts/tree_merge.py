@@ -115,6 +115,8 @@ def merge(layers: Sequence[Layer], meter: Meter) -> Merged:
             _apply(tree, found.member, number, order)
     for entry in tree.entries.values():
         _check_place(tree, entry)
+        if entry.shape is Shape.LINK:
+            _check_turns(tree, entry)
     parts: dict[Shape, list[Entry]] = {Shape.FOLDER: [], Shape.FILE: [], Shape.LINK: []}
     for entry in sorted(tree.entries.values(), key=lambda e: e.name):
         parts[entry.shape].append(entry)
@@ -182,10 +184,12 @@ def _check_name(name: str) -> None:
         raise UnsafeError(f"{name} leads out of the tree")
     if len(parts) > _MAX_DEPTH:
         raise UnsafeError(f"{name[:80]}...: nested deeper than {_MAX_DEPTH} folders")
+    if not name.isprintable() or "\\" in name:  # so are the bytes that are no UTF-8, which cannot be encoded
+        raise UnsafeError(
+            f"{name[:80]!a}: a name with control characters, backslashes or bytes that are no UTF-8"
+        )
     if len(name) > _MAX_NAME or any(len(part.encode()) > 255 for part in parts):
         raise UnsafeError(f"{name[:80]}...: the name is too long")
-    if not name.isprintable() or "\\" in name:
-        raise UnsafeError(f"{name!a}: a name with control characters or backslashes")
     if parts[0].startswith(RESERVED):
         raise UnsafeError(f"{name}: names that begin with {RESERVED} are not its own")
 
@@ -207,3 +211,20 @@ def _check_place(tree: Tree, entry: Entry) -> None:
         if above is not None and above.shape is not Shape.FOLDER:
             raise UnsafeError(f"{entry.name} lies below {folder}, which is a {above.shape}")
         folder = posixpath.dirname(folder)
+
+
+def _check_turns(tree: Tree, entry: Entry) -> None:
+    """Behind another link `..` is not what the text says: `a/up/../x` with `a/up -> ..` is outside of `a`.
+
+    Without such a turn every link that leads inside by its text does so in truth.
+    """
+    parts = [part for part in entry.target.split("/") if part not in {"", "."}]
+    turns = max((at for at, part in enumerate(parts) if part == ".."), default=0)
+    here = posixpath.dirname(entry.name)
+    for part in parts[:turns]:
+        here = posixpath.dirname(here) if part == ".." else posixpath.join(here, part)
+        above = tree.get(here)
+        if above is not None and above.shape is Shape.LINK:
+            raise UnsafeError(
+                f"{entry.name} is a link to {entry.target}, which turns back behind the link {here}"
+            )

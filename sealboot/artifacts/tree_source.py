@@ -63,12 +63,16 @@ class FolderLayer:
     root: Path
 
     def walk(self, meter: Meter) -> Iterator[Found]:
-        """Every file, link and folder below it, in a stable order."""
-        for folder, folders, names in os.walk(self.root, followlinks=False):
+        """Every file, link and folder below it, in a stable order. A folder that cannot be read is no empty one."""
+        for folder, folders, names in os.walk(self.root, followlinks=False, onerror=_raised):
             folders.sort()
             for name in sorted([*folders, *names]):
                 path = Path(folder, name)
                 yield _on_disk(path, str(path.relative_to(self.root)), meter)
+
+
+def _raised(error: OSError) -> None:
+    raise error
 
 
 def _on_disk(path: Path, name: str, meter: Meter) -> Found:
@@ -174,7 +178,8 @@ def _oci(store: Store, index: dict[str, Any], platform: str) -> list[tuple[str, 
     made: list[tuple[str, ...]] = []
     pending = [(d, 0) for d in index["manifests"]]
     for count, (descriptor, depth) in enumerate(pending):
-        if count >= _MAX_MANIFESTS or depth > _MAX_DEPTH:
+        # What waits counts as well: a thousand indexes of a thousand names each are a million.
+        if max(count, len(pending) - 1) >= _MAX_MANIFESTS or depth > _MAX_DEPTH:
             raise StreamError("its indexes are nested too deeply or name too many manifests", excess=True)
         manifest = _blob(store, descriptor)
         if not isinstance(manifest, dict) or _is_attestation(descriptor):

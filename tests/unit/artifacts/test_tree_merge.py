@@ -86,3 +86,37 @@ def test_whiteouts_cost_what_they_remove() -> None:
 def test_a_tree_that_nests_without_end_is_refused() -> None:
     with pytest.raises(UnsafeError, match="nested deeper"):
         merged(Listed(["a/" * 300 + "file"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """A layer of links: name -> target."""
+
+    links: dict[str, str]
+
+    def walk(self, meter: Meter) -> Iterator[Found]:
+        for name, target in self.links.items():
+            yield Found(Member(name, Shape.LINK, 0, target, 0, 0o777), lambda: iter(()))
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        {"a/b/up": "../..", "out": "a/b/up/../etc/shadow"},
+        {"here": ".", "out": "here/.."},
+        {"a/up": "..", "a/more": "up", "out": "./a//more/x/../../etc"},
+    ],
+)
+def test_links_that_lead_out_behind_another_link_are_refused(links: dict[str, str]) -> None:
+    with pytest.raises(UnsafeError, match="turns back behind the link"):
+        merge([Linked(links)], Meter(Limits()))
+
+
+def test_links_that_only_look_so_are_kept() -> None:
+    links = {"a/b/up": "../..", "a/c": "b/../d", "e": "a/b/up", "f/g": "../a/./b/../b/up/x"}
+    assert len(merge([Linked(links)], Meter(Limits())).links) == len(links)
+
+
+def test_a_name_that_is_no_utf_8_is_refused() -> None:
+    with pytest.raises(UnsafeError, match="no UTF-8"):
+        merge([Listed(["caf\udce9"])], Meter(Limits()))
