@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -27,12 +28,19 @@ from sealboot.model.tree import Packed, Tree
 
 #: A tree is written anew by each run that needs it.
 _KEPT_SECONDS = 30 * 86400.0
+#: What was written here, and nothing else in the folder, is ours to remove.
+_OURS = re.compile(r"[0-9a-f]{64}\.tar|\.new-\w+")
 _ARCHIVES = COMPRESSED | {Kind.TAR, Kind.DIRECTORY}
 
 
 def tree_cache() -> Path:
-    """Where packed trees are kept, by the XDG base directory specification; it may be deleted at any time."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
+    """Where packed trees are kept, by the XDG base directory specification; it may be deleted at any time.
+
+    A relative `XDG_CACHE_HOME` counts as unset, as the specification says.
+    """
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if not base.startswith("/"):
+        base = str(Path("~/.cache").expanduser())
     return Path(base) / "sealboot" / "trees"
 
 
@@ -82,6 +90,15 @@ def _one(artifact: Artifact, path: Path, platform: str, cache: Path) -> Artifact
         return _refused(artifact, Diagnostic("SB408", why, artifact=label))
 
 
+def _not_ours(label: str, folder: Path) -> Diagnostic:
+    return Diagnostic(
+        "SB408",
+        f"{label} cannot be packed: others can write to {folder}, where packed trees are kept",
+        artifact=label,
+        hints=(f"chmod go-w {folder}, if it is yours", "or set XDG_CACHE_HOME to a folder of your own"),
+    )
+
+
 def _refused(artifact: Artifact, why: Diagnostic) -> Artifact:
     return replace(artifact, diagnostics=(*artifact.diagnostics, why))
 
@@ -92,6 +109,8 @@ def _layers(path: Path, platform: str, stack: ExitStack, verified: str) -> tuple
     `verified` is the digest that was vouched for, if one was: the file is packed by these bytes or not at all.
     """
     if path.is_dir():
+        if verified:
+            raise StreamError("it is no longer the file that was verified")
         if is_sealos_root(path):
             return (FolderLayer(path),)
         store = FolderStore(path)
@@ -135,13 +154,27 @@ def _forget_old(cache: Path) -> None:
     """Remove what no run has made for a month, and what a killed one left."""
     for path in cache.iterdir():
         with suppress(OSError):  # another run was faster, or is not ours
-            if time.time() - path.stat().st_mtime > _KEPT_SECONDS:
+            if _OURS.fullmatch(path.name) and time.time() - path.lstat().st_mtime > _KEPT_SECONDS:
                 path.unlink()
 
 
-def _packed(artifact: Artifact, layers: Sequence[Layer], cache: Path) -> Artifact:
+def _open_to_others(cache: Path) -> Path | None:
+    """Make the folder; the part of it in which somebody else could put another file under our names, if any.
+
+    A link counts as its owner's: in a folder for everybody, anyone may have put it there.
+    """
     for folder in (cache.parent, cache):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        owners, info = {folder.lstat().st_uid, folder.stat().st_uid}, folder.stat()
+        if owners != {os.geteuid()} or info.st_mode & 0o022:
+            return folder
+    return None
+
+
+def _packed(artifact: Artifact, layers: Sequence[Layer], cache: Path) -> Artifact:
+    foreign = _open_to_others(cache)
+    if foreign is not None:
+        return _refused(artifact, _not_ours(artifact.path, foreign))
     _forget_old(cache)
     merged = merge(layers, Meter(Limits()))
     with ExitStack() as stack:

@@ -70,7 +70,8 @@ def refusals(verified: Verified, chosen: Mapping[tuple[str, str], Artifact]) -> 
     found = [_of(problem, everyone) for problem in verified.problems]
     for path, named in hosts.items():
         vouched = verified.files.get(path)
-        if vouched is None:
+        # What lost its word on the way is no file that somebody vouched for, whatever it is called.
+        if vouched is None or vouched.artifact.verified:
             found.append(_of(_unasked(path), named))
         elif vouched.refusal is not None:
             found.append(_of(vouched.refusal, named))

@@ -8,6 +8,7 @@ import json
 import os
 import tarfile
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,12 @@ from elf_corpus import static
 from tree_kit import Layout, files_layer, folder, layer, member, rootfs, saved
 
 from sealboot.artifacts import inspect
+from sealboot.artifacts.compress import StreamError
+from sealboot.artifacts.tree_source import FolderStore, image_layers
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Artifact
 from sealboot.model.tree import Tree, tree_of
-from sealboot.workflow.trees import packed
+from sealboot.workflow.trees import packed, tree_cache
 
 AMD, ARM = Arch.AMD64, Arch.ARM64
 
@@ -238,13 +241,84 @@ def test_a_layer_that_ends_too_early_is_told(tmp_path: Path) -> None:
 def test_trees_that_nobody_needs_are_forgotten(tmp_path: Path) -> None:
     folder(tmp_path / "tree", rootfs(AMD))
     (tmp_path / "cache").mkdir()
-    for name, days in (("old.tar", 31), ("new.tar", 29)):
+    old, new = "0" * 64 + ".tar", "1" * 64 + ".tar"
+    for name, days in ((old, 31), (new, 29), (".new-killed", 31), ("letters.tar", 31)):
         (tmp_path / "cache" / name).write_bytes(b"")
         then = time.time() - days * 86400
         os.utime(tmp_path / "cache" / name, (then, then))
     _, tree = one(tmp_path, "tree")
     assert tree.packed is not None
-    assert {p.name for p in (tmp_path / "cache").iterdir()} == {"new.tar", Path(tree.packed.path).name}
+    left = {p.name for p in (tmp_path / "cache").iterdir()}
+    assert left == {new, "letters.tar", Path(tree.packed.path).name}
+
+
+def test_nothing_is_packed_where_others_can_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder(tmp_path / "tree", rootfs(AMD))
+    _, tree = one(tmp_path, "tree")
+    assert tree.packed is not None
+    place = Path(tree.packed.path).parent
+    place.chmod(0o770)
+    (refused,) = trees(tmp_path, "tree")
+    assert [d.code for d in refused.diagnostics] == ["SB408"]
+    assert f"others can write to {place}" in refused.diagnostics[0].summary
+    place.chmod(0o700)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert [d.code for d in trees(tmp_path, "tree")[0].diagnostics] == ["SB408"]
+
+
+def test_a_relative_cache_folder_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    for value in ("", "cache", "./x"):
+        monkeypatch.setenv("XDG_CACHE_HOME", value)
+        assert tree_cache() == Path("/home/me/.cache/sealboot/trees")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/c")
+    assert tree_cache() == Path("/c/sealboot/trees")
+
+
+def test_a_folder_that_cannot_be_read_is_no_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder(tmp_path / "tree", rootfs(AMD))
+    whole = os.scandir
+
+    def closed(path: str) -> object:
+        if str(path).endswith("etc"):
+            raise PermissionError(13, "Permission denied")
+        return whole(path)
+
+    known = inspect(tmp_path / "tree", "tree")
+    monkeypatch.setattr(os, "scandir", closed)
+    (refused,) = packed([known], tmp_path, tmp_path / "cache")
+    assert [d.summary for d in refused.diagnostics] == ["tree cannot be packed: permission denied"]
+
+
+def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
+    folder(tmp_path / "tree", rootfs(AMD))
+    Path(os.fsdecode(bytes(tmp_path / "tree") + b"/caf\xe9")).write_bytes(b"")
+    (refused,) = trees(tmp_path, "tree")
+    assert [d.code for d in refused.diagnostics] == ["SB420"]
+
+
+def test_indexes_that_name_each_other_a_million_times(tmp_path: Path) -> None:
+    layout = Layout()
+    layout.image(AMD, [files_layer(rootfs(AMD))])
+    many = json.dumps({"manifests": [{}] * 999}).encode()
+    digest = hashlib.sha256(many).hexdigest()
+    index = json.loads(layout.files["index.json"])
+    index["manifests"] += [{"digest": f"sha256:{digest}"}] * 900
+    folder(
+        tmp_path / "layout",
+        {**layout.files, "index.json": json.dumps(index).encode(), f"blobs/sha256/{digest}": many},
+    )
+    store = FolderStore(tmp_path / "layout")
+    tracemalloc.start()
+    try:
+        with pytest.raises(StreamError, match="too many manifests"):
+            image_layers(store, "linux/amd64")
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+        store.close()
 
 
 def test_several_images_are_no_root_filesystem(tmp_path: Path) -> None:

@@ -119,3 +119,15 @@ def test_a_tree_is_packed_of_the_bytes_that_were_verified(
     assert [d.code for d in refused.diagnostics] == ["SB401"]
     assert "no longer the file that was verified" in refused.diagnostics[0].summary
     assert packed([replace(artifact, verified="")], tmp_path, tmp_path / "cache")[0].diagnostics == ()
+    path.unlink()
+    path.mkdir()
+    (path / "opt").mkdir()
+    (path / "opt" / "sealctl").write_bytes(tiny(Arch.ARM64, "x"))
+    (refused,) = packed([artifact], tmp_path, tmp_path / "cache")
+    assert "no longer the file that was verified" in refused.diagnostics[0].summary
+
+
+def test_a_file_that_lost_its_word_is_refused(files: dict[str, Artifact], tmp_path: Path) -> None:
+    """Two things may have one name (`A#P` is what was made of `A`): the word for the one is none for the other."""
+    seen = asked(files, tmp_path)
+    assert [d.code for d in refusals(seen, {("a", "t"): files["good"]}) if d.host] == ["SB406"]
