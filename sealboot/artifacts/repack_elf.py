@@ -19,7 +19,11 @@ from sealboot.model.artifact import Elf
 
 MAX_SECTIONS = 4096
 _MAX_NAMES = 1 << 20
+#: Names may overlap: four thousand of them could be a gigabyte.
+_MAX_NAME = 4096
 _MAX_ALIGN = 1 << 16
+#: 32-bit headers tell no place behind 4 GiB; alignment may move the last ones back by some.
+_MAX_NARROW = 1 << 31
 
 _NULL, _SYMTAB, _RELA, _NOBITS, _REL, _GROUP, _SYMTAB_SHNDX = 0, 2, 4, 8, 9, 17, 18
 _ALLOC, _INFO_LINK = 0x2, 0x40
@@ -106,7 +110,10 @@ def slim(source: Source, elf: Elf) -> Slim | str:
     sections = _read_table(source, elf, (table_at, entry_size, count, names_index))
     if isinstance(sections, str):
         return sections
-    load_end = _load_end(elf, sections)
+    if bits == 32 and elf.end > _MAX_NARROW:
+        return "it is larger than any 32-bit program"
+    headers = int.from_bytes(head[28:32] if bits == 32 else head[32:40], elf.endian)
+    load_end = _load_end(elf, headers, sections)
     if load_end is None or load_end > elf.end or load_end < len(head):
         return "its headers describe bytes that are not there"
     kept, dropped = _sorted_out(sections, names_index)
@@ -133,16 +140,20 @@ def _read_table(source: Source, elf: Elf, told: tuple[int, int, int, int]) -> li
     if names_size > _MAX_NAMES:
         return "the names of its sections are not ordinary ones"
     names = read(source, names_at, names_size)
-    return [Section(names[row[0] : max(names.find(b"\0", row[0]), 0)], *row[1:]) for row in rows]
+    ends = [names.find(b"\0", row[0], row[0] + _MAX_NAME) for row in rows]
+    if names_size and -1 in ends:
+        return "the names of its sections are not ordinary ones"
+    return [Section(names[row[0] : max(end, 0)], *row[1:]) for row, end in zip(rows, ends, strict=True)]
 
 
-def _load_end(elf: Elf, sections: list[Section]) -> int | None:
+def _load_end(elf: Elf, headers: int, sections: list[Section]) -> int | None:
     """The first byte behind everything that any segment or loaded section describes; `None` for nonsense.
 
     Every segment counts, not only the loaded ones: what a note or an unknown
-    segment describes may be read at run time as well.
+    segment describes may be read at run time as well. So do the program
+    headers, wherever they are: a kernel reads them by the place told in `headers`.
     """
-    ends = [EHDR_SIZE[elf.bits] + len(elf.segments) * PHDR_SIZE[elf.bits]]
+    ends = [EHDR_SIZE[elf.bits], headers + len(elf.segments) * PHDR_SIZE[elf.bits]]
     ends += [s.offset + s.filesz for s in elf.segments if s.type]
     ends += [s.end for s in sections if s.loaded]
     return max(ends) if max(ends) < 1 << 62 else None

@@ -20,8 +20,9 @@ def repack(
     *,
     file: Annotated[str, typer.Argument(metavar="FILE", help="a program, whatever its name; never changed")],
     output: Annotated[
-        str, typer.Option("-o", "--output", metavar="OUT", help="write the smaller, or restored, file here")
-    ] = "",
+        str | None,
+        typer.Option("-o", "--output", metavar="OUT", help="write the smaller, or restored, file here"),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="replace OUT where it exists")] = False,
     pack: Annotated[
         bool, typer.Option("--pack", help="pack the program with UPX, its payload behind it (needs upx)")
@@ -37,11 +38,13 @@ def repack(
     from sealboot.workflow.repack import repack as work
     from sealboot.workflow.repack_job import Wish
 
+    if output == "":  # a variable of a script that is not set: nothing would be written, and nothing said
+        raise typer.BadParameter("it is empty: name the file to write", param_hint="--output")
     view = showing.view_of(options)
     path = Path(file).expanduser() if file.startswith("~/") else Path(file)
     with contextlib.suppress(OSError, ValueError):
         if path.stat().st_size > _LARGE:
             view.message(f"Rewriting a copy of {file} and comparing it: that may take a minute or two.")
-    report = work(path, file, Wish(output, force, pack), upxtool.find())
+    report = work(path, file, Wish(output or "", force, pack), upxtool.find())
     view.repacked(report)
     showing.leave(of_findings(report.diagnostics))

@@ -53,9 +53,11 @@ class NewFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.file.close()
-        with contextlib.suppress(FileNotFoundError):
-            self.path.unlink()
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                self.path.unlink()
+        finally:  # closing writes what is left, and fails on a full disk
+            self.file.close()
 
     def write(self, pieces: Iterator[bytes]) -> int:
         """Append all of them; the bytes written."""

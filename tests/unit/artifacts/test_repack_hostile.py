@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
+from dataclasses import dataclass, replace
 
 import pytest
 from elftools.elf.elffile import ELFFile
@@ -14,7 +16,7 @@ from repack_kit import archive, noise, with_sections
 
 from sealboot.artifacts.elf import parse
 from sealboot.artifacts.reader import Memory
-from sealboot.artifacts.repack_elf import Slim, slim, table_fields
+from sealboot.artifacts.repack_elf import MAX_SECTIONS, Slim, slim, table_fields
 from sealboot.artifacts.repack_proof import same_contents, same_end, same_memory
 from sealboot.artifacts.repack_zip import rewrite
 from sealboot.artifacts.zipend import find_archive
@@ -153,3 +155,75 @@ def test_proofs_see_a_single_byte() -> None:
         other[place] ^= 1
         assert same_end(Memory(data), Memory(bytes(other)), 50).differs
     assert same_end(Memory(data), Memory(data[-40:]), 50).differs
+
+
+def overlapping(data: bytes, names: bytes) -> bytes:
+    """The program with a table of as many sections as may be, whose names are the ends of each other."""
+    header = 64
+    table_at = len(data) + len(names)
+    rows = [bytes(header), struct.pack("<IIQQQQIIQQ", 0, 3, 0, 0, len(data), len(names), 0, 0, 1, 0)]
+    rows += [struct.pack("<IIQQQQIIQQ", at, 2, 0, 0, 0, 0, 0, 0, 1, 0) for at in range(2, MAX_SECTIONS)]
+    head = bytearray(data)
+    struct.pack_into("<Q", head, 40, table_at)
+    struct.pack_into("<HHH", head, 58, header, MAX_SECTIONS, 1)
+    return bytes(head) + names + b"".join(rows)
+
+
+def test_names_that_overlap_cost_no_gigabytes() -> None:
+    data = overlapping(tinyelf.make(Arch.AMD64, "hello\n"), b"A" * ((1 << 20) - 1) + b"\0")
+    tracemalloc.start()
+    try:
+        made, _ = made_of(data)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert made == "the names of its sections are not ordinary ones"
+    assert peak < 16 << 20
+
+
+def test_program_headers_behind_the_last_segment_stay() -> None:
+    """No segment needs to hold them: the kernel reads them where the ELF header says."""
+    data = with_sections(
+        tinyelf.make(Arch.AMD64, "hello\n"), Arch.AMD64, [(".debug_info", 1, 1, noise(6400))]
+    )
+    at, count = struct.unpack_from("<Q", data, 32)[0], struct.unpack_from("<H", data, 56)[0]
+    moved = bytearray(data + data[at : at + 56 * count])
+    struct.pack_into("<Q", moved, 32, len(data))
+    data = bytes(moved)
+    made, written = made_of(data)
+    assert isinstance(made, Slim)
+    before, after = parse(Memory(data)).elf, parse(Memory(written)).elf
+    assert before is not None
+    assert after is not None
+    assert before.segments == after.segments
+
+
+@dataclass
+class Counting:
+    """Zeros without end, and how many of them were read."""
+
+    size: int
+    read: int = 0
+
+    def at(self, offset: int, length: int) -> bytes:
+        del offset
+        self.read += length
+        return bytes(length)
+
+
+def test_segments_in_each_other_are_read_once() -> None:
+    size = 32 << 20
+    elf = parse(Memory(tinyelf.make(Arch.AMD64, "hello\n"))).elf
+    assert elf is not None
+    part = replace(elf.segments[0], type=4, offset=0, filesz=size)
+    source = Counting(size)
+    nested = [replace(part, offset=at, filesz=size - at) for at in range(1000)]
+    assert not same_memory(source, source, replace(elf, segments=tuple(nested))).differs
+    assert source.read == 2 * size
+
+
+def test_no_32_bit_header_is_written_with_a_place_that_it_cannot_tell() -> None:
+    data = sample(Arch.ARM)
+    elf = parse(Memory(data)).elf
+    assert elf is not None
+    assert slim(Memory(data), replace(elf, end=5 << 30)) == "it is larger than any 32-bit program"

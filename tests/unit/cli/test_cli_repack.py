@@ -77,3 +77,10 @@ def test_a_program_that_cannot_be_proven_is_exit_9(folder: Path) -> None:
     assert ran.code == 9
     assert "error[SB417]" in ran.out
     assert not (folder / "out").exists()
+
+
+def test_an_output_without_a_name_is_no_trial(folder: Path) -> None:
+    """`--output "$OUT"` with OUT unset: success without a file would be a lie."""
+    ran = run(folder, "repack", "tool", "--output", "", env=NO_UPX)
+    assert ran.code == 2
+    assert "it is empty" in ran.err

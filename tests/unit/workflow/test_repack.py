@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
 import subprocess
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from sealboot.model.arch import Arch
 from sealboot.model.diagnostic import Severity
 from sealboot.model.repack import RepackReport
 from sealboot.workflow import repack_make
+from sealboot.workflow.newfile import NewFile
 from sealboot.workflow.repack import repack
 from sealboot.workflow.repack_job import Wish
 from sealboot.workflow.upxtool import Tool, find
@@ -403,6 +405,24 @@ def test_a_folder_that_is_closed(tmp_path: Path) -> None:
     path = saved(tmp_path, large(Arch.AMD64))
     report = repack(path, "k0s", Wish("/proc/self/out"), None)
     assert codes(report) == ["SB418"]
+
+
+def written(path: Path, data: bytes) -> None:
+    with NewFile(path) as new:
+        new.write(iter([data]))
+        new.settle(0o755)
+
+
+def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
+    """What did not fit is still waiting to be written when the file is closed."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            written(tmp_path / "out", bytes(200))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_permissions_stay_and_set_user_id_goes(tmp_path: Path) -> None:
