@@ -17,8 +17,8 @@ from sealboot.drivers import k3s_images as images
 from sealboot.drivers import k3s_reset
 from sealboot.drivers import k3s_scripts as scripts
 from sealboot.drivers.base import Context, Slot, Wants
-from sealboot.drivers.k3s_checks import findings
-from sealboot.drivers.k3s_node import SLOT, TOKEN_SECRET, Node, configure, ship, snapshot, start, token
+from sealboot.drivers.k3s_checks import findings, paths
+from sealboot.drivers.k3s_node import SLOT, TOKEN_SECRET, Node, alone, configure, ship, snapshot, start, token
 from sealboot.drivers.k3s_options import K3sOptions
 from sealboot.model.artifact import Kind
 from sealboot.model.diagnostic import Diagnostic
@@ -63,6 +63,9 @@ class K3sDriver:
                 "k3s.memory": scripts.MEMORY_GROUP,
                 "k3s.units": scripts.UNITS,
                 "k3s.https": "command -v curl || command -v wget || command -v python3 || :\n",
+                "k3s.foreign": scripts.FOREIGN,
+                "k3s.state": scripts.state(typed.data(host)),
+                "k3s.version": scripts.version(typed.binary(host)),
                 "k3s.images": images.listing(typed, host),
             },
         )
@@ -76,14 +79,14 @@ class K3sDriver:
         """Clusters that cannot come up as they are described, and hosts that cannot be nodes."""
         options = _typed(ctx.options)
         if options.state == "absent":
-            return ()
+            return tuple(paths(ctx, options))
         return (*findings(ctx, options), *images.findings(ctx, options))
 
     def waves(self, ctx: Context) -> tuple[Wave, ...]:
         """The desired state: files, the token, the first server, the others in turn, the agents at once."""
         options = _typed(ctx.options)
         first = options.first(ctx.inventory)
-        if first is None:
+        if first is None or any(paths(ctx, options)):
             return ()
         if options.state == "absent":
             return k3s_reset.waves(options, ctx.reached)
@@ -92,6 +95,7 @@ class K3sDriver:
         joins = tuple(node for node in nodes if node.host.role == "server" and node.host.name != first.name)
         agents = tuple(node for node in nodes if node.host.role == "agent")
         stages = (
+            _wave("alone", "Look for a cluster that runs", (s for n in begins for s in alone(n))),
             _wave("snapshot", "Keep a snapshot of etcd", (s for n in begins for s in snapshot(n))),
             _wave("ship", "Ship k3s", (s for n in nodes for s in ship(n))),
             _wave("images", "Ship image archives", (s for n in nodes for s in images.put(n))),

@@ -6,9 +6,10 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
+from sealboot.drivers import k3s_running
 from sealboot.drivers.base import Context
 from sealboot.drivers.k3s_config import SERVICES, node_name
-from sealboot.drivers.k3s_options import K3sOptions
+from sealboot.drivers.k3s_options import K3sOptions, plain_path
 from sealboot.drivers.options import origin_of
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.facts import Facts
@@ -18,6 +19,25 @@ from sealboot.model.host import Host, Inventory
 _NODE_NAME = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*"
 )
+#: `data`, `agent`, `server` and `storage` in one of these would be somebody else's.
+_SYSTEM = frozenset(
+    {
+        "/bin",
+        "/boot",
+        "/dev",
+        "/etc",
+        "/home",
+        "/lib",
+        "/opt",
+        "/proc",
+        "/root",
+        "/run",
+        "/sbin",
+        "/srv",
+        "/sys",
+    }
+    | {"/tmp", "/usr", "/usr/local", "/var", "/var/lib"}  # noqa: S108 (no file is made there)
+)
 _INITS = frozenset({"systemd", "openrc"})
 
 
@@ -25,8 +45,24 @@ def findings(ctx: Context, options: K3sOptions) -> Iterator[Diagnostic]:
     """Everything that stands against this cluster, the cluster's own shape first."""
     yield from _shape(ctx.inventory, options)
     yield from _names(ctx.inventory)
+    yield from paths(ctx, options)
+    yield from k3s_running.findings(ctx, options)
     for host in ctx.reached:
         yield from _host(host, ctx.facts[host.name])
+
+
+def paths(ctx: Context, options: K3sOptions) -> Iterator[Diagnostic]:
+    """SB642: a path that cannot stand in a unit, in YAML and in a script that removes what is below it."""
+    for host in ctx.inventory.hosts:
+        for name, path in (("data", options.data(host)), ("binary", options.binary(host))):
+            if not plain_path(path) or (name == "data" and path in _SYSTEM):
+                yield Diagnostic(
+                    "SB642",
+                    f"{path or '/'!r} is no place for k3s on {host.name}",
+                    host=host.name,
+                    at=host.origin(f"paths.{name}"),
+                    hints=("use a directory of its own, whose path has letters, digits and `._@+-` alone",),
+                )
 
 
 def _shape(inventory: Inventory, options: K3sOptions) -> Iterator[Diagnostic]:

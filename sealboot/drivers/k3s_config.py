@@ -19,7 +19,9 @@ API_PORT: Final = 6443
 #: Where k3s looks for its settings without being told.
 CONFIG_DIR: Final = "/etc/rancher/k3s"
 
-_HEADER = "# Written by sealboot; changes are overwritten by its next apply.\n"
+#: What each of these files says of its origin.
+MADE_BY: Final = "# Written by sealboot;"
+_HEADER = f"{MADE_BY} changes are overwritten by its next apply.\n"
 
 
 def address_of(host: Host) -> str:

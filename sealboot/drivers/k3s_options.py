@@ -24,6 +24,11 @@ OWN_KEYS = frozenset(
 )
 
 
+def plain_path(path: str) -> bool:
+    """Whether a path can stand unquoted in a unit file, a YAML file and a list of words of a shell."""
+    return bool(_PATH.fullmatch(path)) and not {".", ".."} & set(path.split("/"))
+
+
 def _number(value: object) -> object:
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
 
@@ -70,6 +75,8 @@ class K3sOptions(BaseModel):
     )
 
     state: Literal["present", "absent"] = "present"
+    #: Take over a k3s that somebody else has set up: its settings and its unit are replaced.
+    adopt: Literal["true", "false"] = "false"
     data_dir: str = "/var/lib/rancher/k3s"
     token_from: Annotated[SecretRef, BeforeValidator(_reference)] | None = None
     datastore: Literal["etcd", "sqlite"] = "etcd"
@@ -91,7 +98,7 @@ class K3sOptions(BaseModel):
     @field_validator("data_dir")
     @classmethod
     def _paths(cls, value: str) -> str:
-        if not _PATH.fullmatch(value) or {".", ".."} & set(value.split("/")):
+        if not plain_path(value):
             raise ValueError("expected an absolute path of plain characters without `.` and `..`")
         return value
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from typing import Final
 
-from sealboot.drivers.k3s_config import CONFIG_DIR
+from sealboot.drivers.k3s_config import CONFIG_DIR, MADE_BY
 
 TOKEN: Final = f"{CONFIG_DIR}/token"
 
@@ -31,6 +32,49 @@ UNITS: Final = """for name in k3s k3s-agent; do
   for file in "/etc/systemd/system/$name.service" "/etc/init.d/$name"; do
     [ -e "$file" ] && { echo "$name"; break; }
   done
+done
+exit 0
+"""
+
+#: What another hand has set up here: a k3s that is not of our making, or a node of a kubeadm cluster.
+FOREIGN: Final = f"""for file in {CONFIG_DIR}/config.yaml /etc/systemd/system/k3s.service /etc/systemd/system/k3s-agent.service \\
+    /etc/init.d/k3s /etc/init.d/k3s-agent; do
+  [ ! -e "$file" ] || grep -qF {shlex.quote(MADE_BY)} "$file" || echo "$file"
+done
+[ ! -s /etc/kubernetes/kubelet.conf ] || echo /etc/kubernetes/kubelet.conf
+exit 0
+"""
+
+
+def state(data: str) -> str:
+    """Tells of what this host is a member already: `server`, `agent`."""
+    return (
+        f"[ ! -e {shlex.quote(f'{data}/server/db')} ] || echo server\n"
+        f"[ ! -e {shlex.quote(f'{data}/agent/kubelet.kubeconfig')} ] || echo agent\n"
+    )
+
+
+def version(binary: str) -> str:
+    """Tells which k3s is installed: `--version` unpacks nothing."""
+    program = shlex.quote(binary)
+    return f"[ ! -x {program} ] || {program} --version 2>/dev/null | head -n 1\nexit 0\n"
+
+
+def alone(data: str, urls: Sequence[str]) -> str:
+    """Succeeds where this server has a datastore, or none of the other servers answers.
+
+    An empty server that is told to begin a cluster begins one, whoever else runs one.
+    """
+    listed = " ".join(shlex.quote(url) for url in urls)
+    return f"""[ -e {shlex.quote(f"{data}/server/db")} ] && exit 0
+ask() {{
+  if command -v curl >/dev/null 2>&1; then curl -ks -m 5 "$1"
+  elif command -v wget >/dev/null 2>&1; then wget -q -T 5 --no-check-certificate -O - "$1"; fi 2>/dev/null
+}}
+for url in {listed}; do
+  [ "$(ask "$url")" = pong ] || continue
+  echo "this server is empty, and a cluster answers at $url: it would begin another one" >&2
+  exit 65
 done
 exit 0
 """
