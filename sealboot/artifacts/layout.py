@@ -78,8 +78,13 @@ class _Seen:
 
 def _files(root: Path, seen: _Seen) -> Iterator[tuple[str, Path]]:
     """The regular files, in a stable order. Raises `StreamError` where there are more than any image has."""
+
+    def closed(error: OSError) -> None:
+        where = os.path.relpath(error.filename, root)
+        seen.trouble.append(f"{where}: {(error.strerror or 'cannot be read').lower()}")
+
     count = 0
-    for folder, folders, names in os.walk(root, followlinks=False):
+    for folder, folders, names in os.walk(root, followlinks=False, onerror=closed):
         where = Path(folder)
         depth = len(where.relative_to(root).parts)
         seen.links += [str((where / f).relative_to(root)) for f in folders if (where / f).is_symlink()]

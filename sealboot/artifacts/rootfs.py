@@ -20,6 +20,7 @@ from sealboot.model.artifact import Artifact, Kind
 from sealboot.model.diagnostic import Diagnostic
 
 _MAX_TROUBLE = 8
+_MAX_DEPTH = 256
 _ARCHIVES = COMPRESSED | {Kind.TAR}
 
 
@@ -52,7 +53,7 @@ def read_folder(path: Path, label: str, limits: Limits | None = None) -> Artifac
 
 
 def _walk(root: Path, tree: Tree, meter: Meter, trouble: list[str]) -> None:
-    for count, (name, file) in enumerate(_files(root)):
+    for count, (name, file) in enumerate(_files(root, trouble)):
         if count >= MAX_MEMBERS:
             raise StreamError(f"a tree of more than {MAX_MEMBERS} files", excess=True)
         problem = _add(tree, name, file, meter)
@@ -60,9 +61,21 @@ def _walk(root: Path, tree: Tree, meter: Meter, trouble: list[str]) -> None:
             trouble.append(problem)
 
 
-def _files(root: Path) -> Iterator[tuple[str, Path]]:
-    """Regular files and what may turn out to be none, in a stable order; folders behind links are left out."""
-    for folder, folders, names in os.walk(root, followlinks=False):
+def _files(root: Path, trouble: list[str]) -> Iterator[tuple[str, Path]]:
+    """Regular files and what may turn out to be none, in a stable order; folders behind links are left out.
+
+    Those that cannot be read are trouble. Raises `StreamError` for one that nests deeper than any tree does.
+    """
+
+    def closed(error: OSError) -> None:
+        if len(trouble) < _MAX_TROUBLE:
+            where = os.path.relpath(error.filename, root)
+            trouble.append(f"{where}: {(error.strerror or 'cannot be read').lower()}")
+
+    own = str(root).count("/")
+    for folder, folders, names in os.walk(root, followlinks=False, onerror=closed):
+        if folder.count("/") - own > _MAX_DEPTH:  # the walk itself ends at the interpreter's depth
+            raise StreamError(f"a tree that nests deeper than {_MAX_DEPTH} folders", excess=True)
         folders.sort()
         for name in sorted(names):
             path = Path(folder, name)

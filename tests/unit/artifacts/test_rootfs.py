@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from sealboot.artifacts import collect
 from sealboot.artifacts.archive import ArchiveFound
 from sealboot.artifacts.compress import Limits
 from sealboot.artifacts.folder_marks import is_sealos_root
+from sealboot.artifacts.layout import read_layout
 from sealboot.artifacts.rootfs import read_folder
 from sealboot.model.arch import Arch
 from sealboot.model.archive import ImageArchive, Programs, Rootfs
@@ -156,3 +158,38 @@ def test_trouble_in_a_folder(tmp_path: Path) -> None:
     ]
     bounded = read_folder(root, "rootfs", Limits(output=1000))
     assert ([d.code for d in bounded.diagnostics], bounded.platforms) == (["SB409"], ())
+
+
+def test_a_folder_that_cannot_be_read_is_no_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = folder(tmp_path, [("opt/sealctl", AMD), ("scripts/init", b"#!/bin/sh"), ("oci-layout", b"{}")])
+    listing = os.scandir
+
+    def closed(path: str) -> object:
+        if str(path).endswith("scripts"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listing(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    assert "rootfs: scripts: permission denied" in [
+        d.summary for d in read_folder(root, "rootfs").diagnostics
+    ]
+    assert any("scripts: permission denied" in d.summary for d in read_layout(root, "rootfs").diagnostics)
+
+
+def test_a_folder_that_nests_without_end(tmp_path: Path) -> None:
+    """Its walk would end at the interpreter's own depth."""
+    root = folder(tmp_path, [("opt/sealctl", AMD)])
+    here = os.open(root, os.O_RDONLY)
+    try:
+        for _ in range(1500):
+            os.mkdir("a", dir_fd=here)
+            below = os.open("a", os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = below
+        (found,) = read_folder(root, "rootfs").diagnostics
+    finally:
+        os.close(here)
+        subprocess.run(["rm", "-rf", str(root / "a")], check=True)
+    assert (found.code, "deeper than 256 folders" in found.summary) == ("SB409", True)
