@@ -42,6 +42,8 @@ def parse_sums(data: bytes) -> Sums:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip() or line.startswith("#"):
             continue
+        if line.endswith("\r"):
+            return Sums(problem=f"line {number} ends as on Windows (CR LF): `dos2unix` makes it readable")
         entry = _entry(line)
         if entry is None:
             return Sums(problem=f"line {number} is no SHA-256 and name")

@@ -62,10 +62,18 @@ def _fewer(before: int, after: int) -> str:
     return f"{part:.0f} % fewer" if part >= 0 else f"{-part:.0f} % more"
 
 
+#: With one of these, --output would write (or wrote) nothing either.
+_REFUSALS = {"SB415", "SB416", "SB417", "SB418", "SB419"}
+
+
 def _outcome(report: RepackReport) -> str:
     if not report.parts:
         return ""
-    verb = f"written to {safe(report.output)}" if report.output else "nothing was written; --output writes it"
+    verb = "nothing was written"
+    if report.output:
+        verb = f"written to {safe(report.output)}"
+    elif not _REFUSALS & {found.code for found in report.diagnostics}:
+        verb += "; --output writes it"
     amount = human_bytes(abs(report.saved))
     word = "fewer" if report.saved >= 0 else "more"
     return f"{human_bytes(report.after)}, {amount} {word}: {verb}"

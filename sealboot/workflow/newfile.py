@@ -94,4 +94,8 @@ class NewFile:
             raise
         except OSError:
             os.close(os.open(self._target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-            self.path.replace(self._target)
+            try:
+                self.path.replace(self._target)
+            except OSError:
+                self._target.unlink(missing_ok=True)
+                raise

@@ -16,6 +16,8 @@ NAMES = ("upx", "upx-ucl")
 LIMIT = 900.0
 #: Bytes of memory that it may take; it keeps the whole file in memory, some times over.
 _MEMORY = 8 << 30
+#: Bytes that it may write: its format has 32-bit sizes.
+_WRITTEN = 4 << 30
 _SAID = 300
 
 
@@ -67,8 +69,9 @@ def _started(command: tuple[str, ...], seconds: float) -> tuple[int, str] | str:
     except OSError as error:
         return (error.strerror or "cannot be started").lower()
     with process:
-        with contextlib.suppress(OSError, ValueError):  # already gone, or a limit below ours
-            resource.prlimit(process.pid, resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+        for limit, most in ((resource.RLIMIT_AS, _MEMORY), (resource.RLIMIT_FSIZE, _WRITTEN)):
+            with contextlib.suppress(OSError, ValueError):  # already gone, or a limit below ours
+                resource.prlimit(process.pid, limit, (most, most))
         try:
             said, _ = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:

@@ -36,7 +36,7 @@ def test_forms_of_a_line(line: str) -> None:
         (f"SHA256 (../k3s-arm64) = {A}\n", "line 1 names a path"),
         (f"{A}  dist\\k3s-arm64\n", "line 1 names a path"),
         (f"{A}  ..\n", "line 1 names a path"),
-        (f"{A}  k3s-arm64\r\n", "control characters"),
+        (f"{A}  k3s-arm64\r\n", "as on Windows (CR LF)"),
         (f"{A}  k3s\u202e46mra\n", "control characters"),
         (f"{A}  k3s-arm64\n{A}  k3s-arm64\n", "line 2 names k3s-arm64 a second time"),
         (f"{A}  k3s-arm64\nSHA256 (k3s-arm64) = {A}\n", "line 2 names k3s-arm64 a second time"),

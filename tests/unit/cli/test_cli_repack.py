@@ -46,6 +46,8 @@ def test_the_file_is_written_and_told(folder: Path) -> None:
     ran = run(folder, "repack", "small", "--output", "smaller", env=NO_UPX)
     assert ran.code == 1
     assert "error[SB419]" in ran.out
+    assert "nothing was written" in ran.out
+    assert "--output writes it" not in ran.out
     assert not (folder / "smaller").exists()
 
 

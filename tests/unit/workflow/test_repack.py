@@ -312,6 +312,14 @@ def test_upx_that_fails(tmp_path: Path) -> None:
     assert "refuses it: NotCompressibleException" in report.upx.how
 
 
+def test_upx_that_writes_without_end(tmp_path: Path) -> None:
+    path = saved(tmp_path, large(Arch.AMD64))
+    # The limit is set on a process that runs: what it starts before has none yet, and UPX starts nothing.
+    greedy = tool(tmp_path, 'while [ "$(ulimit -f)" = unlimited ]; do :; done; truncate -s 5G "$out"')
+    report = look(path, "out", tool=greedy, pack=True)
+    assert codes(report) == ["SB416"], report.diagnostics
+
+
 @pytest.mark.parametrize(
     ("script", "why"),
     [
@@ -422,6 +430,24 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
             written(tmp_path / "out", bytes(200))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_links_a_name_is_taken_only_with_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    with NewFile(tmp_path / "out") as new:
+        new.publish(force=False)
+    assert (tmp_path / "out").exists()
+    (tmp_path / "out").unlink()
+    with NewFile(tmp_path / "out") as new:
+        monkeypatch.setattr(Path, "replace", refused)
+        with pytest.raises(PermissionError):
+            new.publish(force=False)
     assert list(tmp_path.iterdir()) == []
 
 
