@@ -30,11 +30,13 @@ def questions(folder: str) -> dict[str, str]:
     A host is occupied by a runtime that is there although no run of ours has set up a node.
     """
     place = shlex.quote(folder.rstrip("/"))
+    member = "[ ! -s /etc/kubernetes/kubelet.conf ] || echo member"
     return {
         "sealos.tools": f"for t in {' '.join(_TOOLS)}; do command -v $t >/dev/null 2>&1 && echo $t; done; true",
         "sealos.runtime": f"for p in {' '.join(_RUNTIMES)}; do command -v $p 2>/dev/null; done; "
         f"for s in {' '.join(_SOCKETS)}; do [ -S $s ] && echo $s; done; true",
         "sealos.node": f'for d in {place} {place}/*; do [ -e "$d/{DONE}/check" ] && echo ours; done; true',
+        "sealos.member": f"{member}; cat {place}/{DONE}/version {place}/*/{DONE}/version 2>/dev/null; true",
     }
 
 
@@ -65,9 +67,11 @@ def cluster(ctx: Context) -> Iterator[Diagnostic]:
     if not isinstance(options, SealosOptions):
         raise TypeError("these are another driver's options")
     yield from undescribed(ctx.inventory, options)
+    yield from _second(ctx)
     for host in ctx.reached:
         yield from _tools(ctx, host)
         yield from _occupied(ctx, host)
+        yield from _upgraded(ctx, host, options)
         yield from _unpacked(ctx, host, options)
     yield from _images(ctx, options)
 
@@ -98,6 +102,56 @@ def _occupied(ctx: Context, host: Host) -> Iterator[Diagnostic]:
         at=host.origin(),
         evidence=(("found", ", ".join(dict.fromkeys(found))),),
         hints=("remove it from the host, or take the host out of the inventory",),
+    )
+
+
+def _told(ctx: Context, host: Host) -> list[str]:
+    """`member` where the host is in a cluster, and the releases that our runs have installed on it."""
+    return ctx.facts[host.name].observed.get("sealos.member", "").split()
+
+
+def _upgraded(ctx: Context, host: Host, options: SealosOptions) -> Iterator[Diagnostic]:
+    """SB623: known before the tree is swapped, not when kubelet's turn comes."""
+    wanted, told = options.kubernetes_version or ctx.inventory.release, _told(ctx, host)
+    releases = [word for word in told if word != "member"]
+    if "member" not in told or not releases or wanted is None or wanted in releases:
+        return
+    yield Diagnostic(
+        "SB623",
+        f"{host.name} runs Kubernetes {releases[0]}, and a running node is not upgraded to {wanted} here",
+        host=host.name,
+        at=origin_of(ctx.inventory, "cluster"),
+        evidence=(("installed", releases[0]), ("wanted", wanted)),
+        hints=(
+            f"write `release: {releases[0]}`, with root filesystems of that release",
+            f"or take the host out (`state: absent` with `--limit {host.name}`) and in again",
+        ),
+    )
+
+
+def _second(ctx: Context) -> Iterator[Diagnostic]:
+    """SB624: the first master would begin a cluster, and others are members of one that we made."""
+    masters = ctx.inventory.by_role("master")
+    if not masters or masters[0].name not in ctx.facts or "member" in _told(ctx, masters[0]):
+        return
+    first = masters[0]
+    others = [h for h in ctx.reached if h.name != first.name and h.role != "registry"]
+    members = [h for h in others if "member" in _told(ctx, h)]
+    if not members:
+        return
+    alive = next((h.name for h in members if h.role == "master"), None)
+    yield Diagnostic(
+        "SB624",
+        f"{first.name} is in no cluster and would begin one, and {members[0].name} is in one already",
+        host=first.name,
+        also=tuple(host.name for host in members),
+        at=first.origin(),
+        evidence=(("members", ", ".join(host.name for host in members)),),
+        hints=(
+            f"put {alive} first among the masters: then {first.name} joins its cluster"
+            if alive
+            else "restore the master, or take the others out first (`state: absent`): the cluster is lost",
+        ),
     )
 
 

@@ -8,6 +8,7 @@ and never waits until nodes are ready: here both are asserted.
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -169,7 +170,7 @@ def _registry_name(member: Member) -> Iterator[Step]:
         host=member.name,
         title=f"keep a copy of {options.hosts_file}",
         timeout=60.0,
-        check=Succeeds(f"[ -e {kept} ] || [ ! -e {options.hosts_file} ]\n"),
+        check=Succeeds(f"[ -e {shlex.quote(kept)} ] || [ ! -e {shlex.quote(options.hosts_file)} ]\n"),
         script=node.KEEP_HOSTS,
         env={"DATA": member.data, "STAMP": "", "HOSTS_FILE": options.hosts_file},
     )
@@ -199,7 +200,9 @@ def _registry(member: Member) -> Iterator[Step]:
             mode=0o600,
             keep_previous=False,
         )
-        unpacked = node.marked(data, "images", served.sha256) + f"[ -d {data}/rootfs/registry ]\n"
+        unpacked = (
+            node.marked(data, "images", served.sha256) + f"[ -d {shlex.quote(f'{data}/rootfs/registry')} ]\n"
+        )
         step = member.run(
             "registry/images", "unpack the images", node.UNPACK_REGISTRY, unpacked, timeout=3600.0
         )
@@ -269,7 +272,10 @@ def _control_plane(member: Member) -> Iterator[Step]:
     step = member.run(
         "control-plane/init", "kubeadm init", node.KUBEADM_INIT, node.member(member.data), timeout=1800.0
     )
-    yield replace(step, detached=True)
+    accepted = any(entry.code == "SB624" for entry in member.host.ignore)
+    others = [] if accepted else [ip for ip in cluster.masters if ip != ip_of(member.host)]
+    port = str(cluster.options.apiserver_port)
+    yield replace(_with_env(step, {"OTHERS": " ".join(others), "PORT": port}), detached=True)
     yield WaitFor(
         id=f"control-plane/{member.name}/answers",
         host=member.name,

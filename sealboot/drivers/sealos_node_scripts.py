@@ -99,8 +99,17 @@ _ENDED = """mark kubeadm
 rm -f "$DATA/.sealboot/kubeadm.begun"
 """
 
+#: An API server of another master answers: whoever begins a cluster now has a second one. Where `timeout`
+#: is missing nothing is asked.
+_ALONE = """for other in $OTHERS; do
+  if timeout 5 bash -c ': <"/dev/tcp/$1/$2"' bash "$other" "$PORT" 2>/dev/null; then
+    echo "an API server answers at $other:$PORT: this master would begin a second cluster" >&2; exit 65
+  fi
+done
+"""
+
 KUBEADM_INIT = f"""set -eu
-{_MARK}{_AGAIN}kubeadm init --config="$DATA/etc/kubeadm-init.yaml" --skip-certificate-key-print --skip-token-print --upload-certs -v 0 --ignore-preflight-errors=SystemVerification
+{_MARK}{_ALONE}{_AGAIN}kubeadm init --config="$DATA/etc/kubeadm-init.yaml" --skip-certificate-key-print --skip-token-print --upload-certs -v 0 --ignore-preflight-errors=SystemVerification
 {_ENDED}"""
 
 KUBEADM_JOIN = f"""set -eu

@@ -69,6 +69,7 @@ exit {LOST_ENTRIES}
 
 #: Folders above the data that nobody else uses go as well.
 _FORGET = """set -u
+case $DATA in /var/lib/sealos/*) ;; *) exit 0 ;; esac
 rmdir "${DATA%/*}" 2>/dev/null && rmdir "$(dirname "${DATA%/*}")" 2>/dev/null
 exit 0
 """

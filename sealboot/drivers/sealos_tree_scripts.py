@@ -24,8 +24,14 @@ chmod 755 "$there/opt/sealctl"
 "$there/opt/sealctl" version
 """
 
+# The images of a registry outlive the tree. They are never in what is removed, wherever a run is cut off:
+# what the last one left aside is put back first.
 UNPACK = f"""set -eu
 umask 022
+if [ -e "$ROOT.old" ]; then
+  if [ ! -e "$ROOT" ]; then mv "$ROOT.old" "$ROOT"
+  elif [ -d "$ROOT.old/registry" ] && [ ! -e "$ROOT/registry" ]; then mv "$ROOT.old/registry" "$ROOT/registry"; fi
+fi
 rm -rf "$ROOT.new" "$ROOT.old"
 mkdir -p "$ROOT.new"
 tar -xf "$ARCHIVE" -C "$ROOT.new"
@@ -34,11 +40,9 @@ chown -R 0:0 "$ROOT.new" 2>/dev/null || :
 (cd "$ROOT.new" && sha256sum -c {_MANIFEST} >/dev/null) || {{ echo 'what was unpacked is not what was packed' >&2; exit 1; }}
 sync
 rm -f "$ROOT{STAMP}"
-if [ -e "$ROOT" ]; then
-  [ ! -d "$ROOT/registry" ] || [ -e "$ROOT.new/registry" ] || mv "$ROOT/registry" "$ROOT.new/registry"
-  mv "$ROOT" "$ROOT.old"
-fi
+[ ! -e "$ROOT" ] || mv "$ROOT" "$ROOT.old"
 mv "$ROOT.new" "$ROOT"
+[ ! -d "$ROOT.old/registry" ] || [ -e "$ROOT/registry" ] || mv "$ROOT.old/registry" "$ROOT/registry"
 rm -rf "$ROOT.old"
 printf '%s\\n' "$STAMP" >"$ROOT{STAMP}.new"
 mv -f "$ROOT{STAMP}.new" "$ROOT{STAMP}"

@@ -23,8 +23,14 @@ _NEVER = frozenset(
 )
 
 # $1 path, $2 recursive. A tree is not left half named: what can be is renamed first, then removed.
+# What is mounted below it is somebody's data: nothing is removed then.
 _REMOVE = r"""
 if [ -d "$1" ] && [ ! -L "$1" ]; then
+  sb_true=$(CDPATH= cd -P -- "$1" && pwd -P) || exit 1
+  while read -r _ sb_at _; do
+    case $sb_at in *\\0*) sb_at=$(printf '%b.' "$sb_at"); sb_at=${sb_at%.} ;; esac
+    case $sb_at in "$sb_true"|"$sb_true"/*) echo "$sb_at is mounted there: nothing was removed" >&2; exit 65 ;; esac
+  done </proc/mounts || exit 1
   if [ "$2" = 1 ]; then rm -rf "$1"; else rmdir "$1"; fi
 else rm -f "$1"; fi || exit 1
 [ ! -e "$1" ] && [ ! -L "$1" ]

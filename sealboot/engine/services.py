@@ -34,6 +34,8 @@ sb_hopeless() {
   case ${sb_starts#NRestarts=} in ''|*[!0-9]*|[0-4]) return 1;; esac
   echo 'it ended and was started again, five times' >&2
 }
+# A daemon inherits the mask of whoever started it.
+sb_rcs() { ( umask 022; sb_within "$sb_left" rc-service "$@" ); }
 sb_poll=$8
 sb_left=$5
 rm -f "$7"
@@ -59,9 +61,9 @@ if sb_systemd; then
 elif sb_openrc; then
   case $3 in 1) rc-update -q add "$1" default || sb_fail;; 0) rc-update -q del "$1" default || :;; esac
   case $2 in
-    stopped) sb_within "$5" rc-service "$1" stop || sb_fail;;
-    started) if [ -n "$6" ]; then sb_within "$5" rc-service "$1" restart; else sb_within "$5" rc-service "$1" start; fi || sb_fail;;
-    restarted) sb_within "$5" rc-service "$1" restart || sb_fail;;
+    stopped) sb_rcs "$1" stop || sb_fail;;
+    started) if [ -n "$6" ]; then sb_rcs "$1" restart; else sb_rcs "$1" start; fi || sb_fail;;
+    restarted) sb_rcs "$1" restart || sb_fail;;
   esac
   [ "$2" = stopped ] || rc-service "$1" status >/dev/null 2>&1 || sb_fail
 else exit 78; fi

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sealos_kit import CTL, NODE, PI, program, tree_artifact, whole
+from sealos_kit import CTL, CTL2, NODE, PI, program, tree_artifact, whole
 
 from sealboot.drivers import sealos_node_scripts as node
 from sealboot.drivers import sealos_tree_scripts as tree
@@ -76,6 +77,25 @@ def test_hosts_without_tools_or_with_a_runtime() -> None:
     occupied = {"sealos.runtime": "/usr/bin/containerd\n/run/containerd/containerd.sock"}
     assert codes(whole(CTL, observed={"ctl1": occupied})) == [("SB622", "ctl1")]
     assert codes(whole(CTL, observed={"ctl1": {**occupied, "sealos.node": "ours"}})) == []
+
+
+def test_a_running_node_of_another_release_is_refused_before_anything_is_written() -> None:
+    old = {"sealos.node": "ours", "sealos.member": "member\nv1.28.0\n"}
+    (found,) = findings(whole(CTL, observed={"ctl1": old}))
+    assert (found.code, found.severity) == ("SB623", Severity.ERROR)
+    assert "v1.28.0" in found.summary
+    assert codes(whole(CTL, observed={"ctl1": {**old, "sealos.member": "v1.28.0"}})) == []
+    assert codes(whole(CTL, observed={"ctl1": {**old, "sealos.member": "member v1.29.9"}})) == []
+
+
+def test_an_empty_first_master_begins_no_second_cluster() -> None:
+    member = {"sealos.member": "member\nv1.29.9\n"}
+    (found,) = findings(whole(CTL, CTL2, NODE, observed={"pictl2": member, "box01": member}))
+    assert (found.code, found.host, found.also) == ("SB624", "ctl1", ("pictl2", "box01"))
+    assert "put pictl2 first" in found.hints[0]
+    (lost,) = findings(whole(CTL, NODE, observed={"box01": member}))
+    assert "the cluster is lost" in lost.hints[0]
+    assert codes(whole(CTL, NODE, observed={"ctl1": member, "box01": member})) == []
 
 
 def test_a_reset_needs_no_file_and_no_release() -> None:
@@ -194,6 +214,44 @@ def test_the_tree_is_tried_unpacked_and_known_again(data: Path, tmp_path: Path) 
     (data / "rootfs/scripts/check.sh").write_text("exit 1\n")
     assert sh(tree.mounted(root, stamp)).returncode == 1
     assert sh(tree.mounted_or_sent(root, stamp, str(archive), digest)).returncode == 1
+
+
+@pytest.mark.parametrize("cut", range(1, 5))
+def test_a_swap_that_was_cut_off_keeps_the_images(data: Path, tmp_path: Path, cut: int) -> None:
+    """Each `mv` of the script in turn is the last thing that it does."""
+    archive, root = data / "rootfs.tar", data / "rootfs"
+    pack(data, archive)
+    (root / "registry").mkdir(exist_ok=True)
+    (root / "registry/blob").write_text("pushed")
+    tools = tmp_path / "cut"
+    tools.mkdir()
+    (tools / "mv").write_text(
+        f'#!/bin/sh\necho x >>"{tools}/count"\n'
+        f'[ "$(wc -l <"{tools}/count")" -lt {cut} ] || {{ kill -9 $PPID; exit 1; }}\nexec /bin/mv "$@"\n'
+    )
+    (tools / "mv").chmod(0o755)
+    env = {"ROOT": str(root), "ARCHIVE": str(archive), "STAMP": "a" * 64}
+    broken = subprocess.run(
+        ["sh", "-c", tree.UNPACK],
+        env={**env, "PATH": f"{tools}:/usr/bin:/bin"},
+        capture_output=True,
+        check=False,
+    )
+    assert broken.returncode == -9
+    ran = sh(tree.UNPACK, **env)
+    assert ran.returncode == 0, ran.stderr
+    assert (root / "registry/blob").read_text() == "pushed"
+    assert sorted(p.name for p in data.iterdir()) == ["rootfs", "rootfs.stamp"]
+
+
+def test_a_master_begins_nothing_while_another_answers(data: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = str(listening.getsockname()[1])
+        more = {"STAMP": "x", "CRI": "x", "PORT": port, "DATA": str(data)}
+        ran = sh(node.KUBEADM_INIT, **more, OTHERS="127.0.0.1")
+    assert ran.returncode == 65
+    assert "would begin a second cluster" in ran.stderr
+    assert not (data / ".sealboot/kubeadm.begun").exists()
 
 
 def test_an_archive_that_was_damaged_never_becomes_the_tree(data: Path) -> None:

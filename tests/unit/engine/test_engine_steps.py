@@ -311,7 +311,7 @@ async def test_openrc(work: Any, node: Any) -> None:
     folder = Path(node.path("rc"))
     folder.mkdir()
     (folder / "rc-service").write_text(
-        f'#!/bin/sh\necho "$*" >>{folder}/log\ncase $2 in status) [ -e {folder}/up ];; stop) rm {folder}/up;; '
+        f'#!/bin/sh\necho "$* $(umask)" >>{folder}/log\ncase $2 in status) [ -e {folder}/up ];; stop) rm {folder}/up;; '
         f"*) touch {folder}/up;; esac\n"
     )
     (folder / "rc-update").write_text(f'#!/bin/sh\necho "update $*" >>{folder}/log\n')
@@ -321,7 +321,7 @@ async def test_openrc(work: Any, node: Any) -> None:
     if Path("/run/systemd/system").is_dir():
         pytest.skip("systemd runs here and is preferred")
     assert (await act(work, service(stamp="v1"))).result == "changed"
-    assert "k3s restart" in (folder / "log").read_text()
+    assert "k3s restart 0022" in (folder / "log").read_text()
     assert "update -q add k3s default" in (folder / "log").read_text()
     assert (await act(work, service(state="stopped"))).result == "changed"
     assert not (folder / "up").exists()
