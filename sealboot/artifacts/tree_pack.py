@@ -47,14 +47,21 @@ class _Archive:
         self._manifest = manifest
         self._belongs = belongs
         self._size = 0
+        self._given_up = False
         self._tar = tarfile.open(fileobj=cast("IO[bytes]", self), mode="w|", format=tarfile.GNU_FORMAT)  # noqa: SIM115
         self._sums: list[str] = []
         self.files = 0
 
     def write(self, data: bytes) -> int:
+        if self._given_up:
+            return len(data)
         self._digest.update(data)
         self._size += len(data)
         return self._sink.write(data)
+
+    def give_up(self) -> None:
+        """Take nothing more: `tarfile` writes its end even when it is thrown away, and complains to the terminal."""
+        self._given_up = True
 
     def mine(self, entries: Sequence[Entry]) -> list[Entry]:
         return [entry for entry in entries if self._belongs(entry.name)]
@@ -109,6 +116,17 @@ def pack(
         _Archive(tree, MANIFEST, lambda name: not _served(name)),
         _Archive(registry, REGISTRY_MANIFEST, _served),
     )
+    try:
+        return _filled(archives, layers, merged, meter)
+    except BaseException:
+        for archive in archives:
+            archive.give_up()
+        raise
+
+
+def _filled(
+    archives: tuple[_Archive, _Archive], layers: Sequence[Layer], merged: Merged, meter: Meter
+) -> tuple[Written, Written]:
     for archive in archives:
         for entry in archive.mine(_with_parents(merged.folders, (*merged.files, *merged.links))):
             archive.add(entry, tarfile.DIRTYPE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import time
@@ -9,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, gettempdir
 from typing import IO
 
 from sealboot.artifacts.archive_words import broken, tree_findings
@@ -87,7 +88,9 @@ def _one(artifact: Artifact, path: Path, platform: str, cache: Path) -> Artifact
         return _refused(artifact, broken(label, error))
     except OSError as error:
         why = f"{label} cannot be packed: {(error.strerror or 'the medium failed').lower()}"
-        return _refused(artifact, Diagnostic("SB408", why, artifact=label))
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+        hint = f"it is inflated in {gettempdir()} and packed in {cache}: make room there, or set TMPDIR and XDG_CACHE_HOME"
+        return _refused(artifact, Diagnostic("SB408", why, artifact=label, hints=(hint,) if full else ()))
 
 
 def _not_ours(label: str, folder: Path) -> Diagnostic:

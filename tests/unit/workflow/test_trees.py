@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import hashlib
 import json
 import os
+import resource
 import tarfile
 import time
 import tracemalloc
@@ -334,3 +336,18 @@ def test_other_files_pass_unchanged(tmp_path: Path) -> None:
     (tmp_path / "notes").write_bytes(b"hello")
     (artifact,) = trees(tmp_path, "notes")
     assert artifact == inspect(tmp_path / "notes", "notes")
+
+
+def test_a_full_disk_is_told_with_its_place_and_leaves_nothing(tmp_path: Path) -> None:
+    folder(tmp_path / "tree", {**rootfs(AMD), "usr/share/large": bytes(1 << 20)})
+    known = inspect(tmp_path / "tree", "tree")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        (refused,) = packed([known], tmp_path, tmp_path / "cache")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    gc.collect()  # what is thrown away has nothing to say: a warning would be an error here
+    assert [d.code for d in refused.diagnostics] == ["SB408"]
+    assert str(tmp_path / "cache") in refused.diagnostics[0].hints[0]
+    assert list((tmp_path / "cache").iterdir()) == []
