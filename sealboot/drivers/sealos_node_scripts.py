@@ -86,11 +86,14 @@ mark init
 """
 
 #: Only what a run of ours left half done is taken back: a cluster of somebody else's is not ours to reset.
-_AGAIN = """if [ -e "$DATA/.sealboot/kubeadm.begun" ]; then kubeadm reset -f --cri-socket "$CRI"; fi
+_AGAIN = """if [ -e "$DATA/.sealboot/kubeadm.begun" ] && [ ! -e "$DATA/.sealboot/kubeadm" ]; then
+  kubeadm reset -f --cri-socket "$CRI"
+fi
 if [ -e /etc/kubernetes/kubelet.conf ] || [ -e /etc/kubernetes/admin.conf ]; then
   echo 'this host is in a cluster already, and not by our doing' >&2; exit 65
 fi
 mkdir -p "$DATA/.sealboot" "$DATA/etc" /etc/kubernetes
+rm -f "$DATA/.sealboot/kubeadm"
 : >"$DATA/.sealboot/kubeadm.begun"
 policy=$DATA/rootfs/statics/audit-policy.yml
 if [ -f "$policy" ]; then cp -f "$policy" /etc/kubernetes/audit-policy.yml; fi
@@ -112,10 +115,18 @@ KUBEADM_INIT = f"""set -eu
 {_MARK}{_ALONE}{_AGAIN}kubeadm init --config="$DATA/etc/kubeadm-init.yaml" --skip-certificate-key-print --skip-token-print --upload-certs -v 0 --ignore-preflight-errors=SystemVerification
 {_ENDED}"""
 
+# Filled in by the shell itself: the words of a program that is started can be read by every user of the host.
 KUBEADM_JOIN = f"""set -eu
 {_MARK}{_AGAIN}config=$DATA/etc/kubeadm-join.yaml
 trap 'rm -f "$config"' EXIT
-(umask 077; printf '%s\\n' "$CONFIG" | sed -e "s|@TOKEN@|$TOKEN|" -e "s|@CA@|$CA|" -e "s|@KEY@|${{KEY:-}}|" >"$config")
+(umask 077; printf '%s\\n' "$CONFIG" | while IFS= read -r line; do
+  case $line in
+    *@TOKEN@*) line=${{line%%@TOKEN@*}}$TOKEN${{line#*@TOKEN@}} ;;
+    *@CA@*) line=${{line%%@CA@*}}$CA${{line#*@CA@}} ;;
+    *@KEY@*) line=${{line%%@KEY@*}}${{KEY:-}}${{line#*@KEY@}} ;;
+  esac
+  printf '%s\\n' "$line"
+done >"$config")
 kubeadm join --config="$config" -v 0 --ignore-preflight-errors=SystemVerification
 {_ENDED}"""
 
