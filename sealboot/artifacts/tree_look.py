@@ -30,6 +30,8 @@ _TAG = re.compile(r"registry/docker/registry/v2/repositories/(.+)/_manifests/tag
 _BLOBS = "registry/docker/registry/v2/blobs/sha256"
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 _MAX_DEPTH, _MAX_TAGS = 4, 20_000
+#: For all tags together: manifests may name each other, each 64 of them. Real registries have a few hundred.
+_MAX_VISITS, _MAX_READ = 400_000, 256 << 20
 _PT_LOAD = 1
 
 
@@ -134,23 +136,40 @@ def registry_images(source: Source, meter: Meter) -> tuple[Image, ...]:
         if member.shape is Shape.FILE:
             places[member.name] = Window(source, member.offset + BLOCK, member.size)
     made: list[Image] = []
+    budget = _Budget()
     for name, link in sorted(places.items()):
         tag = _TAG.fullmatch(name)
         if tag is None:
             continue
         if len(made) >= _MAX_TAGS:
             raise StreamError(f"a registry of more than {_MAX_TAGS} tags", excess=True)
-        found = _Platforms(places)
+        found = _Platforms(places, budget)
         found.visit(link.at(0, 80).decode("ascii", "replace").strip(), 0)
         made.append(Image(f"{tag[1]}:{tag[2]}", tuple(dict.fromkeys(found.whole)), tuple(found.absent)))
     return tuple(made)
 
 
+@dataclass(slots=True)
+class _Budget:
+    """What following the manifests of a registry may cost."""
+
+    visits: int = _MAX_VISITS
+    bytes: int = _MAX_READ
+
+    def take(self, size: int) -> None:
+        """Another document of this many bytes; raises `StreamError` when it is one too many."""
+        self.visits -= 1
+        self.bytes -= size
+        if self.visits < 0 or self.bytes < 0:
+            raise StreamError("a registry with more manifests than can be followed", excess=True)
+
+
 class _Platforms:
     """The platforms of one tag: those of which manifest, configuration and every layer are there."""
 
-    def __init__(self, places: dict[str, Window]) -> None:
+    def __init__(self, places: dict[str, Window], budget: _Budget) -> None:
         self._places = places
+        self._budget = budget
         self.whole: list[str] = []
         self.absent: list[str] = []
 
@@ -184,6 +203,8 @@ class _Platforms:
     def _document(self, digest: object) -> Any:
         place = self._place(digest)
         if place is None or place.size > MAX_DOCUMENT:
+            self._budget.take(0)
             return None
+        self._budget.take(place.size)
         data = b"".join(chunks(place))
         return document(File(len(data), "", sniff(data[:HEAD]), data))

@@ -11,6 +11,7 @@ import resource
 import tarfile
 import time
 import tracemalloc
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from tree_kit import Layout, files_layer, folder, layer, member, rootfs, saved
 
 from sealboot.artifacts import inspect
 from sealboot.artifacts.compress import StreamError
+from sealboot.artifacts.tree_look import _Budget
 from sealboot.artifacts.tree_source import FolderStore, image_layers
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Artifact
@@ -216,6 +218,24 @@ def test_the_registry_is_packed_apart_and_its_images_are_followed_to_their_layer
         ("library/claimed:1", ("linux/amd64",), ("linux/arm64",)),
         ("pause:3.9", ("linux/amd64",), ()),
     ]
+
+
+@pytest.mark.parametrize(("visits", "read"), [(1000, 1 << 30), (1 << 30, 1 << 20)])
+def test_manifests_that_name_each_other(
+    visits: int, read: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One index that lists itself 64 times, four deep, is sixteen million documents."""
+    monkeypatch.setattr("sealboot.artifacts.tree_look._Budget", partial(_Budget, visits, read))
+    base, digest = "registry/docker/registry/v2", "ab" * 32
+    index = json.dumps({"manifests": [{"digest": f"sha256:{digest}"}] * 64}).encode()
+    files = {
+        f"{base}/blobs/sha256/ab/{digest}/data": index,
+        f"{base}/repositories/x/_manifests/tags/1/current/link": f"sha256:{digest}".encode(),
+    }
+    folder(tmp_path / "tree", {**rootfs(AMD), **files})
+    (refused,) = trees(tmp_path, "tree")
+    assert [d.code for d in refused.diagnostics] == ["SB409"]
+    assert "more manifests than can be followed" in refused.diagnostics[0].summary
 
 
 def test_libraries_and_damaged_programs_are_kept_apart(tmp_path: Path) -> None:
