@@ -129,11 +129,13 @@ def node_ready(binary: str, data: str, node: str) -> str:
 def needs_no_snapshot(binary: str, data: str, sha256: str, size: int) -> str:
     """Succeeds where there is nothing to keep: no datastore, one that does not answer, the same program, or it is kept.
 
-    A server that is down may be down because of the program that is to be replaced.
+    etcd writes to `….part` first: what a cut run left of that is none. A server that is down may be down because of the program that is to be replaced.
     """
     program = shlex.quote(binary)
     return f"""[ -x {program} ] && [ -d {shlex.quote(f"{data}/server/db/etcd")} ] || exit 0
-for kept in {shlex.quote(f"{data}/server/db/snapshots/{_snapshot(sha256)}")}*; do [ -e "$kept" ] && exit 0; done
+for kept in {shlex.quote(f"{data}/server/db/snapshots/{_snapshot(sha256)}")}*; do
+  case $kept in *.part) ;; *) [ -e "$kept" ] && exit 0 ;; esac
+done
 if [ "$(stat -c %s {program})" = {size} ]; then
   sum=$(sha256sum <{program} 2>/dev/null || busybox sha256sum <{program}) && [ "${{sum%% *}}" = {sha256} ] && exit 0
 fi

@@ -196,6 +196,8 @@ def test_a_snapshot_is_due_once_before_another_program_on_a_live_datastore(tmp_p
     assert due(new, len(text))
     assert not due(old, len(text))  # the same program
     (data / "server/db/snapshots").mkdir()
+    (data / f"server/db/snapshots/before-{new[:12]}-s1-1.part").touch()
+    assert due(new, 1)  # a run was cut off while it was written
     (data / f"server/db/snapshots/before-{new[:12]}-s1-1").touch()
     assert not due(new, 1)  # it is kept
     tool.write_text("#!/bin/sh\nexit 1\n")
