@@ -87,7 +87,9 @@ def _one(artifact: Artifact, path: Path, platform: str, cache: Path) -> Artifact
     except StreamError as error:
         return _refused(artifact, broken(label, error))
     except OSError as error:
-        why = f"{label} cannot be packed: {(error.strerror or 'the medium failed').lower()}"
+        at = Path(str(error.filename or "/"))
+        where = f" in {cache}" if at in {cache, *cache.parents} - {Path("/")} or cache in at.parents else ""
+        why = f"{label} cannot be packed{where}: {(error.strerror or 'the medium failed').lower()}"
         full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
         hint = f"it is inflated in {gettempdir()} and packed in {cache}: make room there, or set TMPDIR and XDG_CACHE_HOME"
         return _refused(artifact, Diagnostic("SB408", why, artifact=label, hints=(hint,) if full else ()))

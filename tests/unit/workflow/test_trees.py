@@ -288,6 +288,15 @@ def test_nothing_is_packed_where_others_can_write(tmp_path: Path, monkeypatch: p
     assert [d.code for d in trees(tmp_path, "tree")[0].diagnostics] == ["SB408"]
 
 
+def test_a_cache_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
+    folder(tmp_path / "tree", rootfs(AMD))
+    (tmp_path / "file").write_text("")
+    for cache in (tmp_path / "file/x/trees", tmp_path / ("x" * 300) / "trees", tmp_path / "file"):
+        (refused,) = packed([inspect(tmp_path / "tree", "tree")], tmp_path, cache)
+        assert [d.code for d in refused.diagnostics] == ["SB408"]
+        assert refused.diagnostics[0].summary.startswith(f"tree cannot be packed in {cache}: ")
+
+
 def test_a_relative_cache_folder_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     for value in ("", "cache", "./x"):
