@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,6 +20,9 @@ from sealboot.model.host import Host, Inventory
 
 _TOOLS = ("tar", "bash", "sha256sum", "find", "mktemp")
 _SHOWN = 6
+_RELEASE = re.compile(r"v\d+\.\d+\.\d+(?:[-+][A-Za-z0-9.+-]+)?", re.ASCII)
+#: A variable of the tree's scripts as a host's own: `env_` and a name that a shell takes.
+_VARIABLE = re.compile(r"env_[A-Za-z_]\w*", re.ASCII)
 
 _RUNTIMES = ("containerd", "dockerd", "crio", "k3s")
 _SOCKETS = ("/run/docker.sock", "/var/run/docker.sock", "/run/containerd/containerd.sock")
@@ -49,6 +53,22 @@ def undescribed(inventory: Inventory, options: SealosOptions) -> Iterator[Diagno
             at=origin_of(inventory, "cluster"),
             hints=("write `release: v1.29.9` under `cluster`: the one that the root filesystem has",),
         )
+    elif not _RELEASE.fullmatch(options.kubernetes_version or inventory.release or ""):
+        yield Diagnostic(
+            "SB607",
+            f"{inventory.release!r} is no release of Kubernetes",
+            at=origin_of(inventory, "cluster"),
+            hints=("write it as its root filesystem does: `v1.29.9`",),
+        )
+    for host in inventory.hosts:
+        for name in (n for n in host.vars if n.startswith("env_") and not _VARIABLE.fullmatch(n)):
+            yield Diagnostic(
+                "SB603",
+                f"vars.{name}: {name.removeprefix('env_')!r} is no name of a variable",
+                host=host.name,
+                at=host.origin(f"vars.{name}"),
+                hints=("use letters, digits and `_`, and no digit in front",),
+            )
     if options.ipvs is not False and options.lvscare_image is None and inventory.by_role("node"):
         yield Diagnostic(
             "SB607",

@@ -79,6 +79,20 @@ def test_hosts_without_tools_or_with_a_runtime() -> None:
     assert codes(whole(CTL, observed={"ctl1": {**occupied, "sealos.node": "ours"}})) == []
 
 
+@pytest.mark.parametrize("release", ["v1.29", "v1.29.9,x:y", "1.29.9"])
+def test_what_is_no_release_reaches_no_configuration(release: str) -> None:
+    refused = whole(CTL, release=release)
+    assert codes(refused) == [("SB607", None)]
+    assert refused.driver.waves(refused.context()) == ()
+
+
+@pytest.mark.parametrize("name", ["X-Y", "1A", "a.b", ""])
+def test_variables_of_a_host_are_names_that_a_shell_takes(name: str) -> None:
+    made = whole(replace(CTL, vars={f"env_{name}": "1", "env_OK_1": "$(id)"}))
+    assert codes(made) == [("SB603", "ctl1")]
+    assert made.driver.waves(made.context()) == ()
+
+
 def test_a_running_node_of_another_release_is_refused_before_anything_is_written() -> None:
     old = {"sealos.node": "ours", "sealos.member": "member\nv1.28.0\n"}
     (found,) = findings(whole(CTL, observed={"ctl1": old}))
