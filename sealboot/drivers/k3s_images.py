@@ -118,7 +118,7 @@ def imported(node: Node) -> Iterator[Step]:
         script=_verify(node, wanted) + _wait(node, wanted, limit),
     )
     keep = "|".join(shlex.quote(archive.name) for archive in wanted)
-    loop = f"cd {shlex.quote(place)} || exit 1\nfor file in *{MARK}.*; do\n  case $file in {keep}|'*{MARK}.*') continue ;; esac\n"
+    loop = f"cd {shlex.quote(place)} 2>/dev/null || exit 0\nfor file in *{MARK}.*; do\n  case $file in {keep}|'*{MARK}.*') continue ;; esac\n"
     yield Run(
         id=f"import/{host}/superseded",
         host=host,

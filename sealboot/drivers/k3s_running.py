@@ -89,10 +89,10 @@ def _step(ctx: Context, host: Host, facts: Facts) -> Iterator[Diagnostic]:
     back = after < before
     if not back and (after[0] == before[0] and after[1] <= before[1] + 1):
         return
-    how = "goes back" if back else "skips releases"
+    how = "go back" if back else "skip releases"
     yield Diagnostic(
         "SB640",
-        f"{host.name} {how}: from k3s {old[0]} to {new[0]}",
+        f"{host.name} would {how}: from k3s {old[0]} to {new[0]}",
         Severity.WARNING if back and after[:2] == before[:2] else Severity.ERROR,
         host=host.name,
         at=host.origin(),
