@@ -26,6 +26,10 @@ REOPEN_INTERVAL = 0.1
 #: Seconds for which a server may refuse further channels before that counts as its answer.
 REOPEN_LIMIT = 20.0
 
+#: The same while none of ours is open, on a connection that has served channels: dropbear refuses one
+#: in thousands when many end at once. On a connection that never served one the first refusal counts.
+HICCUP_LIMIT = 3.0
+
 
 class SshSession(ShellSession):
     """See `Session`. Never asks for a PTY, never for SFTP, never passes an SSH environment."""
@@ -42,6 +46,7 @@ class SshSession(ShellSession):
         self._connection = connection
         self._lost: Diagnostic | None = None
         self._open_channels = 0
+        self._served = False
 
     @property
     def lost(self) -> Diagnostic | None:
@@ -52,19 +57,24 @@ class SshSession(ShellSession):
 
     async def _open(self, talk: Conversation) -> SshPipe | Result:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + REOPEN_LIMIT
+        began = loop.time()
         while True:
             try:
                 return await self._create(talk)
             except asyncssh.ChannelOpenError as error:
                 if self.lost is not None or self._connection.is_closed():
                     return self._broken(talk, str(error))
-                # MaxSessions is smaller than our own bound: another channel has to end first.
-                if not self._open_channels or loop.time() > deadline:
+                if loop.time() - began >= self._patience():
                     return self._refused(error)
                 await asyncio.sleep(REOPEN_INTERVAL)
             except (asyncssh.Error, OSError, ValueError) as error:
                 return self._broken(talk, str(error))
+
+    def _patience(self) -> float:
+        """Seconds for which a refusal may yet change: nothing of the script has been sent, so asking again is safe."""
+        if self._open_channels:  # MaxSessions is smaller than our own bound: another channel has to end first
+            return REOPEN_LIMIT
+        return HICCUP_LIMIT if self._served else 0.0
 
     async def _create(self, talk: Conversation) -> SshPipe:
         receiver = _Receiver(self, talk)
@@ -102,6 +112,7 @@ class SshSession(ShellSession):
     def channel_opened(self, change: int) -> None:
         """Count the channels that the server holds open for us."""
         self._open_channels += change
+        self._served = True
 
     async def close(self) -> None:
         """End the connection; never raises, never waits for a hung host longer than a second."""

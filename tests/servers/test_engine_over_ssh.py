@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -91,8 +92,9 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
 def drop(server: Server) -> None:
     """End every session of the server as a lost network would: its sshd children die."""
     for pid in server.session_pids():
-        if Path(f"/proc/{pid}/comm").read_text().strip().startswith("sshd"):
-            os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended by itself meanwhile
+            if Path(f"/proc/{pid}/comm").read_text().strip().startswith("sshd"):
+                os.kill(pid, signal.SIGKILL)
 
 
 async def there(path: Path) -> None:

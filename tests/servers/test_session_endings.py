@@ -10,14 +10,16 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import asyncssh
 import pytest
 from session_kit import command_lines, eventually, folder, parent_of, running, session
 from sshd_kit import Server, User, dropbear, openssh
 
 from sealboot.model.secret import Secret
 from sealboot.transport.base import Result
+from sealboot.transport.channel import Conversation
 from sealboot.transport.hold import HeldScript
-from sealboot.transport.session import SshSession
+from sealboot.transport.session import SshPipe, SshSession
 
 USERS = (User("ops"),)
 
@@ -234,3 +236,21 @@ async def test_no_session_at_all_is_an_answer() -> None:
     assert result.diagnostic is not None
     assert result.diagnostic.code == "SB205"
     assert "refused to open a session" in dict(result.diagnostic.evidence)["said"]
+
+
+async def test_one_refusal_on_a_connection_that_has_served_is_asked_again(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """dropbear refuses one channel in thousands when many end at once; that is no account without a shell."""
+    async with node.login() as ssh:
+        assert (await ssh.run("true", timeout=20)).ok
+        create, refusals = SshSession._create, [asyncssh.ChannelOpenError(1, "Session request failed")]
+
+        async def hiccup(self: SshSession, talk: Conversation) -> SshPipe:
+            if refusals:
+                raise refusals.pop()
+            return await create(self, talk)
+
+        monkeypatch.setattr(SshSession, "_create", hiccup)
+        assert (await ssh.run("echo again", timeout=20)).text == "again\n"
+        assert refusals == []
