@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator
 
 from sealboot.drivers.base import Context
+from sealboot.drivers.k3s_node import SLOT
 from sealboot.drivers.k3s_options import K3sOptions
 from sealboot.model.artifact import Artifact, Other
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.facts import Facts
 from sealboot.model.host import Host
 
-_SLOT = "k3s"
 _VERSION = re.compile(r"\bv(\d{1,4})\.(\d{1,4})\.(\d{1,4})(?:[-+][\w.+-]*)?", re.ASCII)
 _KUBEADM = "/etc/kubernetes/kubelet.conf"
 
@@ -82,7 +82,7 @@ def _foreign(host: Host, facts: Facts, options: K3sOptions) -> Iterator[Diagnost
 def _step(ctx: Context, host: Host, facts: Facts) -> Iterator[Diagnostic]:
     """SB640: Kubernetes goes from one minor release to the next, and not back."""
     old = _VERSION.search(facts.observed.get("k3s.version", ""))
-    new = _VERSION.search(version_of(ctx.chosen.get((host.name, _SLOT))) or ctx.inventory.release or "")
+    new = _VERSION.search(version_of(ctx.chosen.get((host.name, SLOT))) or ctx.inventory.release or "")
     if old is None or new is None or not _states(facts):
         return
     before, after = ([int(part) for part in match.groups()] for match in (old, new))
