@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sealboot.artifacts.elf_ident import EHDR_SIZE
 from sealboot.artifacts.reader import Source
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Elf
@@ -11,7 +12,6 @@ MAX_SECTIONS = 4096
 #: The largest page of any kernel: segments aligned to it never share one.
 LARGEST_PAGE = 65536
 
-_EHDR_SIZE = {32: 52, 64: 64}
 _SHDR_SIZE = {32: 40, 64: 64}
 _PT_LOAD = 1
 _SHF_EXECINSTR = 4
@@ -33,7 +33,7 @@ def code_end(source: Source, elf: Elf) -> int | None:
     def number(data: bytes, at: int, length: int) -> int:
         return int.from_bytes(data[at : at + length], endian)
 
-    head = source.at(0, _EHDR_SIZE[elf.bits])
+    head = source.at(0, EHDR_SIZE[elf.bits])
     start, entry, count = (
         number(head, 24 + 2 * word, word),
         *(number(head, len(head) - i, 2) for i in (6, 4)),

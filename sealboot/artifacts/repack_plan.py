@@ -68,11 +68,6 @@ class Plan:
         return tuple(made)
 
 
-def packed(artifact: Artifact) -> bool:
-    """Whether the file is packed with UPX as a whole, or its program is."""
-    return any(d.code == "SB402" for d in artifact.diagnostics)
-
-
 def refusal(label: str, why: str, *hints: str) -> Diagnostic:
     """SB415: why the file is left as it is."""
     return Diagnostic(

@@ -14,10 +14,18 @@ from typing import BinaryIO
 
 from sealboot.artifacts.deflate import allowance
 from sealboot.artifacts.reader import MAX_READ, Source, Window, chunks
-from sealboot.artifacts.zipend import MARK, Archive, Entry, content
+from sealboot.artifacts.zipend import (
+    DEFLATED,
+    END_SIZE,
+    ENTRY_SIZE,
+    LOCAL_SIZE,
+    MARK,
+    STORED,
+    Archive,
+    Entry,
+    content,
+)
 
-_END_SIZE, _ENTRY_SIZE, _LOCAL_SIZE = 22, 46, 30
-_STORED, _DEFLATED = 0, 8
 _ENCRYPTED, _SIZES_BEHIND = 0x1, 0x8
 _WIDE = 0xFFFFFFFF
 
@@ -63,44 +71,30 @@ def rewrite(source: Source, archive: Archive, out: BinaryIO) -> Rewritten:
         smaller += packed < record.entry.packed
         directory += _central(record, method, packed, at)
     start = out.tell() - base
-    end = bytearray(source.at(archive.end - _end_length(source, archive), _end_length(source, archive)))
+    end = bytearray(source.at(archive.record, archive.end - archive.record))
     struct.pack_into("<II", end, 12, len(directory), start)
     out.write(directory)
     out.write(end)
     return Rewritten(out.tell() - base, smaller)
 
 
-def _end_length(source: Source, archive: Archive) -> int:
-    """The length of the end record with its comment: what lies between directory and end."""
-    low = max(archive.start, archive.end - _END_SIZE - (1 << 16))
-    tail = source.at(low, archive.end - low)
-    at = tail.rfind(b"PK\x05\x06")
-    while at >= 0:
-        if at + _END_SIZE + int.from_bytes(tail[at + 20 : at + 22], "little") == len(tail):
-            return len(tail) - at
-        at = tail.rfind(b"PK\x05\x06", 0, at)
-    return _END_SIZE
-
-
 def _records(source: Source, archive: Archive) -> list[_Record] | str:
     """Every file as the directory has it, or why the archive is left alone."""
-    length = _end_length(source, archive)
-    size, offset = struct.unpack_from("<II", source.at(archive.end - length, length), 12)
-    at = archive.start + offset
-    data = source.at(at, min(size, MAX_READ))
+    (size,) = struct.unpack_from("<I", source.at(archive.record, END_SIZE), 12)
+    data = source.at(archive.record - size, min(size, MAX_READ))
     found: list[_Record] = []
     place = 0
     for entry in archive.entries:
-        fixed = data[place : place + _ENTRY_SIZE]
+        fixed = data[place : place + ENTRY_SIZE]
         flags = int.from_bytes(fixed[8:10], "little")
         name, extra, comment = struct.unpack_from("<HHH", fixed, 28)
-        central = data[place : place + _ENTRY_SIZE + name + extra + comment]
+        central = data[place : place + ENTRY_SIZE + name + extra + comment]
         place += len(central)
-        local = source.at(entry.at, _LOCAL_SIZE)
-        if len(local) < _LOCAL_SIZE or not local.startswith(MARK):
+        local = source.at(entry.at, LOCAL_SIZE)
+        if len(local) < LOCAL_SIZE or not local.startswith(MARK):
             return f"{entry.name} is not where the directory says"
-        local = source.at(entry.at, _LOCAL_SIZE + sum(struct.unpack_from("<HH", local, 26)))
-        known = entry.method in {_STORED, _DEFLATED} and _WIDE not in {entry.packed, entry.size}
+        local = source.at(entry.at, LOCAL_SIZE + sum(struct.unpack_from("<HH", local, 26)))
+        known = entry.method in {STORED, DEFLATED} and _WIDE not in {entry.packed, entry.size}
         if flags & _ENCRYPTED or not known:
             return f"{entry.name} is stored in a way that is not rewritten"
         found.append(_Record(central, local, entry, entry.at + len(local)))
@@ -112,7 +106,7 @@ def _entry(source: Source, record: _Record, out: BinaryIO) -> tuple[int, int]:
     header_at = out.tell()
     out.write(bytes(len(record.local)))
     data_at = out.tell()
-    method, packed = _DEFLATED, _deflated(source, record, out)
+    method, packed = DEFLATED, _deflated(source, record, out)
     if packed is None or packed >= record.entry.packed:
         out.seek(data_at)
         out.truncate()

@@ -58,11 +58,6 @@ def native_of(facts: Facts) -> frozenset[Arch]:
     return facts.native or own
 
 
-def is_packed(artifact: Artifact) -> bool:
-    """Whether a packer hides what the program itself demands."""
-    return any(d.code == "SB402" for d in artifact.diagnostics)
-
-
 def describe_file(artifact: Artifact) -> str:
     """`ELF64 x86-64`, with what is odd about it; for others what they are."""
     elf = artifact.elf

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sealboot.fit.case import Case, Reason, describe_file, is_packed
+from sealboot.fit.case import Case, Reason, describe_file
 from sealboot.fit.loading import release_of
 from sealboot.model.arch import Arch
 from sealboot.model.diagnostic import Severity
@@ -72,7 +72,7 @@ def arm_level(case: Case) -> Reason | None:
 def _hidden_level(case: Case) -> Reason | None:
     """A doubt: what level a packed file was built for is packed too, and most are built for ARMv7."""
     have = case.facts.cpu.arm_level
-    if case.elf.arm_level is not None or have is None or have >= _USUAL_ARM or not is_packed(case.artifact):
+    if case.elf.arm_level is not None or have is None or have >= _USUAL_ARM or not case.artifact.packed:
         return None
     return Reason(
         "SB110",

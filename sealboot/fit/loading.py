@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-from sealboot.fit.case import Case, Reason, describe_file, is_packed
+from sealboot.fit.case import Case, Reason, describe_file
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Segment
 from sealboot.model.facts import Facts
@@ -60,7 +60,7 @@ def _rights_lost(low: Segment, high: Segment, page: int, code_end: int | None) -
 
 def _packed_for_small_pages(case: Case, page: int) -> Reason | None:
     """What UPX puts before a 32-bit ARM program takes pages for 4 KiB, and asks no kernel."""
-    if not is_packed(case.artifact) or case.arch is not Arch.ARM or page <= _SMALLEST_PAGE:
+    if not case.artifact.packed or case.arch is not Arch.ARM or page <= _SMALLEST_PAGE:
         return None
     return Reason(
         "SB105",

@@ -237,6 +237,11 @@ class Artifact:
         return self.layers[0] if self.layers and isinstance(self.layers[0], Elf) else None
 
     @property
+    def packed(self) -> bool:
+        """Whether a packer such as UPX hides what the program demands: the whole file, or its program."""
+        return any(finding.code == "SB402" for finding in self.diagnostics)
+
+    @property
     def kernel(self) -> Kernel | None:
         """The kernel in it: the innermost, which is the one that runs."""
         found = [layer for layer in self.layers if isinstance(layer, Kernel)]

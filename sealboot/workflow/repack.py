@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sealboot.artifacts import inspect
 from sealboot.artifacts.reader import Refusal, open_file
-from sealboot.artifacts.repack_plan import assess, packed, refusal
+from sealboot.artifacts.repack_plan import assess, refusal
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.repack import Part, RepackReport
 from sealboot.workflow.newfile import NewFile, refused
@@ -55,7 +55,7 @@ def repack(path: Path, label: str, wish: Wish, tool: Tool | None) -> RepackRepor
             if opened.sha256() != before.sha256:
                 return RepackReport(before, diagnostics=(moved(label),))
             job = Job(opened, before, wish, tool)
-            return _unpacked(job) if packed(before) else _smaller(job)
+            return _unpacked(job) if before.packed else _smaller(job)
         except OSError as error:
             said = (error.strerror or type(error).__name__).lower()
             return RepackReport(before, diagnostics=(not_written(wish.output or "the copy", said),))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sealboot.artifacts import inspect
 from sealboot.artifacts.reader import Reader, Refusal, Source, open_file
-from sealboot.artifacts.repack_plan import Plan, packed
+from sealboot.artifacts.repack_plan import Plan
 from sealboot.artifacts.repack_proof import (
     Proof,
     packed_well,
@@ -72,7 +72,7 @@ def prove_restored(job: Job, new: NewFile) -> Proven:
         size = Proof(("it is as long as UPX recorded when it packed it",) if told else ())
         if told and source.size & 0xFFFFFFFF != told:
             size = Proof(differs=f"it has {source.size} bytes, before packing it had {told}")
-        if packed(after):
+        if after.packed:
             size = Proof(differs="it is still packed")
         old, now = (_payload(a) for a in (job.before, after))
         return [

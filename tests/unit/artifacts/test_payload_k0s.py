@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -12,9 +11,8 @@ from pathlib import Path
 
 import pytest
 from fit_kit import elf_of, facts_of, handler_for
-from labkit.apt import LabUnavailableError, Repository
-from labkit.cache import CACHE, made
-from labkit.debs import extract, unpack
+from labkit.apt import LabUnavailableError
+from labkit.debs import extract
 from payload_kit import (
     NAMES,
     component,
@@ -25,6 +23,7 @@ from payload_kit import (
     upx_like,
     with_section,
 )
+from repack_kit import upx
 
 from sealboot.artifacts import inspect
 from sealboot.fit import judge
@@ -284,22 +283,6 @@ def test_packing_may_hide_what_was_there(tmp_path: Path) -> None:
     (note,) = found.diagnostics
     assert "cannot be seen" in note.notes[-1]
     assert dict(note.evidence)["unpacked"].endswith(" bytes")
-
-
-def upx() -> Path:
-    """Debian's backport of UPX, unpacked; skips where there is none."""
-    if platform.machine() != "x86_64":
-        pytest.skip("UPX is fetched for x86-64 only")
-    suite = "bookworm-backports"
-
-    def make(part: Path) -> None:
-        repository = Repository(CACHE / "apt" / f"{suite}-amd64", suite, "amd64")
-        unpack(repository.download("upx-ucl"), part)
-
-    try:
-        return made(CACHE / "debs" / "upx-ucl-amd64", make) / "usr/bin/upx-ucl"
-    except LabUnavailableError as error:
-        pytest.skip(f"no UPX to try: {error}")
 
 
 def really_packed(folder: Path, data: bytes) -> Path:
