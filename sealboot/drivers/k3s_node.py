@@ -22,7 +22,7 @@ from sealboot.drivers.k3s_config import (
     systemd_unit,
 )
 from sealboot.drivers.k3s_options import K3sOptions
-from sealboot.drivers.phases_compile import shape_check
+from sealboot.drivers.shape import shape_check
 from sealboot.model.artifact import Artifact
 from sealboot.model.host import Host
 from sealboot.model.plan import (

@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from sealboot.drivers.phases_desk import Desk, Site
 from sealboot.drivers.phases_schema import PhasePart, slug
+from sealboot.drivers.shape import shape_check
 from sealboot.drivers.template import Scope
 from sealboot.model.plan import (
     Check,
@@ -33,7 +34,6 @@ from sealboot.model.plan import (
 )
 from sealboot.plan.fingerprint import digest
 
-_SECRET = re.compile(r"\{\{ secret\.(\w+) \}\}")
 _ONLY_SECRET = re.compile(r"\s*\{\{\s*secret\.(\w+)\s*\}\}\s*")
 _DIRECTORIES = frozenset({"/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/opt", "/proc",
                           "/root", "/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/var", "/var/lib"})  # noqa: S108  # fmt: skip
@@ -119,29 +119,6 @@ def _write(desk: Desk) -> Step | None:
         content=content,
         mode=mode,
         secrets=secrets,
-    )
-
-
-def shape_check(dest: str, content: str, mode: int, secrets: tuple[str, ...]) -> str:
-    """A script that succeeds when `dest` is `content` with something in place of every secret.
-
-    A `case` pattern: the known text is quoted, each secret is `?*`. The dot
-    after the text keeps trailing newlines, which `$(...)` would drop.
-    """
-    pattern, position = "", 0
-    for match in _SECRET.finditer(content):
-        if match[1] not in secrets:
-            continue
-        known = content[position : match.start()]
-        pattern += (shlex.quote(known) if known else "") + "?*"
-        position = match.end()
-    pattern += shlex.quote(content[position:] + ".")
-    quoted = shlex.quote(dest)
-    return (
-        f"[ -f {quoted} ] && [ ! -L {quoted} ] || exit 1\n"
-        f'[ "$(stat -c %a {quoted})" = {mode:o} ] || exit 1\n'
-        f"text=$(cat {quoted} && printf .) || exit 1\n"
-        f'case "$text" in {pattern}) exit 0 ;; esac\nexit 1\n'
     )
 
 

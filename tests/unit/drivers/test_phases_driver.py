@@ -11,7 +11,7 @@ import pytest
 from driver_kit import Cluster, fresh
 
 from sealboot.drivers.phases import PhasesDriver
-from sealboot.drivers.phases_compile import shape_check
+from sealboot.drivers.shape import shape_check
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Kind
 from sealboot.model.diagnostic import Diagnostic, Location, Severity
