@@ -16,7 +16,7 @@ from sealboot.artifacts.compress import COMPRESSED, PIECE, Limits, Meter, Stream
 from sealboot.artifacts.hasher import Hasher
 from sealboot.artifacts.images import read_images
 from sealboot.artifacts.k3s_images import suffix_for, unfit_for_k3s
-from sealboot.artifacts.programs import Tree, add_inner, again, first_bytes, is_inner_archive
+from sealboot.artifacts.programs import Tree, add_inner, is_inner_archive, opened
 from sealboot.artifacts.reader import Source
 from sealboot.artifacts.sniff import HEAD, sniff
 from sealboot.artifacts.tarwalk import Member, Shape, TarWalk
@@ -134,11 +134,10 @@ class _Walker:
 
     def walk(self, pieces: Iterator[bytes]) -> None:
         """Read the stream to its end if it is a tar; raises `StreamError`."""
-        first = first_bytes(pieces)
-        self.tar = sniff(first[:HEAD]) is Kind.TAR
-        if not self.tar:
+        tar = opened(pieces)
+        self.tar = tar is not None
+        if tar is None:
             return
-        tar = TarWalk(again(first, pieces))
         for member in tar:
             if member.shape is Shape.FILE:
                 self._file(tar, member)

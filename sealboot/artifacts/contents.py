@@ -15,7 +15,7 @@ from sealboot.artifacts.lz4 import look_at
 from sealboot.artifacts.name import arch_in_name
 from sealboot.artifacts.reader import Reader
 from sealboot.artifacts.sniff import HEAD, script_interpreter, sniff
-from sealboot.model.arch import Arch
+from sealboot.model.arch import Arch, platform_arch
 from sealboot.model.artifact import Artifact, Elf, Kernel, Kind, Layer, Other
 from sealboot.model.diagnostic import Diagnostic, Severity
 
@@ -140,7 +140,7 @@ def _remarks(label: str, elf: Elf, claimed: Arch | None) -> list[Diagnostic]:
 
 def _archive_lies(label: str, claimed: Arch | None, platforms: tuple[str, ...]) -> list[Diagnostic]:
     """SB111 for an archive whose name claims an architecture that it has nothing for."""
-    if claimed is None or not platforms or any(p.split("/")[1] == claimed for p in platforms):
+    if claimed is None or not platforms or any(platform_arch(p) == claimed for p in platforms):
         return []
     shown = ", ".join(platforms[:4])
     return [_name_lies(label, claimed, f"for {shown}", shown)]

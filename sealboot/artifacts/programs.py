@@ -7,6 +7,7 @@ hundreds is of another machine, and which.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 
 from sealboot.artifacts.elf_ident import MalformedError, identify
 from sealboot.artifacts.sniff import HEAD, sniff
@@ -86,26 +87,28 @@ def is_inner_archive(name: str) -> bool:
     return name.endswith(_INNER)
 
 
-def add_inner(tree: Tree, name: str, pieces: Iterator[bytes]) -> None:
-    """Count the files of an archive inside the tree, given inflated; raises `StreamError`."""
-    first = first_bytes(pieces)
-    if sniff(first[:HEAD]) is not Kind.TAR:
-        return
-    inner = TarWalk(again(first, pieces))
-    for member in inner:
-        if member.shape is Shape.FILE:
-            tree.add(f"{name}!{member.name}", member.size, inner.head(HEAD))
-
-
-def first_bytes(pieces: Iterator[bytes]) -> bytes:
-    """Enough bytes to know a tar by; fewer when there are no more."""
+def opened(pieces: Iterator[bytes]) -> TarWalk | None:
+    """The walk over an inflated stream; `None` where its first bytes are no tar's. Raises `StreamError`."""
     first = b""
     while len(first) < HEAD and (piece := next(pieces, b"")):
         first += piece
-    return first
+    return TarWalk(chain((first,), pieces)) if sniff(first[:HEAD]) is Kind.TAR else None
 
 
-def again(first: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """What was taken away, then the rest."""
-    yield first
-    yield from pieces
+def inner_files(name: str, pieces: Iterator[bytes]) -> Iterator[tuple[str, int, TarWalk]]:
+    """Path, size and walk (for its bytes) of each file of an archive inside a tree, given inflated.
+
+    Nothing where the bytes are no tar. Raises `StreamError`.
+    """
+    inner = opened(pieces)
+    if inner is None:
+        return
+    for member in inner:
+        if member.shape is Shape.FILE:
+            yield f"{name}!{member.name}", member.size, inner
+
+
+def add_inner(tree: Tree, name: str, pieces: Iterator[bytes]) -> None:
+    """Count the files of an archive inside the tree, given inflated; raises `StreamError`."""
+    for path, size, walk in inner_files(name, pieces):
+        tree.add(path, size, walk.head(HEAD))

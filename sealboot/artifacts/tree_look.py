@@ -13,7 +13,7 @@ from sealboot.artifacts.elf import parse
 from sealboot.artifacts.images import platform_of
 from sealboot.artifacts.inside import look_inside
 from sealboot.artifacts.programs import Tree as Counts
-from sealboot.artifacts.programs import again, first_bytes, is_inner_archive
+from sealboot.artifacts.programs import inner_files, is_inner_archive
 from sealboot.artifacts.reader import Memory, Source, Window, chunks
 from sealboot.artifacts.sniff import HEAD, sniff
 from sealboot.artifacts.tarwalk import BLOCK, Shape, TarWalk
@@ -112,21 +112,14 @@ def look(source: Source, meter: Meter) -> Looked:
 
 
 def _inner(collector: _Collector, name: str, pieces: Iterator[bytes]) -> None:
-    first = first_bytes(pieces)
-    if sniff(first[:HEAD]) is not Kind.TAR:
-        return
-    tar = TarWalk(again(first, pieces))
-    for member in tar:
-        if member.shape is not Shape.FILE:
-            continue
-        head = tar.head(HEAD)
-        path = f"{name}!{member.name}"
+    for path, size, walk in inner_files(name, pieces):
+        head = walk.head(HEAD)
         if not head.startswith(_ELF):
-            collector.counts.add(path, member.size, head)
+            collector.counts.add(path, size, head)
             continue
-        if member.size > MAX_INNER:
-            raise StreamError(f"{path}: a program of {member.size} bytes", excess=True)
-        collector.add(path, member.size, Memory(b"".join(tar.body())))
+        if size > MAX_INNER:
+            raise StreamError(f"{path}: a program of {size} bytes", excess=True)
+        collector.add(path, size, Memory(b"".join(walk.body())))
 
 
 def registry_images(source: Source, meter: Meter) -> tuple[Image, ...]:

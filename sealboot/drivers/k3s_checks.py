@@ -14,29 +14,11 @@ from sealboot.drivers.options import origin_of
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.facts import Facts
 from sealboot.model.host import Host, Inventory
+from sealboot.model.paths import SYSTEM_DIRECTORIES
 
 #: What Kubernetes takes for a node's name (RFC 1123, DNS subdomain).
 _NODE_NAME = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*"
-)
-#: `data`, `agent`, `server` and `storage` in one of these would be somebody else's.
-_SYSTEM = frozenset(
-    {
-        "/bin",
-        "/boot",
-        "/dev",
-        "/etc",
-        "/home",
-        "/lib",
-        "/opt",
-        "/proc",
-        "/root",
-        "/run",
-        "/sbin",
-        "/srv",
-        "/sys",
-    }
-    | {"/tmp", "/usr", "/usr/local", "/var", "/var/lib"}  # noqa: S108 (no file is made there)
 )
 _INITS = frozenset({"systemd", "openrc"})
 
@@ -55,7 +37,7 @@ def paths(ctx: Context, options: K3sOptions) -> Iterator[Diagnostic]:
     """SB642: a path that cannot stand in a unit, in YAML and in a script that removes what is below it."""
     for host in ctx.inventory.hosts:
         for name, path in (("data", options.data(host)), ("binary", options.binary(host))):
-            if not plain_path(path) or (name == "data" and path in _SYSTEM):
+            if not plain_path(path) or (name == "data" and path in SYSTEM_DIRECTORIES):
                 yield Diagnostic(
                     "SB642",
                     f"{path or '/'!r} is no place for k3s on {host.name}",

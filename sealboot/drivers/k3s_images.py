@@ -18,6 +18,7 @@ from sealboot.checks.space import covering, size_text
 from sealboot.drivers.base import Context
 from sealboot.drivers.k3s_node import Node
 from sealboot.drivers.k3s_options import K3sOptions
+from sealboot.model.arch import platform_arch
 from sealboot.model.archive import ImageArchive
 from sealboot.model.artifact import Artifact
 from sealboot.model.diagnostic import Diagnostic, Severity
@@ -210,7 +211,7 @@ sb_all() {{
     ]
     for archive in wanted:
         for image in archive.layer.images:
-            ids = [digest for platform, digest in image.configs if platform.split("/")[1] == arch]
+            ids = [digest for platform, digest in image.configs if platform_arch(platform) == arch]
             lines.append(f"  sb_image {shlex.quote(image.name)} {shlex.quote(' '.join(ids))} || return 1\n")
     return "".join([*lines, "  return 0\n}\n"])
 

@@ -17,6 +17,7 @@ from sealboot.drivers.phases_desk import Desk, Site
 from sealboot.drivers.phases_schema import PhasePart, slug
 from sealboot.drivers.shape import shape_check
 from sealboot.drivers.template import Scope
+from sealboot.model.paths import SYSTEM_DIRECTORIES
 from sealboot.model.plan import (
     Check,
     FileIs,
@@ -35,8 +36,6 @@ from sealboot.model.plan import (
 from sealboot.plan.fingerprint import digest
 
 _ONLY_SECRET = re.compile(r"\s*\{\{\s*secret\.(\w+)\s*\}\}\s*")
-_DIRECTORIES = frozenset({"/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/opt", "/proc",
-                          "/root", "/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/var", "/var/lib"})  # noqa: S108  # fmt: skip
 
 
 def compile_phase(site: Site, phase: PhasePart, scope: Scope, path: str) -> tuple[Step, ...]:
@@ -260,7 +259,7 @@ def _remove(desk: Desk) -> Step | None:
     part = desk.part.remove
     assert part is not None  # noqa: S101
     path = desk.place("remove.path", part.path)
-    if path in _DIRECTORIES:
+    if path in SYSTEM_DIRECTORIES:
         desk.fail("remove.path", "that directory belongs to the system")
     if not path:
         return None

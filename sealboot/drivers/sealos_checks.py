@@ -13,7 +13,7 @@ from sealboot.drivers.options import origin_of
 from sealboot.drivers.sealos_node_scripts import DONE
 from sealboot.drivers.sealos_options import SealosOptions
 from sealboot.drivers.sealos_tree import SLOT, chosen_tree
-from sealboot.model.arch import Arch
+from sealboot.model.arch import Arch, platform_arch
 from sealboot.model.archive import Image
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.host import Host, Inventory
@@ -209,7 +209,7 @@ def _images(ctx: Context, options: SealosOptions) -> Iterator[Diagnostic]:
 
 
 def _has(image: Image, arch: Arch) -> bool:
-    return any(platform.split("/")[1:2] == [arch.value] for platform in image.platforms)
+    return any(platform_arch(platform) == arch for platform in image.platforms)
 
 
 def _lacking(ctx: Context, registry: Host, arch: Arch, images: list[Image]) -> Diagnostic:

@@ -12,15 +12,9 @@ from sealboot.engine.golive import discard, go_live, prepare, transfer_failed
 from sealboot.engine.jobs import exports, missing_output, run_detached
 from sealboot.engine.shell import nonce, staged_name
 from sealboot.model.diagnostic import Diagnostic
+from sealboot.model.paths import SYSTEM_DIRECTORIES
 from sealboot.model.plan import ReadSecret, Remove, Run, WriteFile
 from sealboot.model.secret import Secret
-
-#: Paths that no `Remove` takes away with everything below them.
-_NEVER = frozenset(
-    {"", "/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/opt", "/proc", "/root"}
-    | {"/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/usr/bin", "/usr/local", "/usr/local/bin"}  # noqa: S108
-    | {"/var", "/var/lib"}
-)
 
 # $1 path, $2 recursive. A tree is not left half named: what can be is renamed first, then removed.
 # What is mounted below it is somebody's data: nothing is removed then.
@@ -106,7 +100,7 @@ async def read_secret(work: Work, step: ReadSecret) -> StepEnd:
 async def remove(work: Work, step: Remove) -> StepEnd:
     """Remove a file or a tree; directories that a system is made of are refused (SB518)."""
     path = re.sub(r"/+", "/", step.path).rstrip("/")
-    if not path.startswith("/") or path in _NEVER or {".", ".."} & set(path.split("/")):
+    if not path.startswith("/") or path in {"", *SYSTEM_DIRECTORIES} or {".", ".."} & set(path.split("/")):
         why = f"{step.title}: {step.path!r} is never removed"
         return StepEnd("failed", Diagnostic("SB518", why, host=work.host))
     result = await work.session.run(

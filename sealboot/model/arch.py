@@ -110,6 +110,11 @@ _ALIASES = {
 }
 
 
+def platform_arch(platform: str) -> str:
+    """The architecture in a container platform such as `linux/arm/v7`; empty where it names none."""
+    return (*platform.split("/"), "")[1]
+
+
 def arch_from_uname(machine: str) -> Arch | None:
     """Translate `uname -m`; `None` when the value is not in the table (never a default)."""
     return _BY_UNAME.get(machine)

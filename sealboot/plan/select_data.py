@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sealboot.model.arch import Arch
+from sealboot.model.arch import Arch, platform_arch
 from sealboot.model.archive import ImageArchive
 from sealboot.model.artifact import Artifact
 from sealboot.model.facts import Facts
@@ -51,6 +51,4 @@ def claims(artifact: Artifact, facts: Facts) -> bool:
         for i in layer.images
         for p in i.absent
     ]
-    return arch is not None and (
-        artifact.named_arch is arch or any(p.split("/")[1:2] == [arch] for p in absent)
-    )
+    return arch is not None and (artifact.named_arch is arch or any(platform_arch(p) == arch for p in absent))
