@@ -52,7 +52,7 @@ def _upx(report: RepackReport) -> str:
         return ""
     effect, how = safe(report.upx.effect, limit=1000), safe(report.upx.how)
     if report.upx.size is None:
-        return f"{how}"
+        return how
     share = _fewer(report.source.size, report.upx.size)
     return f"{human_bytes(report.upx.size)} when all of it is packed ({share}; {how}): {effect}"
 
