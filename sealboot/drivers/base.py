@@ -117,3 +117,25 @@ class UsesSecrets(Protocol):
     def secrets(self, options: BaseModel) -> Mapping[str, SecretRef]:
         """By the name that steps use: where each secret is to be had on the controller."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The port on which hosts answer once they have no SSH any more."""
+
+    port: int
+    alpn: tuple[str, ...] = ("h2",)
+
+
+@runtime_checkable
+class AnswersWithoutSsh(Protocol):
+    """A driver whose hosts, once they run its system, answer on an API and refuse SSH.
+
+    A selected host that cannot be reached by SSH (SB201, and nothing else) is asked there. If it
+    answers, its facts are `assumed`, from the inventory's `arch`, and there is no session: every
+    step that the driver writes for it must be `on="controller"`.
+    """
+
+    def api(self, host: Host, options: BaseModel) -> Api:
+        """Where this host would answer."""
+        ...

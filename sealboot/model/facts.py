@@ -86,6 +86,10 @@ class Facts:
     has both amd64 and 386); `emulates` are those with an enabled binfmt
     handler. `clock_offset` is host minus controller, in seconds, taken at the
     middle of the round trip; `clock_error` is half of that round trip.
+
+    `assumed`: the host runs a system without SSH. Its architecture is the
+    inventory's word, and `observed` holds what its API port showed: `api`
+    (`maintenance` or `configured`), `api.key` (see `Handover`), `api.alpn`.
     """
 
     host: str
@@ -124,6 +128,7 @@ class Facts:
     become_detail: str = ""  # what sudo or doas said when it was asked without a password
     interpreters: frozenset[str] = frozenset()  # what scripts usually name, where it exists; empty: unknown
     beneath: Arch | None = None  # the real kernel where every program of this host runs through an emulator
+    assumed: bool = False  # nobody asked the host: its architecture is what the inventory says
 
     @property
     def emulates(self) -> frozenset[Arch]:
@@ -146,6 +151,7 @@ class Facts:
             self.machine_id,
             ",".join(sorted(self.native)),
             ",".join(sorted(self.emulates)),
+            *((self.observed.get("api", ""), self.observed.get("api.key", "")) if self.assumed else ()),
         )
 
 

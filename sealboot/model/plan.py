@@ -63,6 +63,10 @@ class ServiceIs:
 Check: TypeAlias = FileIs | PathExists | Succeeds | ServiceIs
 
 
+#: Where a step is carried out: over the host's session, or by a process on the operator's own machine.
+Place: TypeAlias = Literal["host", "controller"]
+
+
 # -- steps: the only things that change a host --------------------------------------------------------
 
 
@@ -75,6 +79,13 @@ class StepBase:
     each time that anything they wait for changes (`only_after`) or always.
     `only_after` names steps of the same host: this one is wanted only if one
     of them acts in this run or its own check fails.
+
+    `on` is where the step and its check are carried out. On the controller
+    that is a private folder (0700) of the moment, which is the working
+    directory and gone afterwards; there is no becoming root. `files` are put
+    into that folder first, 0600, by name: texts in which `{{ secret.NAME }}`
+    is replaced for every name in `file_secrets`. Only `Run`, `WaitFor` and
+    `ReadSecret` may be done on the controller.
     """
 
     id: str
@@ -84,6 +95,9 @@ class StepBase:
     become: bool = True
     check: Check | None = None
     only_after: tuple[str, ...] = ()
+    on: Place = "host"
+    files: Mapping[str, str] = field(default_factory=dict)
+    file_secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +212,53 @@ class Remove(StepBase):
     type: Literal["remove"] = "remove"
 
 
-Step: TypeAlias = Upload | WriteFile | Run | Service | WaitFor | ReadSecret | Remove
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteDisk(StepBase):
+    """Write a disk image over a whole block device of the host, read it back and compare.
+
+    `source` lies on the controller, as it is or compressed (gzip, bzip2, xz,
+    zstd, told by its first bytes); `sha256` and `size` are of that file,
+    `raw_sha256` and `raw_size` of the image in it. Everything on `device` is
+    lost, so `destroys` says in words what that is ("/dev/sda of cp1, 476 GiB"):
+    the operator is shown it and types the host's name. A device that is
+    mounted or otherwise held is refused unless `in_use`; then every file system
+    of the host is made read-only first, and only a `Handover` may follow.
+    """
+
+    source: str
+    sha256: str
+    size: int
+    raw_sha256: str
+    raw_size: int
+    device: str
+    destroys: str
+    in_use: bool = False
+    type: Literal["write-disk"] = "write-disk"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handover(StepBase):
+    """Leave the running system for another one, which answers on `port` instead of on SSH.
+
+    `script` (kexec, a reboot) runs detached: that the connection ends is what
+    is expected. It has succeeded when the controller gets an answer on `port`
+    that was not there before (another certificate counts) and the old system,
+    known by its boot id, does not answer SSH any more. A TLS answer is a
+    server that completes a handshake; nobody vouches for its certificate. Its
+    public key's SHA-256 (base64, as `talosctl --cert-fingerprint` takes it) is
+    kept as the value `into`, for later steps to insist on, like a secret.
+    `timeout` is the deadline for all of it. No step on this host may follow.
+    """
+
+    script: str
+    port: int
+    expects: Literal["tls", "tcp"] = "tls"
+    alpn: tuple[str, ...] = ()
+    into: str = ""
+    type: Literal["handover"] = "handover"
+
+
+Step: TypeAlias = Upload | WriteFile | Run | Service | WaitFor | ReadSecret | Remove | WriteDisk | Handover
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +366,17 @@ class Plan:
             p.step.size
             for w in self.waves
             for p in w.steps
-            if isinstance(p.step, Upload) and p.action in _ACTING
+            if isinstance(p.step, (Upload, WriteDisk)) and p.action in _ACTING
+        )
+
+    @property
+    def destroyed(self) -> tuple[WriteDisk, ...]:
+        """The disks that will be overwritten, in order."""
+        return tuple(
+            p.step
+            for w in self.waves
+            for p in w.steps
+            if isinstance(p.step, WriteDisk) and p.action in _ACTING
         )
 
 
