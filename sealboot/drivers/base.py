@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -28,6 +28,13 @@ class Slot:
     names none for this slot. An `executable` slot is matched by `fit`: the
     file must run on the host. A `tree` slot takes a root filesystem, a folder or
     an image, of which each host gets the one of its own architecture, packed.
+
+    `form` names what else a file is made ready as before it is used. `boot`: a
+    kernel or a unified kernel image, matched by whether the host's processor
+    boots it; kernel and initrd are taken out of it. `disk`: a raw disk image,
+    inflated and measured. `machine-config`: a Talos machine configuration, of
+    which what is no secret is read. What a machine is booted from (`boots`)
+    is not wanted for one that has no other system any more.
     """
 
     name: str
@@ -38,10 +45,16 @@ class Slot:
     required: bool = True
     hosts: frozenset[str] = frozenset()
     tree: bool = False
+    form: Literal["", "boot", "disk", "machine-config"] = ""
+    boots: bool = False
 
     def wanted_by(self, host: Host) -> bool:
-        """Whether this host needs the slot filled."""
+        """Whether this host may need the slot filled, as far as the inventory tells."""
         return (not self.roles or host.role in self.roles) and (not self.hosts or host.name in self.hosts)
+
+    def needed_by(self, host: Host, facts: Facts) -> bool:
+        """Whether this host, being as it is, needs the slot filled."""
+        return self.wanted_by(host) and not (self.boots and facts.assumed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,4 +151,26 @@ class AnswersWithoutSsh(Protocol):
 
     def api(self, host: Host, options: BaseModel) -> Api:
         """Where this host would answer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class KubeconfigWay:
+    """One host that has the administrator's kubeconfig.
+
+    `script` prints it as it is there, as root, and exits with 66 (EX_NOINPUT) where the host has
+    none. `server` is the URL that reaches the API server from outside when this host gave the file.
+    """
+
+    host: str
+    script: str
+    server: str
+
+
+@runtime_checkable
+class HasKubeconfig(Protocol):
+    """A driver whose cluster has a Kubernetes API, and an administrator's kubeconfig on its servers."""
+
+    def kubeconfig(self, inventory: Inventory, options: BaseModel) -> tuple[KubeconfigWay, ...]:
+        """One way for each host that runs the API server, the one that begins the cluster first."""
         ...

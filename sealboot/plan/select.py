@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sealboot.drivers.base import Slot
-from sealboot.fit import judge
+from sealboot.fit import judge, judge_boot
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Artifact, Kind
 from sealboot.model.diagnostic import Diagnostic, Location, has_errors
@@ -46,8 +46,14 @@ class _Question:
     at: Location | None
 
     def judge(self, artifact: Artifact) -> Verdict:
-        allowed = self.host.emulation == "allow"
-        return judge(artifact, self.facts, emulation_allowed=allowed, at=self.at)
+        return _judge(self.slot, self.host, artifact, self.facts, self.at)
+
+
+def _judge(slot: Slot, host: Host, artifact: Artifact, facts: Facts, at: Location | None = None) -> Verdict:
+    """What boots is asked of the processor, a program of the kernel."""
+    if slot.form == "boot":
+        return judge_boot(artifact, facts, at=at)
+    return judge(artifact, facts, emulation_allowed=host.emulation == "allow", at=at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,7 @@ def select(
         if host.name not in facts:
             continue
         for slot in slots:
-            if not slot.wanted_by(host):
+            if not slot.needed_by(host, facts[host.name]):
                 continue
             answer = _answer(_question(slot, host, facts[host.name], candidates, given))
             if answer.chosen is not None:
@@ -163,7 +169,8 @@ def _best(question: _Question, fitting: list[tuple[Artifact, Verdict]]) -> _Answ
 def _rank(artifact: Artifact, verdict: Verdict, facts: Facts) -> tuple[int, ...]:
     """Smaller is better; equal ranks are equally good."""
     elf = artifact.elf
-    arch = elf.arch if elf else None
+    kernel = artifact.kernel
+    arch = elf.arch if elf else kernel.arch if kernel else None
     return (
         verdict.outcome is Outcome.EMULATED,
         arch is not facts.kernel_arch,
@@ -171,6 +178,7 @@ def _rank(artifact: Artifact, verdict: Verdict, facts: Facts) -> tuple[int, ...]
         artifact.named_arch is not None and artifact.named_arch is not arch,
         -(elf.arm_level or 0) if elf else 0,
         -(elf.x86_level or 1) if elf else 0,
+        artifact.kind is not Kind.UKI,  # a kernel alone needs its initrd beside it
     )
 
 
@@ -213,8 +221,13 @@ def _with_hint(verdict: Verdict, hint: str) -> Verdict:
 def _near_misses(
     question: _Question, judged: list[tuple[Artifact, Verdict]]
 ) -> list[tuple[Artifact, Verdict]]:
-    """Files that should have fitted: of the right machine, or so named. Else those an emulator would run."""
+    """Files that should have fitted: of the right machine, or so named. Else those an emulator would run.
+
+    Of what boots, every file that is for other machines: there is rarely more than one for each.
+    """
     wanted = _wanted(question)
+    if question.slot.form == "boot":
+        return [(a, v) for a, v in judged if not v.usable and a.kind in question.slot.kinds]
     judged = [(a, v) for a, v in judged if not v.usable]  # of another kind than the slot's: not a miss
     right = [(a, v) for a, v in judged if _arch(a) is not None and _arch(a) in wanted]
     named = [(a, v) for a, v in judged if a.named_arch in wanted and (a, v) not in right]
@@ -284,15 +297,15 @@ def _matrix(
     overrides: Mapping[tuple[str, str], Sequence[Artifact]],
 ) -> tuple[Verdict, ...]:
     """Every file of every executable slot, overrides included, against every host that was probed."""
-    names = [slot.name for slot in slots if slot.executable]
-    offered: Iterable[Artifact] = (
-        *(a for name in names for a in candidates.get(name, ())),
-        *(a for (_, name), files in overrides.items() if name in names for a in files),
+    judged = {slot.name: slot for slot in slots if slot.executable}
+    offered: Iterable[tuple[Slot, Artifact]] = (
+        *((slot, a) for name, slot in judged.items() for a in candidates.get(name, ())),
+        *((judged[name], a) for (_, name), files in overrides.items() if name in judged for a in files),
     )
-    files = {artifact.path: artifact for artifact in offered}
+    files = {artifact.path: (slot, artifact) for slot, artifact in offered}
     return tuple(
-        judge(artifact, facts[host.name], emulation_allowed=host.emulation == "allow")
+        _judge(slot, host, artifact, facts[host.name])
         for host in hosts
         if host.name in facts
-        for artifact in files.values()
+        for slot, artifact in files.values()
     )

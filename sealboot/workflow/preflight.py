@@ -159,7 +159,7 @@ def complete(prepared: Prepared, context: Context) -> tuple[Host, ...]:
         and all(
             (host.name, slot.name) in context.chosen
             for slot in prepared.slots
-            if slot.required and slot.wanted_by(host)
+            if slot.required and slot.needed_by(host, context.facts[host.name])
         )
     )
 
