@@ -13,10 +13,10 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
+from sealboot.drivers import k3s_access, k3s_reset
 from sealboot.drivers import k3s_images as images
-from sealboot.drivers import k3s_reset
 from sealboot.drivers import k3s_scripts as scripts
-from sealboot.drivers.base import Context, Slot, Wants
+from sealboot.drivers.base import Context, KubeconfigWay, Slot, Wants
 from sealboot.drivers.k3s_checks import findings, paths
 from sealboot.drivers.k3s_node import SLOT, TOKEN_SECRET, Node, alone, configure, ship, snapshot, start, token
 from sealboot.drivers.k3s_options import K3sOptions
@@ -74,6 +74,10 @@ class K3sDriver:
         """The operator's own token, where there is one."""
         ref = _typed(options).token_from
         return {TOKEN_SECRET: ref} if ref is not None else {}
+
+    def kubeconfig(self, inventory: Inventory, options: BaseModel) -> tuple[KubeconfigWay, ...]:
+        """On every server."""
+        return k3s_access.ways(_typed(options), inventory)
 
     def checks(self, ctx: Context) -> tuple[Diagnostic, ...]:
         """Clusters that cannot come up as they are described, and hosts that cannot be nodes."""

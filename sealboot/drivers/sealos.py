@@ -15,8 +15,8 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from sealboot.drivers import sealos_checks, sealos_lifecycle, sealos_reset, sealos_tree
-from sealboot.drivers.base import Context, Slot, Wants
+from sealboot.drivers import sealos_access, sealos_checks, sealos_lifecycle, sealos_reset, sealos_tree
+from sealboot.drivers.base import Context, KubeconfigWay, Slot, Wants
 from sealboot.drivers.options import origin_of
 from sealboot.drivers.sealos_options import SealosOptions
 from sealboot.drivers.sealos_steps import Cluster, apiserver_of, entry, hostname, ip_of, ipvs, lvscare
@@ -62,6 +62,10 @@ class SealosDriver:
             tools=("grep", "sort", "tail"),
             questions=sealos_checks.questions(host.paths.get("data") or typed.data_root),
         )
+
+    def kubeconfig(self, inventory: Inventory, options: BaseModel) -> tuple[KubeconfigWay, ...]:
+        """On every master."""
+        return sealos_access.ways(_typed(options), inventory)
 
     def checks(self, ctx: Context) -> tuple[Diagnostic, ...]:
         """A cluster that these stages cannot describe: no master, no registry, a name where an IP must be."""
