@@ -46,18 +46,21 @@ def questions(folder: str) -> dict[str, str]:
 
 def undescribed(inventory: Inventory, options: SealosOptions) -> Iterator[Diagnostic]:
     """SB607 for what a whole cluster needs to be told and is not."""
-    if not (options.kubernetes_version or inventory.release):
+    release = options.release(inventory)
+    if not release:
         yield Diagnostic(
             "SB607",
             "a cluster with root filesystems needs to know the release of Kubernetes",
             at=origin_of(inventory, "cluster"),
             hints=("write `release: v1.29.9` under `cluster`: the one that the root filesystem has",),
         )
-    elif not _RELEASE.fullmatch(options.kubernetes_version or inventory.release or ""):
+    elif not _RELEASE.fullmatch(release):
         yield Diagnostic(
             "SB607",
-            f"{inventory.release!r} is no release of Kubernetes",
-            at=origin_of(inventory, "cluster"),
+            f"{release!r} is no release of Kubernetes",
+            at=origin_of(
+                inventory, "options.kubernetes_version" if options.kubernetes_version else "cluster"
+            ),
             hints=("write it as its root filesystem does: `v1.29.9`",),
         )
     for host in inventory.hosts:
@@ -132,9 +135,9 @@ def _told(ctx: Context, host: Host) -> list[str]:
 
 def _upgraded(ctx: Context, host: Host, options: SealosOptions) -> Iterator[Diagnostic]:
     """SB623: known before the tree is swapped, not when kubelet's turn comes."""
-    wanted, told = options.kubernetes_version or ctx.inventory.release, _told(ctx, host)
+    wanted, told = options.release(ctx.inventory), _told(ctx, host)
     releases = [word for word in told if word != "member"]
-    if "member" not in told or not releases or wanted is None or wanted in releases:
+    if "member" not in told or not releases or not wanted or wanted in releases:
         return
     yield Diagnostic(
         "SB623",

@@ -76,7 +76,7 @@ class Member:
             "defaultVIP": options.vip,
             "SEALOS_SYS_CRI_ENDPOINT": socket,
             "SEALOS_SYS_IMAGE_ENDPOINT": socket,
-            "SEALOS_SYS_KUBE_VERSION": version_of(self.cluster),
+            "SEALOS_SYS_KUBE_VERSION": self.cluster.release,
             "SEALOS_SYS_RUN_MODE": f"{self.host.role},{arch or 'unknown'}",
         }
         own = {k.removeprefix("env_"): v for k, v in self.host.vars.items() if k.startswith("env_")}
@@ -85,7 +85,7 @@ class Member:
     def run(self, step: str, title: str, script: str, check: str, **more: float) -> Run:
         """A script of the tree's, with all that scripts are told."""
         stage, _, what = step.partition("/")
-        env = {**self.env, "DATA": self.data, "STAMP": self.stamp, "VERSION": version_of(self.cluster)}
+        env = {**self.env, "DATA": self.data, "STAMP": self.stamp, "VERSION": self.cluster.release}
         return Run(
             id=f"{stage}/{self.name}/{what}",
             host=self.name,
@@ -95,11 +95,6 @@ class Member:
             script=script,
             env={**env, "CRI": self.cluster.options.cri_socket},
         )
-
-
-def version_of(cluster: Cluster) -> str:
-    """The release of Kubernetes: the option, else the inventory's."""
-    return cluster.options.kubernetes_version or cluster.ctx.inventory.release or ""
 
 
 def waves(cluster: Cluster) -> tuple[Wave, ...]:
@@ -259,7 +254,7 @@ def _init(member: Member) -> Step:
 def _control_plane(member: Member) -> Iterator[Step]:
     cluster = member.cluster
     place = f"{member.data}/etc/kubeadm-init.yaml"
-    content = init_config(cluster.options, version_of(cluster), ip_of(member.host), cluster.masters)
+    content = init_config(cluster.options, cluster.release, ip_of(member.host), cluster.masters)
     yield WriteFile(
         id=f"control-plane/{member.name}/config",
         host=member.name,

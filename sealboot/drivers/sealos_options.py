@@ -76,6 +76,10 @@ class SealosOptions(BaseModel):
         except ValueError:
             raise ValueError("expected an IPv4 address such as 10.103.97.2") from None
 
+    def release(self, inventory: Inventory) -> str:
+        """The release of Kubernetes: this option, else the inventory's; empty when neither is given."""
+        return self.kubernetes_version or inventory.release or ""
+
     def rootfs(self, inventory: Inventory, host: Host) -> str:
         """The cluster's root on this host; `paths.data` replaces what comes before `/rootfs`."""
         data = host.paths.get("data") or f"{self.data_root}/{self.cluster or inventory.name}"

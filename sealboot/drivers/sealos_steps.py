@@ -21,6 +21,11 @@ class Cluster:
     registry_ip: str
     masters: tuple[str, ...]
 
+    @property
+    def release(self) -> str:
+        """The release of Kubernetes that is wanted."""
+        return self.options.release(self.ctx.inventory)
+
     def sealctl(self, host: Host) -> str:
         """Where sealctl is on this host."""
         return self.options.sealctl(self.ctx.inventory, host)

@@ -86,6 +86,14 @@ def test_what_is_no_release_reaches_no_configuration(release: str) -> None:
     assert refused.driver.waves(refused.context()) == ()
 
 
+def test_the_release_that_is_wrong_is_the_one_that_is_told() -> None:
+    """`kubernetes_version` goes before the inventory's release, in the judgement and in the words."""
+    options = {"kubernetes_version": "v1.29.9", "ipvs": "false"}
+    assert codes(whole(CTL, options=options, release="latest")) == []
+    made = whole(CTL, options={"ipvs": "false"}, release="latest")
+    assert "'latest' is no release" in findings(made)[0].summary
+
+
 @pytest.mark.parametrize("name", ["X-Y", "1A", "a.b", ""])
 def test_variables_of_a_host_are_names_that_a_shell_takes(name: str) -> None:
     made = whole(replace(CTL, vars={f"env_{name}": "1", "env_OK_1": "$(id)"}))
