@@ -94,6 +94,10 @@ def done(_: Step) -> Observation:
     return Observation("same")
 
 
+#: Fields that most steps leave alone, so that a page tells only of those that do not.
+_USUAL = (("no_block", False), ("on", "host"), ("files", {}), ("file_secrets", ()))
+
+
 def text_of(plan: Plan) -> str:
     """A plan as a page that people can review."""
     lines = [f"cluster {plan.cluster}, driver {plan.driver}, hosts {' '.join(plan.hosts)}"]
@@ -128,7 +132,7 @@ def text_of(plan: Plan) -> str:
                 body += [
                     f"{field}: {getattr(step, field)!r}"
                     for field in step.__dataclass_fields__
-                    if field not in shared and (field, getattr(step, field)) != ("no_block", False)
+                    if field not in shared and (field, getattr(step, field)) not in _USUAL
                 ]
             lines += [f"    | {line}".rstrip() for line in body]
     return "\n".join(lines) + "\n"
