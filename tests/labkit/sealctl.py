@@ -25,14 +25,8 @@ _SHELL = b"/bin/sh\0"
 _OPTION = b"-c\0".ljust(8, b"\0")
 _STRINGS = 0x78
 
-_SCRIPT = """\
-arch=@ARCH@ version=@VERSION@
-fail() { echo "sealctl: $*" >&2; exit 1; }
-case ${1:-} in
-version)
-  if [ "${2:-}" = --short ]; then echo "$version"
-  else echo "{\\"gitVersion\\":\\"$version\\",\\"platform\\":\\"linux/$arch\\"}"; fi ;;
-hostname) printf %s "$(uname -n)" >&2 ;;
+#: A branch of `case`, for every stand-in that has it: the file is rewritten whole, and comments are lost.
+HOSTS = """\
 hosts)
   verb=${2:-}; shift 2 || fail "hosts: list, add or delete"
   path=/etc/hosts ip= domain=
@@ -52,7 +46,17 @@ hosts)
   delete) printf '%s\\n' "$rest" >"$path" ;;
   *) fail "hosts: unknown command $verb" ;;
   esac ;;
-*) fail "unknown command ${1:-}" ;;
+"""
+
+_SCRIPT = f"""\
+arch=@ARCH@ version=@VERSION@
+fail() {{ echo "sealctl: $*" >&2; exit 1; }}
+case ${{1:-}} in
+version)
+  if [ "${{2:-}}" = --short ]; then echo "$version"
+  else echo "{{\\"gitVersion\\":\\"$version\\",\\"platform\\":\\"linux/$arch\\"}}"; fi ;;
+hostname) printf %s "$(uname -n)" >&2 ;;
+{HOSTS}*) fail "unknown command ${{1:-}}" ;;
 esac
 """
 

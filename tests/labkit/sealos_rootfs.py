@@ -14,12 +14,13 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from labkit.sealctl import program
+from labkit.sealctl import HOSTS, program
 from sealboot.model.arch import Arch
 
 RELEASE = "v1.29.9"
 
-_SEALCTL = """\
+_SEALCTL = (
+    """\
 arch=@ARCH@ version=v5.0.1
 fail() { echo "sealctl: $*" >&2; exit 1; }
 case ${1:-} in
@@ -39,27 +40,13 @@ render)
       [ -z "$clear" ] || rm "$f"
     done
   done ;;
-hosts)
-  verb=${2:-}; shift 2 || fail "hosts: list, add or delete"
-  path=/etc/hosts ip= domain=
-  while [ $# -gt 0 ]; do
-    case $1 in
-    --path) path=$2 ;; --ip) ip=$2 ;; --domain) domain=$2 ;;
-    *) fail "hosts: unknown flag $1" ;;
-    esac
-    shift 2
-  done
-  rest=$(while read -r address names; do
-    case " $names " in *" $domain "*) ;; *) echo "$address $names" ;; esac
-  done <"$path")
-  case $verb in
-  add) printf '%s\\n%s %s\\n' "$rest" "$ip" "$domain" >"$path" ;;
-  delete) printf '%s\\n' "$rest" >"$path" ;;
-  *) fail "hosts: unknown command $verb" ;;
-  esac ;;
+"""
+    + HOSTS
+    + """\
 *) fail "unknown command ${1:-}" ;;
 esac
 """
+)
 
 _KUBEADM = """\
 K=/etc/kubernetes
