@@ -26,6 +26,11 @@ class Wanted(Protocol):
         """Names of programs."""
         ...
 
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """Directories from which programs will run although none is sent there."""
+        ...
+
 
 def run_all(
     hosts: Sequence[Host],
@@ -54,7 +59,8 @@ def run_all(
         if want is None:
             continue
         load = (loads or {}).get(host.name) or _assumed(host, chosen, want)
-        found += space.unusable_target(host, fact, (*want.directories, *load.sizes), load.programs)
+        programs = load.programs | set(want.programs)
+        found += space.unusable_target(host, fact, (*want.directories, *load.sizes), programs)
         found += space.no_space(host, fact, load)
         found += tools.missing_tools(host, fact, want.tools)
     found += identity.duplicates(hosts, facts)

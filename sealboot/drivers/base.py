@@ -64,12 +64,14 @@ class Wants:
     `directories` will be written to (space and mount options are probed);
     `space` says how many bytes each needs beyond the artifacts; `tools` are
     looked up in PATH; `questions` maps a key to a read-only POSIX snippet
-    whose first 4 KiB of output become `facts.observed[key]`.
+    whose first 4 KiB of output become `facts.observed[key]`. `programs` are those of
+    `directories` from which the distribution runs what it unpacks there itself.
     """
 
     directories: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     questions: Mapping[str, str] = field(default_factory=dict)
+    programs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
