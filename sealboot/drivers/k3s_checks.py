@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from sealboot.drivers import k3s_running
 from sealboot.drivers.base import Context
 from sealboot.drivers.k3s_config import SERVICES, node_name
-from sealboot.drivers.k3s_options import K3sOptions, plain_path
+from sealboot.drivers.k3s_options import K3sOptions
+from sealboot.drivers.kinds import plain_path
 from sealboot.drivers.options import origin_of
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.facts import Facts

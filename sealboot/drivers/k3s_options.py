@@ -7,13 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from sealboot.drivers.kinds import Place, Places, Seconds, SlotNames, plain_path
 from sealboot.model.host import Host, Inventory
 from sealboot.model.secret import SecretKind, SecretRef
 
-_PATH = re.compile(r"(?:/[A-Za-z0-9._@+-]+)+")
 _KEY = re.compile(r"[a-z][a-z0-9-]*")
-#: A name or an address, without a port and without brackets.
-_PLACE = r"^[A-Za-z0-9:][A-Za-z0-9.:-]{0,254}$"
 _REFERENCE = re.compile(r"(env):([A-Za-z_]\w*)|(file):(.+)|(keyring):([^/\s][^/]*/\S.*)", re.ASCII)
 
 #: Settings of config.yaml that the driver decides: two opinions in one file would fight.
@@ -22,19 +20,6 @@ OWN_KEYS = frozenset(
     | {"embedded-registry", "node-ip", "node-name", "private-registry", "server", "tls-san", "token"}
     | {"token-file"}
 )
-
-
-def plain_path(path: str) -> bool:
-    """Whether a path can stand unquoted in a unit file, a YAML file and a list of words of a shell."""
-    return bool(_PATH.fullmatch(path)) and not {".", ".."} & set(path.split("/"))
-
-
-def _number(value: object) -> object:
-    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
-
-
-def _several(value: object) -> object:
-    return [value] if isinstance(value, str) else value
 
 
 def _reference(value: object) -> object:
@@ -64,7 +49,6 @@ def _settings(value: object) -> object:
 
 
 Settings = Annotated[dict[str, Any], BeforeValidator(_settings)]
-Seconds = Annotated[int, BeforeValidator(_number), Field(ge=10, le=7200)]
 
 
 class K3sOptions(BaseModel):
@@ -80,14 +64,12 @@ class K3sOptions(BaseModel):
     data_dir: str = "/var/lib/rancher/k3s"
     token_from: Annotated[SecretRef, BeforeValidator(_reference)] | None = None
     datastore: Literal["etcd", "sqlite"] = "etcd"
-    endpoint: Annotated[str, Field(pattern=_PLACE)] | None = None
-    tls_san: Annotated[tuple[Annotated[str, Field(pattern=_PLACE)], ...], BeforeValidator(_several)] = ()
+    endpoint: Place | None = None
+    tls_san: Places = ()
     config: Settings = Field(default_factory=dict)
     server_config: Settings = Field(default_factory=dict)
     agent_config: Settings = Field(default_factory=dict)
-    images: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^[a-z0-9]+(?:[_-][a-z0-9]+)*$")], ...], BeforeValidator(_several)
-    ] = ()
+    images: SlotNames = ()
     registries: dict[str, Any] = Field(default_factory=dict)
     embedded_registry: Literal["true", "false"] = "false"
     #: A start waits for the import of what lies in the images folder: minutes on an SD card.
