@@ -69,6 +69,25 @@ class PutResult:
     sent: int
 
 
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What answered on a port. Nobody vouches for it: no certificate was verified, and nothing was asked.
+
+    `key` is the SHA-256 of the certificate's public key (base64 of the digest of its
+    SubjectPublicKeyInfo, RFC 7469 section 2.4), empty where none was shown. `alpn` is the protocol the
+    server chose. `wants_certificate`: it turned away a client that has no certificate of its own.
+    """
+
+    key: str = ""
+    alpn: str = ""
+    wants_certificate: bool = False
+
+
+#: Connects from the controller to a port of an inventory host and looks who answers; a text says why nobody
+#: does. With protocols (ALPN) a TLS hello is said, with `None` the connection alone counts. Never raises.
+Knock: TypeAlias = Callable[[str, int, tuple[str, ...] | None], Awaitable[Greeting | str]]
+
+
 class Session(Protocol):
     """One verified, logged-in connection to one host, reused for everything.
 
@@ -158,6 +177,10 @@ class Connector(Protocol):
 
     async def connect(self, name: str) -> Session | Diagnostic:
         """Log in to the inventory host `name`."""
+        ...
+
+    async def knock(self, name: str, port: int, alpn: tuple[str, ...] | None) -> Greeting | str:
+        """See `Knock`."""
         ...
 
     async def close(self) -> None:

@@ -25,11 +25,12 @@ from sealboot.model.host import Host
 from sealboot.model.secret import SecretSource
 from sealboot.transport.algorithms import types_to_ask
 from sealboot.transport.auth import Keyring
-from sealboot.transport.base import Session
+from sealboot.transport.base import Greeting, Session
 from sealboot.transport.client import Client, Login, Onlooker
 from sealboot.transport.endpoint import Endpoint, Routes
 from sealboot.transport.errors import Failure, Stage, unreadable_revocation
 from sealboot.transport.handshake import certificate_failed
+from sealboot.transport.knock import knock
 from sealboot.transport.knownhosts import HostKey, read_known_hosts, spelled
 from sealboot.transport.loopguard import LoopGuard
 from sealboot.transport.reach import Reach
@@ -99,7 +100,8 @@ class SshConnector:
         self._accept_new = accept_new
         self._sink = sink
         self._clock = clock
-        self._reacher = Reach(resolver or Resolver())
+        self._resolver = resolver or Resolver()
+        self._reacher = Reach(self._resolver)
         self._wrap = wrap or _session
         self._jobs = asyncio.Semaphore(jobs)
         self._hops: dict[tuple[Endpoint, ...], asyncio.Task[asyncssh.SSHClientConnection | Failure]] = {}
@@ -162,6 +164,13 @@ class SshConnector:
             return failure.diagnostic(host)
         known = self._known.lookup(endpoint.trust_name, endpoint.trust_port)
         return Offered(endpoint.trust_name, endpoint.trust_port, known, tuple(keys))
+
+    async def knock(self, name: str, port: int, alpn: tuple[str, ...] | None) -> Greeting | str:
+        """See `Knock`. Asked directly, without jump hosts: whatever is to be used there must reach it so."""
+        route = self._routes.route(name)
+        if isinstance(route, Diagnostic):
+            return route.summary
+        return await knock(self._resolver, route[-1].address, port, alpn)
 
     async def close(self) -> None:
         """End every connection, jump hosts included; waits for nobody."""

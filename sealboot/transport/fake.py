@@ -17,7 +17,7 @@ from typing import Literal, TypeAlias
 
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.secret import Secret
-from sealboot.transport.base import OUTPUT_LIMIT, Hold, Progress, PutResult, Result, Session
+from sealboot.transport.base import OUTPUT_LIMIT, Greeting, Hold, Progress, PutResult, Result, Session
 from sealboot.transport.endings import connection_lost
 
 CallKind: TypeAlias = Literal["run", "put", "hold"]
@@ -230,6 +230,8 @@ class FakeConnector:
             self._sessions = {session.host: session for session in sessions}
         self.connected: list[str] = []
         self.closed = False
+        #: What answers where SSH does not, by host and port; whoever is not here must not be asked.
+        self.greetings: dict[tuple[str, int], Greeting | str] = {}
 
     async def connect(self, name: str) -> Session | Diagnostic:
         """The session or the diagnostic for this name."""
@@ -237,6 +239,13 @@ class FakeConnector:
         if name not in self._sessions:
             raise UnexpectedCallError(f"no session was scripted for {name}")
         return self._sessions[name]
+
+    async def knock(self, name: str, port: int, alpn: tuple[str, ...] | None) -> Greeting | str:
+        """The answer for this host and port."""
+        del alpn
+        if (name, port) not in self.greetings:
+            raise UnexpectedCallError(f"no answer was scripted for port {port} of {name}")
+        return self.greetings[name, port]
 
     async def close(self) -> None:
         """Close every session."""
