@@ -9,7 +9,7 @@ wrongly:
 * a joining node must bring the right token; while one server joins, a second one is turned away
   (etcd admits one learner); an agent asks for its server until it answers;
 * the images folder is imported from as k3s does it: by ending, by name, whatever the architecture; what
-  fails is logged and not tried again before the file changes;
+  fails is logged and not tried again before the file changes (`containerd` makes a real import of it);
 * `kubectl`, `crictl` and `etcd-snapshot` know what the driver asks for, and nothing else.
 
 Nodes speak a line protocol of their own over TCP port 6443.
@@ -23,8 +23,8 @@ from sealboot.model.arch import Arch
 VERSION = "v1.36.3+k3s1"
 
 _PERL = r"""
-use strict; use warnings; use Socket; use IO::Socket::INET; use IO::Select;
-$| = 1; $SIG{PIPE} = "IGNORE"; $SIG{TERM} = sub { exit 0 };
+use strict; use warnings; use Socket; use IO::Socket::INET; use IO::Socket::UNIX; use IO::Select;
+$| = 1; $SIG{PIPE} = "IGNORE"; $SIG{TERM} = sub { images_end(); exit 0 };
 my ($arch, $version) = ("@ARCH@", "@VERSION@");
 my $etc = "/etc/rancher/k3s";
 sub say_err { print STDERR "$_[0]\n" }
@@ -48,31 +48,7 @@ sub notify { my $n = $ENV{NOTIFY_SOCKET} or return; $n =~ s/^@/\0/;
   socket(my $s, AF_UNIX, SOCK_DGRAM, 0) or return; send($s, "READY=1", 0, sockaddr_un($n)) }
 sub tree { my $p = ""; for (split m{/}, $_[0]) { next if $_ eq ""; $p .= "/$_"; mkdir($p, 0755) } }
 
-# -- images: as the watcher of k3s does it -------------------------------------------------------
-my %tried;
-sub member { my ($f, $n) = @_; my $t = `tar -xOf "$f" "$n" 2>/dev/null`; return $? ? undef : $t }
-sub images { my $dir = data() . "/agent/images"; my $known = data() . "/agent/imported";
-  opendir(my $d, $dir) or return;
-  for my $n (sort readdir $d) {
-    next unless $n =~ /\.(tar|tar\.gz|tgz|tar\.zst|tzst|tar\.bz2|tbz|tar\.lz4)$/;
-    my $f = "$dir/$n"; my @s = stat $f or next; my $key = "$s[7]:$s[9]";
-    next if ($tried{$f} || "") eq $key; $tried{$f} = $key;
-    my $m = system("tar -tf $f >/dev/null 2>&1") ? undef : member($f, "manifest.json");
-    my @told;
-    while (defined $m && $m =~ /\{"Config":"([^"]+)","RepoTags":\["([^"]+)"\]/g) {
-      my ($c, $r) = ($1, $2); my $conf = member($f, $c);
-      my $of = defined $conf && $conf =~ /"architecture":"([^"]+)"/ ? $1 : "";
-      my $sum = `tar -xOf "$f" "$c" | sha256sum`; $sum =~ s/ .*//s;
-      push @told, "$r sha256:$sum $of";
-    }
-    if (!@told) { say_err("level=error msg=\"Failed to process image event: failed to import $f\""); next }
-    my %have = map { (split / /)[0] => $_ } (split(/\n/, slurp($known) || ""), @told);
-    spill($known, join("", map { "$have{$_}\n" } sort keys %have));
-    spill("$dir/.cache.json", "{\"$f\":{}}\n") if -e "$dir/.cache.json";
-    say_err("level=info msg=\"Imported images from $f\"");
-  } }
-
-# -- nodes ---------------------------------------------------------------------------------------
+@RUNTIME@# -- nodes ---------------------------------------------------------------------------------------
 sub nodes { my %n = map { (split / /)[0] => $_ } split /\n/, slurp(data() . "/server/db/nodes") || ""; return \%n }
 sub keep { my $n = shift; spill(data() . "/server/db/nodes", join("", map { "$n->{$_}\n" } sort keys %$n)) }
 my $learner = "";
@@ -115,7 +91,7 @@ sub run_node { my $role = shift; my $c = config(); my $data = data();
   my $api = $role eq "server" ? "127.0.0.1" : $up;
   spill("$etc/k3s.yaml", "clusters:\n- cluster:\n    server: https://127.0.0.1:6443\n  name: default\n") if $role eq "server";
   spill("$data/agent/kubelet.kubeconfig", "server: $api\n");
-  images();
+  images_begin();
   my $me = "UP $name $role $arch $version";
   if ($up) { ask($up, $me) eq "OK" or fail("cannot report") } else { answer($me, $token, "") }
   notify();
@@ -141,11 +117,8 @@ my $verb = shift @ARGV || "";
 if ($verb eq "--version") { print "k3s version $version (0123abcd)\ngo version go1.27.3\n" }
 elsif ($verb eq "server" || $verb eq "agent") { run_node($verb, @ARGV) }
 elsif ($verb eq "kubectl") { kubectl(@ARGV) }
-elsif ($verb eq "crictl") {
-  my $ref = "@ARGV[0..2]" eq "inspecti -o json" ? $ARGV[3] : fail("crictl: unknown command");
-  my ($line) = grep { /^\Q$ref\E / } split /\n/, slurp(data() . "/agent/imported") || "";
-  fail("no such image $ref") unless $line; my (undef, $id, $of) = split / /, $line;
-  print "{\n  \"status\": {\n    \"id\": \"$id\"\n  },\n  \"info\": {\"imageSpec\": {\"architecture\": \"$of\"}}\n}\n" }
+elsif ($verb eq "crictl") { crictl(@ARGV) }
+elsif ($verb eq "ctr") { exec(ctr(@ARGV)) or exit 127 }
 elsif ($verb eq "etcd-snapshot") {
   fail("etcd-snapshot: unknown command") unless @ARGV == 3 && "$ARGV[0] $ARGV[1]" eq "save --name";
   fail("the server does not run") unless defined ask("127.0.0.1", "PING");
@@ -154,7 +127,48 @@ else { fail("unknown command $verb") }
 """
 
 
-def k3s(arch: Arch, version: str = VERSION) -> bytes:
-    """The program for `arch`; its text tells `version`, so that two versions are two files."""
-    assert "'" not in _PERL
-    return program(arch, f"exec perl -e '{_PERL}' -- \"$@\"\n", version)
+#: Images where a machine has no containerd: what the watcher of k3s takes is remembered, and nothing imported.
+_IMITATED = r"""
+sub images_begin { images() }
+sub images_end { }
+sub ctr { fail("ctr: this one has no containerd") }
+my %tried;
+sub member { my ($f, $n) = @_; my $t = `tar -xOf "$f" "$n" 2>/dev/null`; return $? ? undef : $t }
+sub images { my $dir = data() . "/agent/images"; my $known = data() . "/agent/imported";
+  opendir(my $d, $dir) or return;
+  for my $n (sort readdir $d) {
+    next unless $n =~ /\.(tar|tar\.gz|tgz|tar\.zst|tzst|tar\.bz2|tbz|tar\.lz4)$/;
+    my $f = "$dir/$n"; my @s = stat $f or next; my $key = "$s[7]:$s[9]";
+    next if ($tried{$f} || "") eq $key; $tried{$f} = $key;
+    my $m = system("tar -tf $f >/dev/null 2>&1") ? undef : member($f, "manifest.json");
+    my @told;
+    while (defined $m && $m =~ /\{"Config":"([^"]+)","RepoTags":\["([^"]+)"\]/g) {
+      my ($c, $r) = ($1, $2); my $conf = member($f, $c);
+      my $of = defined $conf && $conf =~ /"architecture":"([^"]+)"/ ? $1 : "";
+      my $sum = `tar -xOf "$f" "$c" | sha256sum`; $sum =~ s/ .*//s;
+      push @told, "$r sha256:$sum $of";
+    }
+    if (!@told) { say_err("level=error msg=\"Failed to process image event: failed to import $f\""); next }
+    my %have = map { (split / /)[0] => $_ } (split(/\n/, slurp($known) || ""), @told);
+    spill($known, join("", map { "$have{$_}\n" } sort keys %have));
+    spill("$dir/.cache.json", "{\"$f\":{}}\n") if -e "$dir/.cache.json";
+    say_err("level=info msg=\"Imported images from $f\"");
+  } }
+
+sub crictl {
+  my $ref = "@_[0..2]" eq "inspecti -o json" ? $_[3] : fail("crictl: unknown command");
+  my ($line) = grep { /^\Q$ref\E / } split /\n/, slurp(data() . "/agent/imported") || "";
+  fail("no such image $ref") unless $line; my (undef, $id, $of) = split / /, $line;
+  print "{\n  \"status\": {\n    \"id\": \"$id\"\n  },\n  \"info\": {\"imageSpec\": {\"architecture\": \"$of\"}}\n}\n" }
+"""
+
+
+def k3s(arch: Arch, version: str = VERSION, *, runtime: str = "") -> bytes:
+    """The program for `arch`; its text tells `version`, so that two versions are two files.
+
+    `runtime` is Perl that imports and tells of images (`containerd.RUNTIME`: a real containerd); without
+    it the program only remembers what it would have imported.
+    """
+    text = _PERL.replace("@RUNTIME@", runtime or _IMITATED)
+    assert "'" not in text
+    return program(arch, f"exec perl -e '{text}' -- \"$@\"\n", version)
