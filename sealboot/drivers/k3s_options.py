@@ -35,7 +35,8 @@ def _reference(value: object) -> object:
 def _settings(value: object) -> object:
     """Settings of config.yaml: a flag's name to a text or a list of texts."""
     if not isinstance(value, dict):
-        raise TypeError("expected settings of k3s, each a flag without its dashes")
+        # pydantic makes a finding of a ValueError, and lets a TypeError pass.
+        raise ValueError("expected settings of k3s, each a flag without its dashes")  # noqa: TRY004
     for key, said in value.items():
         if not _KEY.fullmatch(str(key)):
             raise ValueError(f"{key!r} is no flag of k3s")
