@@ -13,9 +13,11 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from sealboot.drivers import k3s_access, k3s_reset
+from sealboot.checks import ports, route
+from sealboot.drivers import k3s_access, k3s_hosts, k3s_reset
 from sealboot.drivers import k3s_images as images
 from sealboot.drivers import k3s_scripts as scripts
+from sealboot.drivers.asking import as_root
 from sealboot.drivers.base import Context, KubeconfigWay, Slot, Wants
 from sealboot.drivers.k3s_checks import findings, paths
 from sealboot.drivers.k3s_node import SLOT, TOKEN_SECRET, Node, alone, configure, ship, snapshot, start, token
@@ -59,12 +61,19 @@ class K3sDriver:
         return Wants(
             directories=(typed.binary(host).rpartition("/")[0], typed.data(host), "/etc"),
             tools=("stat", "od", "tr"),
+            # k3s unpacks containerd, runc and the rest of itself there.
+            programs=(typed.data(host),),
             questions={
-                "k3s.memory": scripts.MEMORY_GROUP,
-                "k3s.units": scripts.UNITS,
+                "k3s.memory": k3s_hosts.MEMORY_GROUP,
+                "k3s.units": k3s_hosts.UNITS,
+                "k3s.resolver": k3s_hosts.RESOLVER,
+                "k3s.selinux": k3s_hosts.SELINUX,
+                ports.KEY: ports.question(k3s_hosts.ports(typed, host)),
+                route.KEY: route.QUESTION,
                 "k3s.https": "command -v curl || command -v wget || command -v python3 || :\n",
-                "k3s.foreign": scripts.FOREIGN,
-                "k3s.state": scripts.state(typed.data(host)),
+                "k3s.foreign": as_root(host, scripts.FOREIGN, scripts.FOREIGN),
+                "k3s.state": as_root(host, scripts.state(typed.data(host)), "echo closed\n"),
+                "k3s.nodes": as_root(host, scripts.nodes(typed.binary(host), typed.data(host))),
                 "k3s.version": scripts.version(typed.binary(host)),
                 "k3s.images": images.listing(typed, host),
             },

@@ -1,4 +1,4 @@
-"""What only k3s makes a problem of: clusters that cannot begin, names that collide, kernels without memory groups."""
+"""What only k3s makes a problem of: clusters that cannot begin, names that collide, paths that scripts misread."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
-from sealboot.drivers import k3s_running
+from sealboot.drivers import k3s_hosts, k3s_running
 from sealboot.drivers.base import Context
-from sealboot.drivers.k3s_config import SERVICES, node_name
+from sealboot.drivers.k3s_config import node_name
 from sealboot.drivers.k3s_options import K3sOptions
 from sealboot.drivers.kinds import plain_path
 from sealboot.drivers.options import origin_of
 from sealboot.model.diagnostic import Diagnostic, Severity
-from sealboot.model.facts import Facts
 from sealboot.model.host import Host, Inventory
 from sealboot.model.paths import SYSTEM_DIRECTORIES
 
@@ -21,7 +20,6 @@ from sealboot.model.paths import SYSTEM_DIRECTORIES
 _NODE_NAME = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*"
 )
-_INITS = frozenset({"systemd", "openrc"})
 
 
 def findings(ctx: Context, options: K3sOptions) -> Iterator[Diagnostic]:
@@ -30,8 +28,7 @@ def findings(ctx: Context, options: K3sOptions) -> Iterator[Diagnostic]:
     yield from _names(ctx.inventory)
     yield from paths(ctx, options)
     yield from k3s_running.findings(ctx, options)
-    for host in ctx.reached:
-        yield from _host(host, ctx.facts[host.name])
+    yield from k3s_hosts.findings(ctx, options)
 
 
 def paths(ctx: Context, options: K3sOptions) -> Iterator[Diagnostic]:
@@ -102,31 +99,3 @@ def _names(inventory: Inventory) -> Iterator[Diagnostic]:
                 at=hosts[0].origin("vars.node_name"),
                 hints=("give the host another name with `vars: {node_name: NAME}`",),
             )
-
-
-def _host(host: Host, facts: Facts) -> Iterator[Diagnostic]:
-    if facts.init and facts.init not in _INITS:
-        yield Diagnostic(
-            "SB511",
-            f"k3s is started by systemd or OpenRC, and {host.name} has {facts.init}",
-            host=host.name,
-            at=host.origin(),
-        )
-    if facts.observed.get("k3s.memory", "").strip() == "no":
-        yield Diagnostic(
-            "SB633",
-            f"the kernel of {host.name} has its memory control group off, and the kubelet does not start",
-            host=host.name,
-            at=host.origin(),
-            hints=("add `cgroup_memory=1 cgroup_enable=memory` to the kernel's command line and reboot",),
-        )
-    other = next(name for role, name in SERVICES.items() if role != host.role)
-    if other in facts.observed.get("k3s.units", "").split():
-        yield Diagnostic(
-            "SB634",
-            f"{host.name} is to be k3s {host.role} and has the service {other} of the other role",
-            host=host.name,
-            at=host.origin("role"),
-            evidence=(("service", other),),
-            hints=("uninstall it first: both would run after a reboot", "or correct the host's role"),
-        )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from sealboot.drivers.base import Context
+from sealboot.drivers.k3s_config import node_name
 from sealboot.drivers.k3s_node import SLOT
 from sealboot.drivers.k3s_options import K3sOptions
 from sealboot.model.artifact import Artifact, Other
@@ -18,8 +19,10 @@ _KUBEADM = "/etc/kubernetes/kubelet.conf"
 
 
 def findings(ctx: Context, options: K3sOptions) -> Iterator[Diagnostic]:
-    """SB638, SB640 and SB641, from what the hosts told."""
+    """SB638, SB640, SB641, SB645 and SB646, from what the hosts told."""
     yield from _second(ctx, options)
+    yield from _unasked(ctx, options)
+    yield from _stale(ctx, options)
     for host in ctx.reached:
         facts = ctx.facts[host.name]
         yield from _foreign(host, facts, options)
@@ -27,13 +30,18 @@ def findings(ctx: Context, options: K3sOptions) -> Iterator[Diagnostic]:
 
 
 def _states(facts: Facts) -> set[str]:
-    return set(facts.observed.get("k3s.state", "").split())
+    return {"server", "agent"} & set(facts.observed.get("k3s.state", "").split())
+
+
+def _known(facts: Facts) -> bool:
+    """Whether the host could tell of what it is a member: its directories are root's."""
+    return "closed" not in facts.observed.get("k3s.state", "").split()
 
 
 def _second(ctx: Context, options: K3sOptions) -> Iterator[Diagnostic]:
     """SB638: the server that begins the cluster is empty, and others are members of one."""
     first = options.first(ctx.inventory)
-    if first is None or first.name not in ctx.facts or "server" in _states(ctx.facts[first.name]):
+    if first is None or not _empty(ctx, first):
         return
     members = [h for h in ctx.reached if h.name != first.name and _states(ctx.facts[h.name])]
     if not members:
@@ -53,6 +61,55 @@ def _second(ctx: Context, options: K3sOptions) -> Iterator[Diagnostic]:
         evidence=(("members", ", ".join(host.name for host in members)),),
         hints=(hint,),
     )
+
+
+def _empty(ctx: Context, first: Host) -> bool:
+    """Whether the server that begins the cluster was asked, could tell, and has no datastore."""
+    facts = ctx.facts.get(first.name)
+    return facts is not None and _known(facts) and "server" not in _states(facts)
+
+
+def _unasked(ctx: Context, options: K3sOptions) -> Iterator[Diagnostic]:
+    """SB646: an empty first server asks whether a cluster is there already, if it has anything to ask with."""
+    first = options.first(ctx.inventory)
+    if first is None or not _empty(ctx, first):
+        return
+    observed = ctx.facts[first.name].observed
+    unseen = [h.name for h in ctx.inventory.by_role("server") if h.name not in ctx.facts]
+    unseen += [options.endpoint] if options.endpoint else []
+    if "k3s.https" not in observed or observed["k3s.https"].strip() or not unseen:
+        return
+    yield Diagnostic(
+        "SB646",
+        f"{first.name} would begin a cluster and cannot ask {', '.join(unseen)} for one: it has no curl, wget or Python",
+        Severity.WARNING,
+        host=first.name,
+        at=first.origin(),
+        hints=("install curl on it, or make sure that no other server of this cluster runs",),
+    )
+
+
+def _stale(ctx: Context, options: K3sOptions) -> Iterator[Diagnostic]:
+    """SB645: a machine that was made anew comes back under a name that the cluster still has."""
+    first = options.first(ctx.inventory)
+    told = {h.name: ctx.facts[h.name].observed.get("k3s.nodes", "").split() for h in ctx.reached}
+    for host in ctx.reached:
+        facts, name = ctx.facts[host.name], node_name(host)
+        asked = next(
+            (server for server, names in told.items() if name in names and server != host.name), None
+        )
+        lost = "agent" not in _states(facts) and "password" not in facts.observed.get("k3s.state", "").split()
+        member = host.role == "server" and "server" not in _states(facts) and options.datastore == "etcd"
+        if asked is None or not _known(facts) or not (lost or member) or host is first:
+            continue
+        yield Diagnostic(
+            "SB645",
+            f"{host.name} is empty, and the cluster has a node {name} already: it would not be let in",
+            host=host.name,
+            at=host.origin(),
+            evidence=(("told by", asked), ("listed as", "member of etcd and node" if member else "node")),
+            hints=(f"on {asked}: `k3s kubectl delete node {name}`; then it joins as a new one",),
+        )
 
 
 def _foreign(host: Host, facts: Facts, options: K3sOptions) -> Iterator[Diagnostic]:
@@ -83,7 +140,8 @@ def _step(ctx: Context, host: Host, facts: Facts) -> Iterator[Diagnostic]:
     """SB640: Kubernetes goes from one minor release to the next, and not back."""
     old = _VERSION.search(facts.observed.get("k3s.version", ""))
     new = _VERSION.search(version_of(ctx.chosen.get((host.name, SLOT))) or ctx.inventory.release or "")
-    if old is None or new is None or not _states(facts):
+    there = _states(facts) or facts.observed.get("k3s.units", "").split()
+    if old is None or new is None or not there:
         return
     before, after = ([int(part) for part in match.groups()] for match in (old, new))
     back = after < before

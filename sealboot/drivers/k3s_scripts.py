@@ -16,30 +16,10 @@ READ_TOKEN: Final = f"cat {TOKEN}\n"
 #: What k3s takes for a token: a secret of the operator's, or the full form with the digest of the CA.
 TOKEN_FORM: Final = r"[!-~]{8,512}"  # noqa: S105 (a pattern)
 
-#: The control group controller of memory, without which the kubelet does not start: Raspberry Pi OS
-#: leaves it out unless the kernel's command line asks for it.
-MEMORY_GROUP: Final = """if [ -r /sys/fs/cgroup/cgroup.controllers ]; then
-  case " $(cat /sys/fs/cgroup/cgroup.controllers) " in *' memory '*) echo yes ;; *) echo no ;; esac
-elif [ -r /proc/cgroups ]; then
-  while read -r name _ _ enabled; do
-    [ "$name" = memory ] && { [ "$enabled" = 1 ] && echo yes || echo no; }
-  done </proc/cgroups
-fi
-exit 0
-"""
-#: The services of k3s that this host has, whoever put them there.
-UNITS: Final = """for name in k3s k3s-agent; do
-  for file in "/etc/systemd/system/$name.service" "/etc/init.d/$name"; do
-    [ -e "$file" ] && { echo "$name"; break; }
-  done
-done
-exit 0
-"""
-
 #: What another hand has set up here: a k3s that is not of our making, or a node of a kubeadm cluster.
 FOREIGN: Final = f"""for file in {CONFIG_DIR}/config.yaml /etc/systemd/system/k3s.service /etc/systemd/system/k3s-agent.service \\
     /etc/init.d/k3s /etc/init.d/k3s-agent; do
-  [ ! -e "$file" ] || grep -qF {shlex.quote(MADE_BY)} "$file" || echo "$file"
+  [ ! -r "$file" ] || grep -qF {shlex.quote(MADE_BY)} "$file" || echo "$file"
 done
 [ ! -s /etc/kubernetes/kubelet.conf ] || echo /etc/kubernetes/kubelet.conf
 exit 0
@@ -47,11 +27,23 @@ exit 0
 
 
 def state(data: str) -> str:
-    """Tells of what this host is a member already: `server`, `agent`."""
+    """Tells of what this host is a member already: `server`, `agent`; and `password`, which its node object knows."""
     return (
         f"[ ! -e {shlex.quote(f'{data}/server/db')} ] || echo server\n"
         f"[ ! -e {shlex.quote(f'{data}/agent/kubelet.kubeconfig')} ] || echo agent\n"
+        "[ ! -s /etc/rancher/node/password ] || echo password\n"
+        "exit 0\n"
     )
+
+
+def nodes(binary: str, data: str) -> str:
+    """Tells the names of the cluster's nodes where this host is a server that answers."""
+    form = '{range .items[*]}{.metadata.name}{"\\n"}{end}'
+    return f"""[ -x {shlex.quote(binary)} ] && [ -e {shlex.quote(f"{data}/server/db")} ] || exit 0
+t=; timeout 1 true 2>/dev/null && t='timeout 8'
+$t {shlex.quote(binary)} kubectl get nodes --request-timeout=5s -o {shlex.quote(f"jsonpath={form}")} 2>/dev/null
+exit 0
+"""
 
 
 def version(binary: str) -> str:
@@ -67,9 +59,14 @@ def alone(data: str, urls: Sequence[str]) -> str:
     """
     listed = " ".join(shlex.quote(url) for url in urls)
     return f"""[ -e {shlex.quote(f"{data}/server/db")} ] && exit 0
+t=; timeout 1 true 2>/dev/null && t='timeout 6'
+k=; wget --help 2>&1 | grep -q no-check-certificate && k=--no-check-certificate
 ask() {{
   if command -v curl >/dev/null 2>&1; then curl -ks -m 5 "$1"
-  elif command -v wget >/dev/null 2>&1; then wget -q -T 5 --no-check-certificate -O - "$1"; fi 2>/dev/null
+  elif command -v wget >/dev/null 2>&1; then $t wget -q $k -O - "$1"
+  elif command -v python3 >/dev/null 2>&1; then python3 -c 'import ssl, sys, urllib.request as u
+print(u.urlopen(sys.argv[1], timeout=5, context=ssl._create_unverified_context()).read().decode())' "$1"
+  fi 2>/dev/null
 }}
 for url in {listed}; do
   [ "$(ask "$url")" = pong ] || continue
