@@ -6,7 +6,7 @@ not connect stay quick.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
@@ -141,6 +141,26 @@ class Session(Protocol):
 
         The transfer fails when no byte moves for `stall` seconds. Nothing is
         renamed and nothing cleaned up: staging and going live are the engine's.
+        """
+        ...
+
+    async def stream(
+        self,
+        pieces: Iterator[bytes],
+        size: int,
+        script: str,
+        *,
+        args: Sequence[str] = (),
+        become: bool = False,
+        stall: float = 60.0,
+        progress: Progress | None = None,
+    ) -> Result:
+        """Run a script that reads `size` bytes, the pieces in order, on its standard input.
+
+        Ends like `put` when no byte moves for `stall` seconds. A broken
+        connection ends the script's input as well, and nothing on the channel
+        tells that end from a true one: a script that acts on its input must
+        know from elsewhere what it is to be. Raises what `pieces` raises.
         """
         ...
 

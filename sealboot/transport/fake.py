@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -20,7 +20,7 @@ from sealboot.model.secret import Secret
 from sealboot.transport.base import OUTPUT_LIMIT, Greeting, Hold, Progress, PutResult, Result, Session
 from sealboot.transport.endings import connection_lost
 
-CallKind: TypeAlias = Literal["run", "put", "hold"]
+CallKind: TypeAlias = Literal["run", "put", "stream", "hold"]
 
 
 class UnexpectedCallError(AssertionError):
@@ -174,6 +174,26 @@ class FakeSession:
         if progress is not None:
             progress(len(data))
         return PutResult(result, hashlib.sha256(data).hexdigest(), len(data))
+
+    async def stream(
+        self,
+        pieces: Iterator[bytes],
+        size: int,
+        script: str,
+        *,
+        args: Sequence[str] = (),
+        become: bool = False,
+        stall: float = 60.0,
+        progress: Progress | None = None,
+    ) -> Result:
+        """Answer as scripted; the call's `stdin` is everything that was to be sent."""
+        data = b"".join(pieces)
+        if len(data) != size:
+            raise UnexpectedCallError(f"{self._host} was to be sent {size} bytes, and there are {len(data)}")
+        result = self._answer(Call("stream", script, tuple(args), {}, data, become, None, stall))
+        if progress is not None and result.ok:
+            progress(size)
+        return result
 
     async def hold(
         self,

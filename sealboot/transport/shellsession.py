@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from sealboot.transport.channel import Conversation, Pipe
 from sealboot.transport.endings import conclude, connection_lost
 from sealboot.transport.hold import HeldScript, said_line
 from sealboot.transport.shell import prelude
+from sealboot.transport.stream import Pieces
 
 #: Channels at once on one connection: OpenSSH's MaxSessions is 10 by default, and a lock holds one.
 CHANNELS = 8
@@ -141,26 +142,59 @@ class ShellSession(ABC):
         stall: float,
         progress: Progress | None,
     ) -> PutResult:
+        args = (dest, f"{mode:04o}", str(content.size))
+        result, sent = await self._send(
+            content, upload.SCRIPT, args, become=become, stall=stall, progress=progress
+        )
+        if result.exit_status == upload.NO_HASH:
+            return await self._read_back(result, dest, content.size, sent, become=become)
+        return upload.outcome(result, upload.digest(result), sent)
+
+    async def stream(
+        self,
+        pieces: Iterator[bytes],
+        size: int,
+        script: str,
+        *,
+        args: Sequence[str] = (),
+        become: bool = False,
+        stall: float = 60.0,
+        progress: Progress | None = None,
+    ) -> Result:
+        """See `Session.stream`."""
+        if self.lost is not None:
+            return self._gone()
+        content = Pieces(pieces, size)
+        result, _ = await self._send(content, script, args, become=become, stall=stall, progress=progress)
+        return result
+
+    async def _send(
+        self,
+        content: upload.Sendable,
+        script: str,
+        args: Sequence[str],
+        *,
+        become: bool,
+        stall: float,
+        progress: Progress | None,
+    ) -> tuple[Result, int]:
+        """Run a script that reads the content on its standard input: how it ended, and the bytes that left."""
         started = time.monotonic()
         talk = Conversation(OUTPUT_LIMIT)
-        args = (dest, f"{mode:04o}", str(content.size))
-        text = prelude(upload.SCRIPT, nonce=talk.nonce, args=args, feed="channel")
+        text = prelude(script, nonce=talk.nonce, args=args, feed="channel")
         sent, stalled = 0, True
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(max(stall, START_LIMIT)):
                     pipe = await stack.enter_async_context(self._shell(talk, become=become))
                     if isinstance(pipe, Result):
-                        return PutResult(pipe, "", 0)
+                        return pipe, 0
                     pipe.write(text)
                     await talk.until(lambda: talk.begun or talk.over)
                 sent, stalled = await upload.send(talk, pipe, content, stall=stall, progress=progress)
             except TimeoutError:
                 stalled = True
-        result = self._conclude(talk, timed_out=stalled, started=started)
-        if result.exit_status == upload.NO_HASH:
-            return await self._read_back(result, dest, content.size, sent, become=become)
-        return upload.outcome(result, upload.digest(result), sent)
+        return self._conclude(talk, timed_out=stalled, started=started), sent
 
     async def _read_back(self, result: Result, dest: str, size: int, sent: int, *, become: bool) -> PutResult:
         """Hash a file here where the host has no tool for it: it comes back in bounded pieces."""

@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 from pathlib import Path
+from typing import Protocol
 
 from sealboot.transport.base import Progress, PutResult, Result
 from sealboot.transport.channel import Conversation, Pipe
@@ -108,6 +109,23 @@ class Source:
             self._file = -1
 
 
+class Sendable(Protocol):
+    """What `send` reads from: a file at offsets, or pieces whose offsets only ever grow."""
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are to send."""
+        ...
+
+    def read(self, offset: int) -> bytes | memoryview:
+        """The piece at `offset`; empty at the end."""
+        ...
+
+    def read_into(self, offset: int, gaps: list[memoryview]) -> int:
+        """Fill the gaps from `offset`: how many bytes that were."""
+        ...
+
+
 class ReadBack:
     """Hashes a file that comes back from the host piece by piece."""
 
@@ -141,9 +159,9 @@ def digest(result: Result) -> str:
 
 
 async def send(
-    talk: Conversation, pipe: Pipe, source: Source, *, stall: float, progress: Progress | None
+    talk: Conversation, pipe: Pipe, source: Sendable, *, stall: float, progress: Progress | None
 ) -> tuple[int, bool]:
-    """Feed the file and wait for the host's verdict: bytes that left, and whether it stalled.
+    """Feed the bytes and wait for the host's verdict: bytes that left, and whether it stalled.
 
     `stall` is the longest time in seconds in which no byte may leave; after
     the last one the host gets that plus time to hash. The conversation tells
@@ -169,9 +187,9 @@ async def send(
 
 
 class _Feeder:
-    """Writes a file into a pipe as fast as the other side takes it."""
+    """Writes bytes into a pipe as fast as the other side takes it."""
 
-    def __init__(self, talk: Conversation, pipe: Pipe, source: Source, progress: Progress | None) -> None:
+    def __init__(self, talk: Conversation, pipe: Pipe, source: Sendable, progress: Progress | None) -> None:
         self._talk = talk
         self._pipe = pipe
         self._source = source

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -155,6 +155,26 @@ class ShSession:
         if self.is_gone:
             return PutResult(self.gone(), "", len(data))
         return PutResult(Result("exited", 0), hashlib.sha256(arrived).hexdigest(), len(data))
+
+    async def stream(
+        self,
+        pieces: Iterator[bytes],
+        size: int,
+        script: str,
+        *,
+        args: Sequence[str] = (),
+        become: bool = False,
+        stall: float = 60.0,
+        progress: Progress | None = None,
+    ) -> Result:
+        data = b"".join(pieces)
+        assert len(data) == size
+        if self.corrupt:
+            self.corrupt -= 1
+            data = data[:-1] + bytes([data[-1] ^ 1])
+        if progress is not None:
+            progress(size)
+        return await self.run(script, args=args, become=become, stdin=data, timeout=stall)
 
     async def hold(
         self,

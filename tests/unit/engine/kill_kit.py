@@ -112,6 +112,10 @@ class Deadly(LocalSession):
         self._count()
         return await super().put(*args, **kwargs)
 
+    async def stream(self, *args: Any, **kwargs: Any) -> Any:
+        self._count()
+        return await super().stream(*args, **kwargs)
+
     async def hold(self, *args: Any, **kwargs: Any) -> Any:
         self._count()
         return await super().hold(*args, **kwargs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -65,6 +65,19 @@ class Shell:
         progress: Progress | None = None,
     ) -> PutResult:
         raise AssertionError("the probe writes nothing")
+
+    async def stream(
+        self,
+        pieces: Iterator[bytes],
+        size: int,
+        script: str,
+        *,
+        args: Sequence[str] = (),
+        become: bool = False,
+        stall: float = 60.0,
+        progress: Progress | None = None,
+    ) -> Result:
+        raise AssertionError("the probe sends no files")
 
     async def hold(
         self,

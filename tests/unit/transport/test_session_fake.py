@@ -118,3 +118,12 @@ def as_session(session: Session) -> Session:
 
 def test_the_fake_keeps_the_protocol() -> None:
     assert as_session(FakeSession("a")).host == "a"
+
+
+async def test_a_stream_is_recorded_whole_and_its_size_is_held_against_it() -> None:
+    fake = FakeSession("pi01").expect("import", b"done", kind="stream")
+    seen: list[int] = []
+    result = await fake.stream(iter([b"ab", b"c"]), 3, "import", args=("x",), progress=seen.append)
+    assert (result.text, seen, fake.calls[0].stdin, fake.calls[0].args) == ("done", [3], b"abc", ("x",))
+    with pytest.raises(UnexpectedCallError, match="4 bytes, and there are 3"):
+        await fake.stream(iter([b"abc"]), 4, "import")

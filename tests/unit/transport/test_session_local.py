@@ -15,6 +15,7 @@ from sealboot.model.host import BecomeSettings, Host
 from sealboot.transport.base import Result
 from sealboot.transport.hold import HeldScript
 from sealboot.transport.local import LocalSession
+from sealboot.transport.stream import Pieces
 
 
 def host(name: str = "here") -> Host:
@@ -110,3 +111,30 @@ async def test_a_shell_that_does_not_exist_or_is_none() -> None:
 async def test_a_local_file_that_cannot_be_read_is_the_callers_to_handle(local: LocalSession) -> None:
     with pytest.raises(FileNotFoundError):
         await local.put(Path("/nonexistent/file"), "/nonexistent/dest")
+
+
+async def test_a_script_reads_pieces_in_order_and_ends_when_it_will(local: LocalSession) -> None:
+    pieces = [bytes([n]) * (n * 70_001) for n in range(1, 9)]
+    whole = b"".join(pieces)
+    seen: list[int] = []
+    counted = await local.stream(iter(pieces), len(whole), "sha256sum", progress=seen.append)
+    assert counted.text.split()[0] == hashlib.sha256(whole).hexdigest()
+    assert seen[-1] == len(whole)
+    refused = await local.stream(iter(pieces), len(whole), "echo no >&2; exit 7")
+    assert (refused.exit_status, refused.error_text) == (7, "no\n")
+
+
+async def test_a_stream_that_ends_early_ends_the_input(local: LocalSession) -> None:
+    short = await local.stream(iter([b"abc", b"", b"def"]), 100, "cat")
+    assert (short.ok, short.text) == (True, "abcdef")
+
+
+def test_pieces_fill_gaps_once_and_hold_back_the_rest() -> None:
+    pieces = Pieces(iter([b"0123", b"45", b"", b"6789"]), 9)
+    first, second = bytearray(3), bytearray(2)
+    assert pieces.read_into(0, [memoryview(first), memoryview(second)]) == 5
+    assert (bytes(first), bytes(second)) == (b"012", b"34")
+    assert bytes(pieces.read(5)) == b"5"
+    assert pieces.read_into(6, [memoryview(bytearray(9))]) == 4
+    assert bytes(pieces.read(6)) == b"678", "never more than the size that was told"
+    assert bytes(pieces.read(9)) == b""
