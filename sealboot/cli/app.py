@@ -23,6 +23,7 @@ from sealboot.cli.explain import explain
 from sealboot.cli.facts import facts
 from sealboot.cli.init import init
 from sealboot.cli.inspect import inspect
+from sealboot.cli.kubeconfig import kubeconfig
 from sealboot.cli.options import config_file, taste
 from sealboot.cli.plan import plan
 from sealboot.cli.repack import repack
@@ -37,6 +38,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     check,
     plan,
     apply,
+    kubeconfig,
     inspect,
     repack,
     facts,

@@ -51,6 +51,7 @@ class PlanReport:
     plan: Plan
     diagnostics: tuple[Diagnostic, ...] = ()
     seconds: float = 0.0
+    command: str = "plan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class ApplyReport:
     seconds: float = 0.0
     run_id: str = ""
     interrupted: str = ""  # the signal's name
+    command: str = "apply"
 
     @property
     def changed(self) -> int:
@@ -92,4 +94,24 @@ class InspectReport:
     """What `inspect` read in the files it was given; `diagnostics` are about patterns that match none."""
 
     artifacts: tuple[Artifact, ...]
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KubeconfigReport:
+    """What `kubeconfig` wrote, without any of its secrets.
+
+    `host` gave it, `server` is the URL in it, `until` (ISO 8601, UTC) is when the administrator's
+    certificate ends. `backup` is the copy of what was in the file before, empty where none was made.
+    """
+
+    cluster: str
+    host: str
+    context: str
+    server: str
+    path: str
+    state: Literal["created", "changed", "same"]
+    until: str
+    backup: str = ""
+    merged: bool = False
     diagnostics: tuple[Diagnostic, ...] = ()

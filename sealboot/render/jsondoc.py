@@ -21,7 +21,14 @@ from sealboot.model.events import Event
 from sealboot.model.facts import Facts
 from sealboot.model.plan import Action, Plan, PlannedStep
 from sealboot.model.repack import RepackReport
-from sealboot.model.report import ApplyReport, CheckReport, HostRow, InspectReport, PlanReport
+from sealboot.model.report import (
+    ApplyReport,
+    CheckReport,
+    HostRow,
+    InspectReport,
+    KubeconfigReport,
+    PlanReport,
+)
 from sealboot.model.verdict import Verdict
 from sealboot.render.shapes import (
     FORMAT,
@@ -35,6 +42,7 @@ from sealboot.render.shapes import (
     HeadShape,
     HostShape,
     InspectShape,
+    KubeconfigShape,
     LayerShape,
     PairShape,
     PlanBody,
@@ -171,9 +179,9 @@ def check(report: CheckReport) -> CheckShape:
 
 
 def plan(report: PlanReport) -> PlanShape:
-    """The document of `plan`."""
+    """The document of `plan`, and of `--dry-run`."""
     return {
-        **head("plan"),
+        **head(report.command),
         "summary": {"changes": report.plan.changes, "upload_bytes": report.plan.upload_bytes},
         "plan": _plan(report.plan),
         "diagnostics": [diagnostic(d) for d in report.diagnostics],
@@ -206,9 +214,9 @@ def _plan(made: Plan) -> PlanBody:
 
 
 def applied(report: ApplyReport) -> ApplyShape:
-    """The document of `apply`."""
+    """The document of `apply`, `reset` and `rollback`."""
     return {
-        **head("apply"),
+        **head(report.command),
         "cluster": report.cluster,
         "run": report.run_id,
         "summary": {"hosts": len(report.hosts), "changed": report.changed, "bytes_sent": report.sent},
@@ -254,6 +262,23 @@ def repacked(report: RepackReport) -> RepackShape:
         "output": report.output or None,
         "result": None if report.result is None else artifact(report.result),
         "proofs": list(report.proofs),
+        "diagnostics": [diagnostic(d) for d in report.diagnostics],
+    }
+
+
+def kubeconfig(report: KubeconfigReport) -> KubeconfigShape:
+    """The document of `kubeconfig`."""
+    return {
+        **head("kubeconfig"),
+        "cluster": report.cluster,
+        "host": report.host,
+        "context": report.context,
+        "server": report.server,
+        "path": report.path,
+        "state": report.state,
+        "merged": report.merged,
+        "backup": report.backup or None,
+        "until": report.until,
         "diagnostics": [diagnostic(d) for d in report.diagnostics],
     }
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sealboot.model.events import Event
     from sealboot.model.facts import Facts
     from sealboot.model.repack import RepackReport
-    from sealboot.model.report import ApplyReport, CheckReport, InspectReport, PlanReport
+    from sealboot.model.report import ApplyReport, CheckReport, InspectReport, KubeconfigReport, PlanReport
     from sealboot.render.view import View
 
 T = TypeVar("T")
@@ -83,6 +83,10 @@ class MaskedView:
     def repacked(self, report: RepackReport) -> None:
         """See `View.repacked`."""
         self._view.repacked(self._masked(report))
+
+    def kubeconfig(self, report: KubeconfigReport) -> None:
+        """See `View.kubeconfig`."""
+        self._view.kubeconfig(self._masked(report))
 
     def facts(self, facts: Sequence[Facts], diagnostics: Sequence[Diagnostic], *, details: bool) -> None:
         """See `View.facts`."""

@@ -199,7 +199,7 @@ class PlanSummary(TypedDict):
 
 
 class PlanShape(HeadShape):
-    """The document of `plan`."""
+    """The document of `plan`, and of `reset` and `rollback` with `--dry-run`."""
 
     summary: PlanSummary
     plan: PlanBody
@@ -227,7 +227,7 @@ class ApplySummary(TypedDict):
 
 
 class ApplyShape(HeadShape):
-    """The document of `apply`; `interrupted` is the signal's name."""
+    """The document of `apply`, `reset` and `rollback`; `interrupted` is the signal's name."""
 
     cluster: str
     run: str
@@ -276,6 +276,21 @@ class RepackShape(HeadShape):
     diagnostics: list[DiagnosticShape]
 
 
+class KubeconfigShape(HeadShape):
+    """The document of `kubeconfig`: what was written where, and nothing that is secret."""
+
+    cluster: str
+    host: str
+    context: str
+    server: str
+    path: str
+    state: Literal["created", "changed", "same"]
+    merged: bool
+    backup: str | None
+    until: str
+    diagnostics: list[DiagnosticShape]
+
+
 class FactsReportShape(HeadShape):
     """The document of `facts`."""
 
@@ -307,6 +322,7 @@ Document: TypeAlias = (
     | ApplyShape
     | InspectShape
     | RepackShape
+    | KubeconfigShape
     | FactsReportShape
     | FindingsShape
     | RowsShape

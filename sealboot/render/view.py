@@ -13,11 +13,12 @@ from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.events import Event
 from sealboot.model.facts import Facts
 from sealboot.model.repack import RepackReport
-from sealboot.model.report import ApplyReport, CheckReport, InspectReport, PlanReport
+from sealboot.model.report import ApplyReport, CheckReport, InspectReport, KubeconfigReport, PlanReport
 from sealboot.render import apply as apply_text
 from sealboot.render import check as check_text
 from sealboot.render import inspect as inspect_text
 from sealboot.render import jsondoc
+from sealboot.render import kubeconfig as kubeconfig_text
 from sealboot.render import plan as plan_text
 from sealboot.render import repack as repack_text
 from sealboot.render.console import ColorChoice, Consoles, make_consoles
@@ -51,6 +52,9 @@ class View(Protocol):
 
     def repacked(self, report: RepackReport) -> None:
         """The end of `repack`."""
+
+    def kubeconfig(self, report: KubeconfigReport) -> None:
+        """The end of `kubeconfig`."""
 
     def facts(self, facts: Sequence[Facts], diagnostics: Sequence[Diagnostic], *, details: bool) -> None:
         """The end of `facts`."""
@@ -125,6 +129,10 @@ class HumanView:
     def repacked(self, report: RepackReport) -> None:
         """Print the parts and what came of them."""
         self._print(repack_text.document(report, self._out.width))
+
+    def kubeconfig(self, report: KubeconfigReport) -> None:
+        """Print where it is and how to use it."""
+        self._print(kubeconfig_text.document(report, self._out.width))
 
     def facts(self, facts: Sequence[Facts], diagnostics: Sequence[Diagnostic], *, details: bool) -> None:
         """Print the table, or everything known."""
@@ -205,6 +213,10 @@ class MachineView:
     def repacked(self, report: RepackReport) -> None:
         """Print the document."""
         self._write(jsondoc.repacked(report))
+
+    def kubeconfig(self, report: KubeconfigReport) -> None:
+        """Print the document."""
+        self._write(jsondoc.kubeconfig(report))
 
     def facts(self, facts: Sequence[Facts], diagnostics: Sequence[Diagnostic], *, details: bool) -> None:
         """Print the document, which always has the details."""
