@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,12 +69,15 @@ def _build(target: Target, out: Path) -> None:
     root = wheel(TOOLCHAIN) / "go"
     source = made(CACHE / "go" / f"source-{key(_SOURCE)}", _write_source)
     with tempfile.TemporaryDirectory(prefix="sealboot-go-") as cache:
-        _run(root, source, _settings(target, root, Path(cache)), out)
+        compiled(source, ".", "-s -w", settings(target, root, Path(cache)), out)
 
 
-def _settings(target: Target, root: Path, cache: Path) -> dict[str, str]:
-    """The whole environment: nothing of the caller's own Go counts, and nothing is fetched."""
-    settings = {
+def settings(target: Target, root: Path, cache: Path) -> dict[str, str]:
+    """The whole environment: nothing of the caller's own Go counts, and nothing is fetched.
+
+    `root` is the toolchain's folder, `cache` where it keeps what it has compiled.
+    """
+    chosen = {
         "GOROOT": str(root),
         "GOCACHE": str(cache / "cache"),
         "GOPATH": str(cache / "path"),
@@ -86,13 +90,15 @@ def _settings(target: Target, root: Path, cache: Path) -> dict[str, str]:
         "CGO_ENABLED": "0",
     }
     if target.variable:
-        settings[target.variable] = target.level
-    return settings | {"PATH": os.environ["PATH"], "HOME": str(cache)}
+        chosen[target.variable] = target.level
+    return chosen | {"PATH": os.environ["PATH"], "HOME": str(cache)}
 
 
-def _run(root: Path, source: Path, settings: dict[str, str], out: Path) -> None:
+def compiled(source: Path, what: str, linker: str, settings: Mapping[str, str], out: Path) -> None:
+    """Build `what` (a package or a file) of the folder `source` into `out`; `linker` are flags for it."""
+    go = Path(settings["GOROOT"], "bin/go")
     done = subprocess.run(
-        [str(root / "bin/go"), "build", "-trimpath", "-ldflags=-s -w", "-o", str(out), "."],
+        [str(go), "build", "-trimpath", "-buildvcs=false", f"-ldflags={linker}", "-o", str(out), what],
         cwd=source,
         env=settings,
         capture_output=True,

@@ -1,0 +1,441 @@
+package standin
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+func unitPath(role string) string { return "/etc/systemd/system/k0s" + role + ".service" }
+
+func systemctl(args ...string) error {
+	out, err := exec.Command("systemctl", args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("\"systemctl\" failed: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// installUnit writes the unit that k0s writes; what stands there is only replaced by force.
+func installUnit(role string, flags Flags) error {
+	if err := root(); err != nil {
+		return err
+	}
+	if len(flags.words) > 0 {
+		return fmt.Errorf("unknown command %q for \"k0s install %s\"", flags.words[0], role)
+	}
+	if role == "controller" {
+		if _, err := readConfig(flags.get("config")); err != nil {
+			return fmt.Errorf("invalid node config: %w", err)
+		}
+	}
+	path := unitPath(role)
+	if _, err := os.Stat(path); err == nil && !flags.on("force") {
+		return fmt.Errorf("failed to install %s service: Init already exists: %s", role, path)
+	}
+	own, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	words := []string{own, role}
+	for _, name := range sortedKeys(flags.values) {
+		if name != "force" && name != "start" && name != "env" {
+			words = append(words, escaped("--"+name+"="+flags.values[name]))
+		}
+	}
+	environment := ""
+	if flags.has("env") {
+		environment = "Environment=\"" + flags.get("env") + "\"\n"
+	}
+	unit := "[Unit]\nDescription=k0s - Zero Friction Kubernetes\nDocumentation=https://docs.k0sproject.io\n" +
+		"ConditionFileIsExecutable=" + own + "\nAfter=network-online.target\nWants=network-online.target\n\n" +
+		"[Service]\nStartLimitInterval=5\nStartLimitBurst=10\nExecStart=" + strings.Join(words, " ") + "\n" + environment +
+		"RestartSec=10\nDelegate=yes\nKillMode=process\nLimitCORE=infinity\nTasksMax=infinity\nTimeoutStartSec=0\n" +
+		"LimitNOFILE=999999\nRestart=always\n\n[Install]\nWantedBy=multi-user.target\n"
+	if err := saveFile(path, []byte(unit), 0o644); err != nil {
+		return err
+	}
+	for _, args := range [][]string{{"enable", "k0s" + role + ".service"}, {"daemon-reload"}} {
+		if err := systemctl(args...); err != nil {
+			return err
+		}
+	}
+	if flags.on("start") {
+		return systemctl("start", "k0s"+role+".service")
+	}
+	return nil
+}
+
+// escaped is a word as systemd reads it back.
+func escaped(word string) string {
+	return strings.NewReplacer(`\`, `\\`, " ", `\x20`, `"`, `\x22`, "'", `\x27`, "%", "%%").Replace(word)
+}
+
+func installedRole() (string, error) {
+	for _, role := range []string{"controller", "worker"} {
+		if _, err := os.Stat(unitPath(role)); err == nil {
+			return role, nil
+		}
+	}
+	return "", errors.New("k0s has not been installed as a service")
+}
+
+func startService(Flags) error {
+	role, err := installedRole()
+	if err != nil {
+		return err
+	}
+	if systemctl("is-active", "k0s"+role) == nil {
+		return errors.New("already running")
+	}
+	return systemctl("start", "k0s"+role)
+}
+
+func stopService(Flags) error {
+	role, err := installedRole()
+	if err != nil {
+		return err
+	}
+	if systemctl("is-active", "k0s"+role) != nil {
+		return errors.New("already stopped")
+	}
+	return systemctl("stop", "k0s"+role)
+}
+
+func reset(flags Flags) error {
+	if err := root(); err != nil {
+		return err
+	}
+	if statusAnswers() {
+		return errors.New("k0s seems to be running, please stop k0s before reset")
+	}
+	for _, role := range []string{"controller", "worker"} {
+		if _, err := os.Stat(unitPath(role)); err == nil {
+			if err := systemctl("disable", "k0s"+role+".service"); err != nil {
+				return err
+			}
+			if err := os.Remove(unitPath(role)); err != nil {
+				return err
+			}
+		}
+	}
+	for _, path := range []string{flags.data(), runDirectory} {
+		if err := os.RemoveAll(path); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintln(os.Stderr, "k0s cleanup operations done. To finish cleanup, a reboot is recommended.")
+	return systemctl("daemon-reload")
+}
+
+// Status is what `k0s status` tells; the names are k0s' own.
+type Status struct {
+	Version                     string
+	Pid                         int
+	PPid                        int
+	Role                        string
+	SysInit                     string
+	StubFile                    string
+	Output                      string
+	Workloads                   bool
+	SingleNode                  bool
+	Args                        []string
+	WorkerToAPIConnectionStatus struct {
+		Message string
+		Success bool
+	}
+	ClusterConfig ClusterConfig
+	K0sVars       struct{ DataDir string }
+}
+
+func serveStatus(role string, workloads bool, flags Flags, config ClusterConfig) error {
+	if err := os.MkdirAll(runDirectory, 0o755); err != nil {
+		return err
+	}
+	_ = os.Remove(statusSocket)
+	listener, err := net.Listen("unix", statusSocket)
+	if err != nil {
+		return err
+	}
+	about := Status{Version: Version, Pid: os.Getpid(), PPid: os.Getppid(), Role: role, SysInit: "linux-systemd", StubFile: unitPath(role),
+		Workloads: workloads, SingleNode: flags.on("single"), Args: os.Args, ClusterConfig: config}
+	about.K0sVars.DataDir = flags.data()
+	about.WorkerToAPIConnectionStatus.Success = workloads && Fault == ""
+	go func() {
+		fatal(http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(about) })))
+	}()
+	return nil
+}
+
+func currentStatus() (*Status, error) {
+	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true,
+		Dial: func(_, _ string) (net.Conn, error) { return net.Dial("unix", statusSocket) }}}
+	response, err := client.Get("http://localhost/status")
+	if err != nil {
+		return nil, fmt.Errorf("status: can't get \"status\" via %q: %w", statusSocket, err)
+	}
+	defer response.Body.Close()
+	var about Status
+	return &about, json.NewDecoder(response.Body).Decode(&about)
+}
+
+func statusAnswers() bool {
+	_, err := currentStatus()
+	return err == nil
+}
+
+func showStatus(flags Flags) error {
+	about, err := currentStatus()
+	if err != nil {
+		return err
+	}
+	if flags.get("out") == "json" {
+		return printJSON(about)
+	}
+	fmt.Printf("Version: %s\nProcess ID: %d\nRole: %s\nWorkloads: %t\nSingleNode: %t\n", about.Version, about.Pid, about.Role, about.Workloads, about.SingleNode)
+	return nil
+}
+
+// admin is the own cluster, on a controller that runs.
+func admin(flags Flags) (Kubeconfig, error) {
+	if _, err := currentStatus(); err != nil {
+		return Kubeconfig{}, err
+	}
+	return readKubeconfig(filepath.Join(flags.data(), "pki/admin.conf"))
+}
+
+func createToken(flags Flags) error {
+	role := flags.get("role")
+	if role == "" {
+		role = "worker"
+	}
+	if role != "worker" && role != "controller" {
+		return fmt.Errorf("unsupported role %q; supported roles are \"controller\" and \"worker\"", role)
+	}
+	config, err := admin(flags)
+	if err != nil {
+		return err
+	}
+	about, err := currentStatus()
+	if err != nil {
+		return err
+	}
+	if about.SingleNode {
+		return errors.New("refusing to create token: cannot join into a single node cluster")
+	}
+	token := Token{Role: role, Secret: secret(8)}
+	if expiry := flags.get("expiry"); expiry != "" && expiry != "0s" {
+		lasts, err := time.ParseDuration(expiry)
+		if err != nil {
+			return err
+		}
+		token.Expires = time.Now().Add(lasts)
+	}
+	id := secret(3)
+	if err := config.call("POST", "/standin/change", Change{Op: "token", Name: id, Token: &token}, nil); err != nil {
+		return err
+	}
+	var state State
+	if err := config.call("GET", "/standin/state", nil, &state); err != nil {
+		return err
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	host := state.Members[name]
+	for _, path := range []string{"api.externalAddress", "api.address"} {
+		if said, ok := lookup(about.ClusterConfig.spec(), path).(string); ok && said != "" {
+			host = said
+			break
+		}
+	}
+	port, user := "6443", "kubelet-bootstrap"
+	if role == "controller" {
+		port, user = "9443", "controller-bootstrap"
+	}
+	config.server, config.token = "https://"+net.JoinHostPort(host, port), id+"."+token.Secret
+	var packed bytes.Buffer
+	writer := gzip.NewWriter(&packed)
+	if _, err := io.WriteString(writer, config.text(user)); err != nil {
+		return err
+	}
+	if err := writer.Close(); err != nil {
+		return err
+	}
+	fmt.Println(base64.StdEncoding.EncodeToString(packed.Bytes()))
+	return nil
+}
+
+func invalidateToken(flags Flags) error {
+	if len(flags.words) == 0 {
+		return errors.New("invalidate requires at least one token ID to invalidate")
+	}
+	config, err := admin(flags)
+	for _, id := range flags.words {
+		if err == nil {
+			err = config.call("POST", "/standin/change", Change{Op: "invalidate", Name: id}, nil)
+			fmt.Printf("token %s deleted successfully\n", id)
+		}
+	}
+	return err
+}
+
+func listTokens(flags Flags) error {
+	config, err := admin(flags)
+	if err != nil {
+		return err
+	}
+	var state State
+	if err := config.call("GET", "/standin/state", nil, &state); err != nil {
+		return err
+	}
+	fmt.Println("ID\tROLE\tEXPIRES")
+	for _, id := range sortedKeys(state.Tokens) {
+		fmt.Printf("%s\t%s\t%s\n", id, state.Tokens[id].Role, state.Tokens[id].Expires)
+	}
+	return nil
+}
+
+func listMembers(flags Flags) error {
+	config, err := admin(flags)
+	if err != nil {
+		return err
+	}
+	var state State
+	if err := config.call("GET", "/standin/state", nil, &state); err != nil {
+		return err
+	}
+	members := map[string]string{}
+	for name, address := range state.Members {
+		members[name] = "https://" + net.JoinHostPort(address, "2380")
+	}
+	raw, err := json.Marshal(map[string]any{"members": members})
+	fmt.Println(string(raw))
+	return err
+}
+
+func leaveEtcd(flags Flags) error {
+	config, err := admin(flags)
+	if err != nil {
+		return err
+	}
+	address := flags.get("peer-address")
+	if address == "" {
+		var state State
+		if err := config.call("GET", "/standin/state", nil, &state); err != nil {
+			return err
+		}
+		name, err := os.Hostname()
+		if err != nil {
+			return err
+		}
+		address = state.Members[name]
+	}
+	return config.call("POST", "/standin/change", Change{Op: "leave", IP: address}, nil)
+}
+
+func showKubeconfig(flags Flags) error {
+	raw, err := os.ReadFile(filepath.Join(flags.data(), "pki/admin.conf"))
+	if err != nil {
+		return errors.New("failed to read admin config, check if the control plane is initialized on this node: " + err.Error())
+	}
+	fmt.Print(string(raw))
+	return nil
+}
+
+// backup packs what restore needs: the state, the certificates, the configuration.
+func backup(flags Flags) error {
+	if err := root(); err != nil {
+		return err
+	}
+	about, err := currentStatus()
+	if err != nil || about.Role != "controller" {
+		return errors.New("backup/restore for a running controller only")
+	}
+	if folder, err := os.Stat(flags.get("save-path")); err != nil || !folder.IsDir() {
+		return fmt.Errorf("the save-path directory (%v) does not exist", flags.get("save-path"))
+	}
+	path := filepath.Join(flags.get("save-path"), "k0s_backup_"+time.Now().Format("2006-01-02T15_04_05_000Z0700")+".tar.gz")
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	packed := gzip.NewWriter(file)
+	archive := tar.NewWriter(packed)
+	sources := map[string]string{"k0s.yaml": configPath, "version": ""}
+	for _, name := range []string{"etcd/state.json", "pki/ca.crt", "pki/ca.key"} {
+		sources[name] = filepath.Join(flags.data(), name)
+	}
+	for _, name := range sortedKeys(sources) {
+		raw := []byte(Version)
+		if sources[name] != "" {
+			if raw, err = os.ReadFile(sources[name]); errors.Is(err, os.ErrNotExist) {
+				continue
+			} else if err != nil {
+				return err
+			}
+		}
+		if err := archive.WriteHeader(&tar.Header{Name: name, Mode: 0o600, Size: int64(len(raw))}); err != nil {
+			return err
+		}
+		if _, err := archive.Write(raw); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(archive.Close(), packed.Close()); err != nil {
+		return err
+	}
+	fmt.Println("archive", path, "created successfully")
+	return nil
+}
+
+func restore(flags Flags) error {
+	if len(flags.words) != 1 {
+		return errors.New("path to backup archive expected")
+	}
+	if statusAnswers() {
+		return errors.New("k0s seems to be running! k0s must be down during the restore operation")
+	}
+	if _, err := os.Stat(filepath.Join(flags.data(), "etcd")); err == nil {
+		return errors.New("the data directory is not empty")
+	}
+	file, err := os.Open(flags.words[0])
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	packed, err := gzip.NewReader(file)
+	if err != nil {
+		return err
+	}
+	for archive := tar.NewReader(packed); ; {
+		header, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		raw, err := io.ReadAll(archive)
+		if err == nil && strings.Contains(header.Name, "/") {
+			err = saveFile(filepath.Join(flags.data(), header.Name), raw, 0o600)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
