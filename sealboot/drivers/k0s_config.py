@@ -1,0 +1,193 @@
+"""What a k0s node is told: k0s.yaml, the flags of `k0s install`, and the environment of its service."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
+from typing import Any, Final
+
+import yaml
+
+from sealboot.drivers.k0s_options import CONTROLLERS, NODES, K0sOptions, flags_of
+from sealboot.model.arch import Arch
+from sealboot.model.facts import Facts
+from sealboot.model.host import Host, Inventory
+
+#: Where the small files are; k0s' own documentation uses these paths.
+CONFIG: Final = "/etc/k0s/k0s.yaml"
+TOKEN: Final = "/etc/k0s/k0stoken"  # noqa: S105 (a path)
+#: The API server, behind which workers join, and the API of k0s, behind which controllers do.
+API_PORT: Final = 6443
+JOIN_PORT: Final = 9443
+
+#: What each of the files says of its origin.
+MADE_BY: Final = "# Written by sealboot;"
+HEADER: Final = f"{MADE_BY} changes are overwritten by its next apply.\n"
+
+#: etcd runs on these only when it is told to (its documentation on supported platforms).
+_ETCD_UNSUPPORTED = frozenset({Arch.ARM, Arch.I386, Arch.RISCV64, Arch.LOONG64})
+_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})", re.ASCII)
+#: Below and at these keys k0s wants texts, whatever they look like.
+_TEXTS = frozenset(
+    {
+        "extraArgs",
+        "rawArgs",
+        "args",
+        "labels",
+        "annotations",
+        "nodeSelector",
+        "version",
+        "image",
+        "repository",
+    }
+    | {"values", "name", "namespace", "chartname", "url", "default_pull_policy", "podCIDR", "serviceCIDR"}
+)
+_KUBELET: Final = "--kubelet-extra-args="
+
+
+def unit_of(role: str) -> str:
+    """The name of the service that a role runs."""
+    return "k0sworker" if role == "worker" else "k0scontroller"
+
+
+def node_name(host: Host, facts: Facts | None) -> str:
+    """What Kubernetes calls the node: `vars.node_name`, else its hostname, in lower case as k0s has it."""
+    return host.vars.get("node_name") or ((facts.hostname if facts else "") or host.name).lower()
+
+
+def addresses(facts: Facts) -> tuple[str, ...]:
+    """The host's own addresses that others can use, as it told them; empty when it told none."""
+    return tuple(a for a in facts.observed.get("k0s.addresses", "").split() if _usable(a))
+
+
+def _usable(text: str) -> bool:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return False
+    return not (address.is_loopback or address.is_link_local or address.is_multicast)
+
+
+def address_of(host: Host, facts: Facts | None) -> str:
+    """The address that the node has for others: `vars.ip`, else the one it is reached at.
+
+    Where it is reached by a name, or at an address that is not its own (port forwarding), its only own
+    address; empty where that leaves a choice, which is a finding (SB659) and never a guess.
+    """
+    if "ip" in host.vars:
+        return host.vars["ip"]
+    own = addresses(facts) if facts else ()
+    if _usable(host.address) and (not own or host.address in own):
+        return host.address
+    return own[0] if len(own) == 1 else ""
+
+
+def public_address(host: Host, facts: Facts | None) -> str:
+    """What other nodes call this host: its address, or the name it is reached by."""
+    return address_of(host, facts) or host.address
+
+
+def k0s_yaml(options: K0sOptions, inventory: Inventory, host: Host, facts: Mapping[str, Facts]) -> str:
+    """k0s.yaml of one controller: the operator's, and what only the inventory knows where that says nothing."""
+    written = options.config
+    spec = typed(written.get("spec", {}) if "spec" in written else written)
+    own = address_of(host, facts.get(host.name))
+    api = spec.setdefault("api", {})
+    if own:
+        api.setdefault("address", own)
+    if options.endpoint:
+        api.setdefault("externalAddress", options.endpoint)
+    others = [public_address(c, facts.get(c.name)) for c in options.controllers(inventory)]
+    said = api.get("sans") or []
+    wanted = [*said, own, *others, options.endpoint or "", *options.sans]
+    api["sans"] = list(dict.fromkeys(name for name in wanted if name))
+    storage = spec.setdefault("storage", {})
+    etcd = storage.setdefault("type", "etcd") == "etcd" and "externalCluster" not in (
+        storage.get("etcd") or {}
+    )
+    if own and etcd:
+        storage.setdefault("etcd", {}).setdefault("peerAddress", own)
+    document = {
+        "apiVersion": written.get("apiVersion", "k0s.k0sproject.io/v1beta1"),
+        "kind": "ClusterConfig",
+        "metadata": typed(written.get("metadata", {"name": "k0s"})) if "spec" in written else {"name": "k0s"},
+        "spec": spec,
+    }
+    text: str = yaml.safe_dump(document, sort_keys=False, default_flow_style=False, allow_unicode=True)
+    return HEADER + text
+
+
+def typed(tree: Any, *, texts: bool = False) -> Any:
+    """The tree with the switches and whole numbers that inventories hold as texts; k0s refuses `"6443"` for a port."""
+    if isinstance(tree, Mapping):
+        return {key: typed(value, texts=texts or key in _TEXTS) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [typed(item, texts=texts) for item in tree]
+    if texts or not isinstance(tree, str):
+        return tree
+    if tree in {"true", "false"}:
+        return tree == "true"
+    return int(tree) if _INTEGER.fullmatch(tree) else tree
+
+
+def install_words(options: K0sOptions, host: Host, *, first: bool) -> tuple[str, ...]:
+    """The words after `k0s install`: the role, and every flag in one word."""
+    words = ["worker" if host.role == "worker" else "controller", f"--data-dir={options.data(host)}"]
+    if options.kubelet_root_dir:
+        words.append(f"--kubelet-root-dir={options.kubelet_root_dir}")
+    if host.role in CONTROLLERS:
+        words.append(f"--config={CONFIG}")
+        words += ["--enable-dynamic-config=true"] if options.dynamic_config == "true" else []
+    if host.role == "single":
+        words.append("--single=true")
+    elif host.role == "controller+worker":
+        words.append("--enable-worker=true")
+        words += ["--no-taints=true"] if options.no_taints == "true" else []
+    if not first:
+        words.append(f"--token-file={TOKEN}")
+    if host.role in NODES:
+        for flag, name in (("labels", "node_labels"), ("taints", "node_taints")):
+            if host.vars.get(name):
+                words.append(f"--{flag}={','.join(_parts(host.vars[name]))}")
+    flags = [*options.install_flags, *flags_of(host.vars.get("install_flags", ""))]
+    kubelet = [flag.removeprefix(_KUBELET) for flag in flags if flag.startswith(_KUBELET)]
+    if host.role in NODES and "ip" in host.vars:
+        kubelet.append(f"--node-ip={host.vars['ip']}")
+    if host.role in NODES and "node_name" in host.vars:
+        kubelet.append(f"--hostname-override={host.vars['node_name']}")
+    words += [flag for flag in flags if not flag.startswith(_KUBELET)]
+    return (*words, *([_KUBELET + " ".join(kubelet)] if kubelet else []))
+
+
+def _parts(text: str) -> Iterable[str]:
+    return (part.strip() for part in text.split(",") if part.strip())
+
+
+def environment(options: K0sOptions, host: Host, arch: Arch | None) -> dict[str, str]:
+    """The variables of the service: the cluster's, the host's own (`vars: {env_NAME: …}`), and what etcd needs."""
+    own = {k.removeprefix("env_"): v for k, v in host.vars.items() if k.startswith("env_")}
+    etcd = host.role in CONTROLLERS and arch in _ETCD_UNSUPPORTED
+    return {**({"ETCD_UNSUPPORTED_ARCH": str(arch)} if etcd else {}), **options.environment, **own}
+
+
+def environment_file(unit: str, *, openrc: bool) -> str:
+    """Where the service takes its variables from."""
+    return f"/etc/conf.d/{unit}" if openrc else f"/etc/systemd/system/{unit}.service.d/env.conf"
+
+
+def environment_text(values: Mapping[str, str], *, openrc: bool) -> str:
+    """The drop-in of systemd, or the lines that OpenRC reads; empty where there is nothing to say."""
+    if not values:
+        return ""
+    if openrc:
+        quoted = {name: value.replace("'", "'\\''") for name, value in values.items()}
+        return HEADER + "".join(f"export {name}='{value}'\n" for name, value in quoted.items())
+    # systemd.exec(5): a backslash and a quote are escaped, and `%` begins a specifier.
+    escaped = {
+        name: value.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+        for name, value in values.items()
+    }
+    return (
+        HEADER + "[Service]\n" + "".join(f'Environment="{name}={value}"\n' for name, value in escaped.items())
+    )
