@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
+from sealboot.model.feed import Feed
+
 # -- checks: read-only questions to a host ------------------------------------------------------------
 
 
@@ -147,10 +149,12 @@ class Run(StepBase):
     `detached` steps survive the loss of the connection: they run under setsid
     with log and exit-code files on the host, hold the host's lock, and are
     adopted by the next run. `env_secrets` maps a variable to a secret's name;
-    the value reaches the script through stdin, never through argv.
+    the value reaches the script through stdin, never through argv. `feed` is
+    a local file that the script reads on its standard input.
     """
 
     script: str
+    feed: Feed | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     env_secrets: Mapping[str, str] = field(default_factory=dict)
     detached: bool = False
@@ -362,12 +366,7 @@ class Plan:
     @property
     def upload_bytes(self) -> int:
         """How many bytes of artifacts will be sent, before compression."""
-        return sum(
-            p.step.size
-            for w in self.waves
-            for p in w.steps
-            if isinstance(p.step, (Upload, WriteDisk)) and p.action in _ACTING
-        )
+        return sum(sent_bytes(p.step) for w in self.waves for p in w.steps if p.action in _ACTING)
 
     @property
     def destroyed(self) -> tuple[WriteDisk, ...]:
@@ -378,6 +377,15 @@ class Plan:
             for p in w.steps
             if isinstance(p.step, WriteDisk) and p.action in _ACTING
         )
+
+
+def sent_bytes(step: Step) -> int:
+    """How many bytes of an artifact the step sends."""
+    match step:
+        case Upload(size=size) | WriteDisk(size=size) | Run(feed=Feed(size=size)):
+            return size
+        case _:
+            return 0
 
 
 _ACTING = frozenset({Action.CREATE, Action.CHANGE, Action.REMOVE})
