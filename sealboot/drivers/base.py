@@ -16,7 +16,7 @@ from sealboot.model.artifact import Artifact, Kind
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.facts import Facts
 from sealboot.model.host import Host, Inventory
-from sealboot.model.plan import Wave
+from sealboot.model.plan import Place, Wave
 from sealboot.model.secret import SecretRef
 
 
@@ -32,9 +32,12 @@ class Slot:
     `form` names what else a file is made ready as before it is used. `boot`: a
     kernel or a unified kernel image, matched by whether the host's processor
     boots it; kernel and initrd are taken out of it. `disk`: a raw disk image,
-    inflated and measured. `machine-config`: a Talos machine configuration, of
+    inflated and measured. `machine-config`, `talosconfig`: Talos' own files, of
     which what is no secret is read. What a machine is booted from (`boots`)
     is not wanted for one that has no other system any more.
+
+    A slot `on` the controller is filled once, by what runs there, for no host:
+    its key in `Context.chosen` has the empty host name.
     """
 
     name: str
@@ -45,8 +48,9 @@ class Slot:
     required: bool = True
     hosts: frozenset[str] = frozenset()
     tree: bool = False
-    form: Literal["", "boot", "disk", "machine-config"] = ""
+    form: Literal["", "boot", "disk", "machine-config", "talosconfig"] = ""
     boots: bool = False
+    on: Place = "host"
 
     def wanted_by(self, host: Host) -> bool:
         """Whether this host may need the slot filled, as far as the inventory tells."""
@@ -54,7 +58,7 @@ class Slot:
 
     def needed_by(self, host: Host, facts: Facts) -> bool:
         """Whether this host, being as it is, needs the slot filled."""
-        return self.wanted_by(host) and not (self.boots and facts.assumed)
+        return self.wanted_by(host) and self.on == "host" and not (self.boots and facts.assumed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ class Context:
     the file that fits that host; `options` is the driver's validated model.
     `selected` are the hosts this run may change (`--limit`): waves for others
     are left out, but they still count (an agent needs its server's address).
+    `controller` is what the operator's own machine is, where a slot is for it.
     """
 
     inventory: Inventory
@@ -89,6 +94,7 @@ class Context:
     selected: tuple[Host, ...]
     facts: Mapping[str, Facts]
     chosen: Mapping[tuple[str, str], Artifact]
+    controller: Facts | None = None
 
     @property
     def reached(self) -> tuple[Host, ...]:

@@ -158,7 +158,11 @@ def parse_installer(reference: str) -> Installer | None:
     made = _INSTALLER.fullmatch(reference)
     if made is not None:
         return Installer(
-            made["host"], made["version"] or "", made["schematic"], made["platform"] or "", bool(made["secure"])
+            made["host"],
+            made["version"] or "",
+            made["schematic"],
+            made["platform"] or "",
+            bool(made["secure"]),
         )
     published = _PUBLISHED.fullmatch(reference)
     if published is not None:

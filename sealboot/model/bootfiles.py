@@ -31,8 +31,9 @@ class DiskImage(Other):
     `table` is `gpt`, `mbr` or empty. `loaders` are the architectures of the
     EFI programs at the removable-media path (`/EFI/BOOT`), read from their PE
     headers; empty where no EFI system partition could be read, which then says
-    nothing. `bios` says that the boot sector holds code. `labels` are the
-    names of its GPT partitions. `file` is where it lies on the controller.
+    nothing. `esp` is the number of that partition. `bios` says that the boot
+    sector holds code. `labels` are the names of its GPT partitions. `file` is
+    where the image lies on the controller.
     """
 
     file: Packed | None = None
@@ -42,6 +43,7 @@ class DiskImage(Other):
     table: str = ""
     bios: bool = False
     loaders: tuple[Arch, ...] = ()
+    esp: int | None = None
     labels: tuple[str, ...] = ()
 
 
@@ -62,6 +64,27 @@ class MachineConfig(Other):
     image: str = ""
     disk: str = ""
     wipe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TalosConfig(Other):
+    """The credentials of `talosctl`: where they lie on the controller, and for which cluster they are."""
+
+    file: Packed | None = None
+    context: str = ""
+    endpoints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OnController(Other):
+    """A file that is used where it lies, on the controller: its absolute path."""
+
+    file: Packed | None = None
+
+
+def file_of(artifact: Artifact) -> Packed | None:
+    """Where a file that is used on the controller lies there."""
+    return next((layer.file for layer in artifact.layers if isinstance(layer, OnController)), None)
 
 
 def boot_files_of(artifact: Artifact) -> BootFiles | None:

@@ -1,0 +1,193 @@
+"""From machines that answer on port 50000 to a cluster: `talosctl` on the controller, a step at a time.
+
+Machine configurations and `talosconfig` are the operator's files and stay where they are: a step
+names the path and compares the digest first, so that no secret is in a command line, a plan or a
+journal, and nothing is applied that was changed after the plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from sealboot.drivers.base import Context
+from sealboot.drivers.talos_options import CONTROLPLANE, WORKER, TalosOptions
+from sealboot.drivers.talos_steps import assigned, key_name
+from sealboot.model.bootfiles import MachineConfig, TalosConfig, file_of, machine_config_of
+from sealboot.model.host import Host
+from sealboot.model.plan import Run, Step, Succeeds, WaitFor
+from sealboot.model.tree import Packed
+
+#: The slot of each thing that is used on the controller, and the key of its hosts in `Context.chosen`.
+TALOSCTL, TALOSCONFIG, ON_CONTROLLER = "talosctl", "talosconfig", ""
+
+#: Seconds for one question: a machine that is down lets a connection hang.
+_ASK = 20
+_PATIENCE = 30.0
+
+_PRELUDE = """same() {
+  sum=$(sha256sum <"$1" 2>/dev/null || shasum -a 256 <"$1") && [ "${sum%% *}" = "$2" ] && return 0
+  echo "$1 is not the file that the plan was made with" >&2
+  exit 65
+}
+limit() { n=$1; shift; if command -v timeout >/dev/null 2>&1; then timeout "$n" "$@"; else "$@"; fi; }
+ctl() { limit @ASK@ "$TALOSCTL" --talosconfig "$TALOSCONFIG" -e "$ADDRESS" -n "$ADDRESS" "$@"; }
+""".replace("@ASK@", str(_ASK))
+
+#: A machine that is configured, installed and up as far as it comes by itself. Before the installation the
+#: API knows our certificate as well, but the stage is another one.
+_INSTALLED = """stage=$(ctl get machinestatus -o 'jsonpath={.spec.stage}' 2>/dev/null) || exit 1
+case $stage in booting|running) exit 0 ;; esac
+exit 1
+"""
+
+_APPLY = """same "$CONFIG" "$SHA256"
+if limit @ASK@ "$TALOSCTL" --talosconfig "$TALOSCONFIG" -e "$ADDRESS" -n "$ADDRESS" get machinestatus >/dev/null 2>&1; then
+  echo "this machine has this cluster's configuration already"
+  exit 0
+fi
+said=$("$TALOSCTL" apply-config --insecure -n "$ADDRESS" ${KEY:+--cert-fingerprint "$KEY"} -f "$CONFIG" 2>&1) && {
+  printf '%s\\n' "$said"
+  exit 0
+}
+case $said in
+  *'certificate required'*|*'tls: certificate'*|*'bad certificate'*)
+    echo 'this machine is configured already, and not with the secrets of this talosconfig' >&2 ;;
+  *fingerprint*)
+    echo 'another machine answers at this address than the one that was seen before' >&2 ;;
+esac
+printf '%s\\n' "$said" >&2
+exit 65
+""".replace("@ASK@", str(_ASK))
+
+_HAS_ETCD = """for ADDRESS in $CONTROLPLANES; do ctl etcd members >/dev/null 2>&1 && exit 0; done
+exit 1
+"""
+
+#: `bootstrap` on a second machine, or a second time, makes a second cluster. So every control plane machine
+#: is asked whether etcd runs anywhere, and only a machine that is up is asked to begin.
+_BOOTSTRAP = """has_etcd() (
+@HAS@)
+has_etcd && exit 0
+end=$(($(date +%s) + LIMIT))
+until said=$(ctl bootstrap 2>&1); do
+  case $said in *AlreadyExists*|*'already exists'*|*'already bootstrapped'*) break ;; esac
+  [ "$(date +%s)" -lt "$end" ] || { printf '%s\\n' "$said" >&2; exit 1; }
+  sleep 2
+done
+until has_etcd; do
+  [ "$(date +%s)" -lt "$end" ] || { echo 'etcd does not answer on any control plane machine' >&2; exit 1; }
+  sleep 2
+done
+""".replace("@HAS@", _HAS_ETCD)
+
+_HEALTH = """limit 60 "$TALOSCTL" --talosconfig "$TALOSCONFIG" -e "$ADDRESS" -n "$ADDRESS" health \\
+  --control-plane-nodes "$CONTROL" ${WORKERS:+--worker-nodes "$WORKERS"} --wait-timeout 45s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What is used on the controller: the program, and the credentials by their path and digest."""
+
+    talosctl: str
+    talosconfig: Packed
+
+    @classmethod
+    def of(cls, ctx: Context) -> Tools | None:
+        """The tools, or `None` where a file is missing; `checks` has told it then."""
+        credentials = ctx.chosen.get((ON_CONTROLLER, TALOSCONFIG))
+        layers = credentials.layers if credentials is not None else ()
+        file = next((layer.file for layer in layers if isinstance(layer, TalosConfig)), None)
+        program = ctx.chosen.get((ON_CONTROLLER, TALOSCTL))
+        placed = file_of(program) if program is not None else None
+        return cls(placed.path if placed is not None else "talosctl", file) if file is not None else None
+
+    def script(self, body: str, **values: str) -> str:
+        """A script with everything that it uses at its head."""
+        head = assigned(TALOSCTL=self.talosctl, TALOSCONFIG=self.talosconfig.path, **values)
+        return (
+            head
+            + _PRELUDE
+            + assigned(DIGEST=self.talosconfig.sha256)
+            + 'same "$TALOSCONFIG" "$DIGEST"\n'
+            + body
+        )
+
+
+def config_of(ctx: Context, host: Host) -> MachineConfig | None:
+    """The machine configuration of a host."""
+    chosen = ctx.chosen.get((host.name, host.role))
+    return machine_config_of(chosen) if chosen is not None else None
+
+
+def configure(ctx: Context, options: TalosOptions, tools: Tools, host: Host) -> Iterator[Step]:
+    """Give the machine its configuration, unless it has it; wait until Talos runs from its disk."""
+    config = config_of(ctx, host)
+    installed = tools.script(_INSTALLED, ADDRESS=host.address)
+    if config is not None and config.file is not None and options.config_url is None:
+        facts = ctx.facts[host.name]
+        known = facts.observed.get("api.key", "") if facts.assumed else ""
+        secret: Mapping[str, str] = {} if facts.assumed else {"KEY": key_name(host)}
+        yield Run(
+            id=f"configure/{host.name}/apply",
+            host=host.name,
+            title=f"apply the machine configuration of a {host.role}",
+            timeout=300.0,
+            become=False,
+            on="controller",
+            check=Succeeds(installed, become=False, timeout=_PATIENCE),
+            script=tools.script(
+                _APPLY, ADDRESS=host.address, CONFIG=config.file.path, SHA256=config.file.sha256
+            ),
+            env={"KEY": known} if facts.assumed else {},
+            env_secrets=secret,
+        )
+    yield WaitFor(
+        id=f"configure/{host.name}/installed",
+        host=host.name,
+        title="wait until Talos is installed and runs",
+        timeout=float(options.install_timeout),
+        become=False,
+        on="controller",
+        kind="script",
+        target=installed,
+        interval=5.0,
+    )
+
+
+def bootstrap(ctx: Context, options: TalosOptions, tools: Tools, host: Host) -> Iterator[Step]:
+    """Begin etcd once, on one machine, if it runs on none."""
+    machines = " ".join(h.address for h in ctx.inventory.by_role(CONTROLPLANE))
+    limit = max(10, options.bootstrap_timeout - 60)
+    yield Run(
+        id=f"bootstrap/{host.name}/etcd",
+        host=host.name,
+        title="bootstrap etcd, if no control plane machine has it",
+        timeout=float(options.bootstrap_timeout),
+        become=False,
+        on="controller",
+        check=Succeeds(tools.script(_HAS_ETCD, CONTROLPLANES=machines), become=False, timeout=_PATIENCE * 3),
+        script=tools.script(_BOOTSTRAP, ADDRESS=host.address, CONTROLPLANES=machines, LIMIT=str(limit)),
+    )
+
+
+def health(ctx: Context, options: TalosOptions, tools: Tools, host: Host) -> Iterator[Step]:
+    """Wait until every machine of the inventory and Kubernetes itself are well."""
+
+    def addresses(role: str) -> str:
+        return ",".join(h.address for h in ctx.inventory.by_role(role))
+
+    yield WaitFor(
+        id=f"health/{host.name}/cluster",
+        host=host.name,
+        title="wait until the whole cluster is healthy",
+        timeout=float(options.health_timeout),
+        become=False,
+        on="controller",
+        kind="script",
+        target=tools.script(
+            _HEALTH, ADDRESS=host.address, CONTROL=addresses(CONTROLPLANE), WORKERS=addresses(WORKER)
+        ),
+        interval=5.0,
+    )
