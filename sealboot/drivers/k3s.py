@@ -14,7 +14,7 @@ from typing import ClassVar
 from pydantic import BaseModel
 
 from sealboot.checks import ports, route
-from sealboot.drivers import k3s_access, k3s_hosts, k3s_reset
+from sealboot.drivers import k3s_access, k3s_hosts, k3s_install, k3s_reset
 from sealboot.drivers import k3s_images as images
 from sealboot.drivers import k3s_scripts as scripts
 from sealboot.drivers.asking import as_root
@@ -30,6 +30,10 @@ from sealboot.model.secret import SecretRef
 
 #: Compressions that k3s unpacks; what the bytes are decides its ending on the host.
 ARCHIVES = (Kind.TAR, Kind.GZIP, Kind.ZSTD, Kind.BZIP2)
+
+_INSTALL = (
+    Slot(k3s_install.SLOT, patterns=("binaries/install.sh",), kinds=(Kind.SCRIPT,), executable=False),
+)
 
 
 class K3sDriver:
@@ -52,6 +56,7 @@ class K3sDriver:
         archives = typed.image_slots(inventory)
         return (
             Slot(SLOT, patterns=("binaries/k3s*",)),
+            *(_INSTALL if typed.install == "script" else ()),
             *(Slot(name, kinds=ARCHIVES, executable=False) for name in archives),
         )
 
@@ -103,7 +108,9 @@ class K3sDriver:
             return ()
         if options.state == "absent":
             return k3s_reset.waves(options, ctx.reached)
-        nodes = tuple(Node.of(ctx, options, host) for host in ctx.reached if (host.name, SLOT) in ctx.chosen)
+        slots = (SLOT, k3s_install.SLOT) if options.install == "script" else (SLOT,)
+        ready = (host for host in ctx.reached if all((host.name, slot) in ctx.chosen for slot in slots))
+        nodes = tuple(Node.of(ctx, options, host) for host in ready)
         begins = tuple(node for node in nodes if node.host.name == first.name)
         joins = tuple(node for node in nodes if node.host.role == "server" and node.host.name != first.name)
         agents = tuple(node for node in nodes if node.host.role == "agent")
@@ -114,6 +121,9 @@ class K3sDriver:
             _wave("images", "Ship image archives", (s for n in nodes for s in images.put(n))),
             _wave("token", "Have a token", (s for n in begins for s in token(n))),
             _wave("configure", "Configure the nodes", (s for n in nodes for s in configure(n))),
+            _wave(
+                "install", "Run k3s' own installer", (s for n in nodes if n.install for s in n.install.run())
+            ),
             _wave("first-server", "Start the first server", (s for n in begins for s in start(n))),
             _wave("servers", "Join the other servers", (s for n in joins for s in start(n)), parallel=1),
             _wave("agents", "Join the agents", (s for n in agents for s in start(n))),

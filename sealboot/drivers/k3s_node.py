@@ -21,6 +21,8 @@ from sealboot.drivers.k3s_config import (
     registries_yaml,
     systemd_unit,
 )
+from sealboot.drivers.k3s_install import SLOT as INSTALL
+from sealboot.drivers.k3s_install import Install, unit_path
 from sealboot.drivers.k3s_options import K3sOptions
 from sealboot.drivers.shape import shape_check
 from sealboot.model.artifact import Artifact
@@ -67,19 +69,22 @@ class Node:
     artifact: Artifact
     first: bool
     openrc: bool
+    install: Install | None = None  # where the service is made by k3s' own script
 
     @classmethod
     def of(cls, ctx: Context, options: K3sOptions, host: Host) -> Node:
         """The node of a host that was reached and has its program."""
         first = options.first(ctx.inventory)
-        facts = ctx.facts[host.name]
+        openrc = ctx.facts[host.name].init == "openrc"
+        script = ctx.chosen.get((host.name, INSTALL)) if options.install == "script" else None
         return cls(
             ctx,
             options,
             host,
             ctx.artifact(host, SLOT),
             first=first is not None and first.name == host.name,
-            openrc=facts.init == "openrc",
+            openrc=openrc,
+            install=Install(host.name, host.role, options.binary(host), openrc, script) if script else None,
         )
 
     @property
@@ -105,15 +110,12 @@ class Node:
     def texts(self) -> tuple[_Text, ...]:
         """The small files that the service is started from."""
         config = config_yaml(self.options, self.ctx.inventory, self.host)
-        unit = (
-            _Text("unit", f"/etc/init.d/{self.service}", openrc_script(self.binary, self.host.role), 0o755)
-            if self.openrc
-            else _Text(
-                "unit",
-                f"/etc/systemd/system/{self.service}.service",
-                systemd_unit(self.binary, self.host.role),
-                0o644,
-            )
+        made_by = openrc_script if self.openrc else systemd_unit
+        unit = _Text(
+            "unit",
+            unit_path(self.service, openrc=self.openrc),
+            "" if self.install else made_by(self.binary, self.host.role),
+            0o755 if self.openrc else 0o644,
         )
         registries = registries_yaml(self.options)
         made = (
@@ -126,7 +128,8 @@ class Node:
     @property
     def stamp(self) -> str:
         """Everything that a running service was started from: it restarts when one of these changes."""
-        return digest({self.binary: self.artifact.sha256, **{t.dest: t.sha256 for t in self.texts()}})
+        made = {self.install.unit: self.install.stamp} if self.install else {}
+        return digest({self.binary: self.artifact.sha256, **{t.dest: t.sha256 for t in self.texts()}, **made})
 
     @property
     def asks_https(self) -> bool:
@@ -190,6 +193,8 @@ def ship(node: Node) -> Iterator[Step]:
         smoke_expects=("k3s version " + (release or ""),) if release else ("k3s version ",),
         slot=SLOT,
     )
+    if node.install is not None:
+        yield from node.install.ship()
 
 
 def token(node: Node) -> Iterator[Step]:

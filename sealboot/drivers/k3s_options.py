@@ -60,6 +60,8 @@ class K3sOptions(BaseModel):
     )
 
     state: Literal["present", "absent"] = "present"
+    #: Who makes the service: the driver, or k3s' own install.sh (a file of the slot `install`).
+    install: Literal["unit", "script"] = "unit"
     #: Take over a k3s that somebody else has set up: its settings and its unit are replaced.
     adopt: Literal["true", "false"] = "false"
     data_dir: str = "/var/lib/rancher/k3s"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from sealboot.drivers.k3s_config import CONFIG_DIR, MADE_BY
+from sealboot.drivers.k3s_install import MARK
 
 TOKEN: Final = f"{CONFIG_DIR}/token"
 
@@ -19,7 +20,9 @@ TOKEN_FORM: Final = r"[!-~]{8,512}"  # noqa: S105 (a pattern)
 #: What another hand has set up here: a k3s that is not of our making, or a node of a kubeadm cluster.
 FOREIGN: Final = f"""for file in {CONFIG_DIR}/config.yaml /etc/systemd/system/k3s.service /etc/systemd/system/k3s-agent.service \\
     /etc/init.d/k3s /etc/init.d/k3s-agent; do
-  [ ! -r "$file" ] || grep -qF {shlex.quote(MADE_BY)} "$file" || echo "$file"
+  [ ! -r "$file" ] || grep -qF {shlex.quote(MADE_BY)} "$file" && continue
+  case $file in */config.yaml) ;; *) [ ! -e {MARK} ] || continue ;; esac
+  echo "$file"
 done
 [ ! -s /etc/kubernetes/kubelet.conf ] || echo /etc/kubernetes/kubelet.conf
 exit 0
