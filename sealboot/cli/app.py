@@ -27,6 +27,7 @@ from sealboot.cli.kubeconfig import kubeconfig
 from sealboot.cli.options import config_file, taste
 from sealboot.cli.plan import plan
 from sealboot.cli.repack import repack
+from sealboot.cli.reset import reset
 from sealboot.cli.trust import trust
 from sealboot.render.text import safe
 
@@ -39,6 +40,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     plan,
     apply,
     kubeconfig,
+    reset,
     inspect,
     repack,
     facts,

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,7 +32,11 @@ STOP_LIMIT = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the operator asked of this apply."""
+    """What the operator asked of this apply, or of another command that carries out a plan.
+
+    `consent` asks instead of the usual question, and returns why nothing may be changed. `notes` are
+    findings from before the hosts were looked at; `dry` stops where the plan was shown.
+    """
 
     planfile: Path | None = None
     yes: bool = False
@@ -41,6 +45,10 @@ class Wishes:
     uploads: int = 8
     lock_timeout: float = 0.0
     accept_new: bool = False
+    command: str = "apply"
+    dry: bool = False
+    consent: Callable[[Reading], str] | None = None
+    notes: tuple[Diagnostic, ...] = ()
 
 
 def carry_out(options: Reading, prepared: Prepared, view: View, wishes: Wishes) -> Exit:
@@ -49,7 +57,7 @@ def carry_out(options: Reading, prepared: Prepared, view: View, wishes: Wishes) 
     if wishes.planfile is not None:
         loaded = load(wishes.planfile)
         if isinstance(loaded, Diagnostic):
-            runtime.refuse(view, "apply", [loaded], Exit.USAGE)
+            runtime.refuse(view, wishes.command, [loaded], Exit.USAGE)
         saved = loaded
         chosen = tuple(h for h in prepared.selected if h.name in saved.hosts)
         prepared = replace(prepared, selected=chosen)
@@ -59,7 +67,7 @@ def carry_out(options: Reading, prepared: Prepared, view: View, wishes: Wishes) 
 async def _apply(
     options: Reading, prepared: Prepared, view: View, wishes: Wishes, saved: Plan | None
 ) -> Exit:
-    looking = runtime.look(options, prepared, view, command="apply", accept_new=wishes.accept_new)
+    looking = runtime.look(options, prepared, view, command=wishes.command, accept_new=wishes.accept_new)
     async with looking as looked:
         ready = looked.preflight.ready
         if looked.errors and not (wishes.ready_only and ready):
@@ -70,14 +78,17 @@ async def _apply(
             view.message(f"--ready-only: going on with {', '.join(h.name for h in ready)}")
         made = await planning.make(prepared, looked.survey, looked.preflight, sink=looked.sink)
         if isinstance(made, tuple):
-            view.diagnostics("apply", made)
+            view.diagnostics(wishes.command, made)
             return runtime.finish(view, looked, of_findings(made))
         moved = stale(saved, made) if saved is not None else ()
         if moved:
-            view.diagnostics("apply", moved)
+            view.diagnostics(wishes.command, moved)
             return runtime.finish(view, looked, of_findings(moved))
-        warnings = tuple(d for d in looked.preflight.report.diagnostics if d.severity is not Severity.ERROR)
-        view.plan(PlanReport(made, warnings, looked.seconds), final=False)
+        found = (*wishes.notes, *looked.preflight.report.diagnostics)
+        warnings = tuple(d for d in found if d.severity is not Severity.ERROR)
+        view.plan(PlanReport(made, warnings, looked.seconds, wishes.command), final=wishes.dry)
+        if wishes.dry:
+            return runtime.finish(view, looked, of_findings(looked.errors))
         left_out = _left_out(looked)
         owed = await unfinished(
             {h.name: looked.survey.sessions[h.name] for h in ready},
@@ -85,27 +96,29 @@ async def _apply(
             {h.name: h for h in ready},
         )
         if owed:
-            view.diagnostics("apply", owed, final=False)
+            view.diagnostics(wishes.command, owed, final=False)
         if made.changes == 0 and not owed:
-            report = _nothing(made, prepared, looked, left_out)
+            report = replace(_nothing(made, prepared, looked, left_out), command=wishes.command)
             view.applied(report, told=looked.errors)
             return runtime.finish(view, looked, _code(report, looked.errors))
         secrets = looked.secrets.all_of(prepared.secrets)
         if isinstance(secrets, tuple):
-            view.diagnostics("apply", secrets)
+            view.diagnostics(wishes.command, secrets)
             return runtime.finish(view, looked, of_findings(secrets))
         refused = _consent(options, wishes)
         if refused:
             view.message(refused, always=True)
             return runtime.finish(view, looked, Exit.REFUSED)
-        report = await _run(made, prepared, looked, wishes, options, secrets=secrets)
-        report = replace(report, hosts=(*report.hosts, *left_out), seconds=looked.seconds)
+        report = await carry(made, prepared, looked, wishes, options, secrets=secrets)
+        report = replace(report, hosts=(*report.hosts, *left_out))
         view.applied(report, told=looked.errors)
         return runtime.finish(view, looked, _code(report, looked.errors))
 
 
 def _consent(options: Reading, wishes: Wishes) -> str:
     """Why nothing may be changed; empty when the operator agrees."""
+    if wishes.consent is not None:
+        return wishes.consent(options)
     if wishes.yes or wishes.planfile is not None:
         return ""
     if not runtime.may_ask(options):
@@ -141,7 +154,7 @@ def _code(report: ApplyReport, errors: Sequence[Diagnostic]) -> Exit:
     return code if code >= Exit.SIGINT else strongest([code, of_findings(errors)])
 
 
-async def _run(
+async def carry(
     plan: Plan,
     prepared: Prepared,
     looked: runtime.Looked,
@@ -149,7 +162,9 @@ async def _run(
     options: Reading,
     *,
     secrets: Mapping[str, Secret],
+    settles: bool = True,
 ) -> ApplyReport:
+    """Have the engine carry the plan out, through two stages of interrupting it."""
     engine = Engine()
     loop = asyncio.get_running_loop()
     timers: list[threading.Timer] = []
@@ -162,7 +177,7 @@ async def _run(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupted, number)
     try:
-        return await engine.apply(
+        report = await engine.apply(
             plan,
             looked.survey.sessions,
             hosts={h.name: h for h in prepared.inventory.hosts},
@@ -174,11 +189,14 @@ async def _run(
                 uploads=wishes.uploads,
                 lock_timeout=wishes.lock_timeout,
                 planned_since=time.time() - looked.seconds,
+                command=wishes.command,
+                settles=settles,
             ),
             redactor=looked.redactor,
             secrets=secrets,
             reconnect=looked.connector.connect,
         )
+        return replace(report, seconds=looked.seconds, command=wishes.command)
     finally:
         for timer in timers:
             timer.cancel()

@@ -55,6 +55,7 @@ _BY_CODE = {
     "SB506": Exit.NOT_REACHED,
     "SB682": Exit.REFUSED,
     "SB683": Exit.USAGE,
+    "SB684": Exit.REFUSED,
 }
 
 

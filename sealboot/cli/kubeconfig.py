@@ -8,9 +8,15 @@ from typing import Annotated
 
 import typer
 
-from sealboot.cli.options import Format, Remote, takes
+from sealboot.cli.options import Format, Remote, examples, takes
 
 
+@examples(
+    "sealboot kubeconfig                  write ./kubeconfig",
+    "sealboot kubeconfig --merge          add the cluster to ~/.kube/config",
+    "sealboot kubeconfig -o - | ssh desk 'umask 077; cat > lab.kubeconfig'",
+    "sealboot kubeconfig --server https://lab.example:6443",
+)
 @takes(Remote)
 def kubeconfig(
     options: Remote,
@@ -35,8 +41,6 @@ def kubeconfig(
 
     Asks one server after the other, over SSH. The file is made anew, 0600, with the server's own
     address and the cluster's name in it; what could run a program or read a file here is refused.
-
-    sealboot kubeconfig --merge && kubectl --context lab get nodes
     """
     from sealboot.cli import runtime
     from sealboot.cli.fetching import Place, fetch_and_save

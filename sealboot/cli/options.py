@@ -155,6 +155,17 @@ def takes(kind: type[Output]) -> Callable[[Callable[..., None]], Callable[..., N
     return decorate
 
 
+def examples(*lines: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Show command lines at the end of a command's help, as they are written (click keeps the lines of such a paragraph)."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        shown = "\n".join(f"  {line}" for line in lines)
+        command.__doc__ = f"{inspect.cleandoc(command.__doc__ or '')}\n\n\b\nExamples:\n{shown}"
+        return command
+
+    return decorate
+
+
 def config_file(env: Mapping[str, str] | None = None) -> Path:
     """The settings file by the XDG base directory specification."""
     env = os.environ if env is None else env

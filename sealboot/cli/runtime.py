@@ -218,12 +218,17 @@ def may_ask(options: Common) -> bool:
 
 
 def confirm(question: str) -> bool:
-    """Ask on the terminal; anything but y or yes is no, and what was typed before the question is no answer."""
+    """Ask on the terminal; anything but y or yes is no."""
+    return typed(f"{question} [y/N]").lower() in {"y", "yes"}
+
+
+def typed(question: str) -> str:
+    """Ask on the terminal for a line; what was typed before the question is no answer."""
     termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
-    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.write(f"{question} ")
     sys.stderr.flush()
     with interruptible():
-        return sys.stdin.readline().strip().lower() in {"y", "yes"}
+        return sys.stdin.readline().strip()
 
 
 def run_async(

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Literal
 
 from sealboot.engine.checking import effective_check
 from sealboot.engine.context import StepEnd, Work
+from sealboot.engine.handover import as_job
 from sealboot.engine.jobs import job_key, outlast
 from sealboot.engine.journal import Entry, History, Mark, read, resumed, write
 from sealboot.engine.observe import observe
 from sealboot.engine.options import Shared
-from sealboot.engine.recover import REDO, rebooted, reconnected, resume, unknown, with_reboot
+from sealboot.engine.recover import REDO, cut_short, rebooted, reconnected, resume, unknown, with_reboot
 from sealboot.engine.steps import act, act_and_prove, holds
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.events import Found, HostFinished, StepFinished, StepStarted
 from sealboot.model.outcome import HostOutcome
 from sealboot.model.plan import (
     Action,
+    Handover,
     Observation,
     PlannedStep,
     PlannedWave,
@@ -37,14 +39,20 @@ _NOTHING: Mapping[str, Observation] = {}
 class HostRun:
     """Runs the steps of one host, wave after wave."""
 
-    def __init__(self, shared: Shared, work: Work, role: str, steps: tuple[Step, ...]) -> None:
+    def __init__(
+        self, shared: Shared, work: Work, role: str, steps: tuple[Step, ...], desk: Work | None = None
+    ) -> None:
+        """`desk` is where the steps on the controller are done; for a host without a session it is `work` too."""
         self.work = work
-        self.hold: Hold | None = None
+        self.places = (work,) if desk is None or desk is work else (work, desk)
+        self.holds: list[Hold] = []
         self.outcome: HostOutcome | None = None
         self._shared = shared
         self._role = role
         self._steps = steps
-        self._history = History()
+        self._desk = desk
+        self._histories: tuple[History, ...] = ()
+        self._left_behind = False  # the host runs another system: nothing there is ours any more
         self._acted: set[str] = set()
         self._left = len(steps)
         self._changed = 0
@@ -57,27 +65,39 @@ class HostRun:
     @property
     def adopted(self) -> tuple[str, ...]:
         """The keys of the detached jobs that belong to this host's plan."""
-        return tuple(job_key(s) for s in self._steps if isinstance(s, Run) and s.detached)
+        return tuple(job_key(job) for job in self._jobs())
 
-    async def begin(self) -> None:
-        """Read the journal, tell of a run that was cut off, and outlast what it left running."""
-        history = await read(self.work.session, self.work.paths)
-        if isinstance(history, Diagnostic):
-            self.end(HostOutcome.UNREACHABLE if self.work.session.lost else HostOutcome.FAILED, history)
-            return
-        self._history = history
-        if history.cut_off is None:
-            return
-        self.tell(resumed(self.work.host, history.cut_off))
+    def _jobs(self) -> Iterator[Run]:
         for step in self._steps:
             if isinstance(step, Run) and step.detached:
+                yield step
+            elif isinstance(step, Handover):
+                yield as_job(step)
+
+    async def begin(self) -> None:
+        """Read the journals, tell of a run that was cut off, and outlast what it left running."""
+        for place in self.places:
+            history = await read(place.session, place.paths)
+            if isinstance(history, Diagnostic):
+                self.end(HostOutcome.UNREACHABLE if self.work.session.lost else HostOutcome.FAILED, history)
+                return
+            self._histories = (*self._histories, history)
+            if history.cut_off is not None:
+                self.tell(resumed(self.work.host, history.cut_off))
+        if self._cut_off:
+            for job in self._jobs():
                 # Judged when its turn comes; a problem with the connection shows there as well.
-                await outlast(self.work, step)
+                await outlast(self.work, job)
+
+    @property
+    def _cut_off(self) -> bool:
+        return any(history.cut_off is not None for history in self._histories)
 
     async def wave(self, wave: PlannedWave) -> None:
         """The steps of one wave, in order, until one fails or the run is halted."""
         mine = wave.of(self.work.host)
-        answers = await observe(self.work.session, [p.step for p in mine], self.work.paths)
+        there = [p.step for p in mine if p.step.on == "host"]
+        answers = await observe(self.work.session, there, self.work.paths)
         self._fresh = _NOTHING if isinstance(answers, Diagnostic) else answers
         for planned in mine:
             if self._shared.halted or self.outcome is not None:
@@ -99,20 +119,26 @@ class HostRun:
         """The task was cancelled: a step that ran then has an unknown end."""
         step, self._running = self._running, None
         if step is not None and not isinstance(step, (WaitFor, ReadSecret)):
-            interrupted = Diagnostic(
-                "SB506",
-                f"{step.title}: interrupted while it ran, so its end is unknown",
-                host=self.work.host,
-                hints=("run the same command again: it does what is not proven",),
-            )
-            self.end(HostOutcome.UNKNOWN, interrupted)
+            self.end(HostOutcome.UNKNOWN, cut_short(self.work.host, step))
 
     async def close_journal(self) -> None:
-        """Close the journal of a host that came to its end."""
-        if self.outcome is None and self._left == 0 and (self._changed or self._history.entries):
-            failed = await self._mark("", "finished")
+        """Close the journals of a host that came to its end."""
+        found = any(history.entries for history in self._histories)
+        if found and not self._shared.options.settles:
+            return
+        if self.outcome is not None or self._left or not (self._changed or found):
+            return
+        for place in self.places:
+            if self._left_behind and place is not self._desk:
+                continue
+            failed = await self._mark(place, "", "finished")
             if failed is not None:
                 self.tell(failed)
+
+    async def leave_desk(self) -> None:
+        """Close the shell on the controller, which nobody else does."""
+        if self._desk is not None:
+            await self._desk.session.close()
 
     def settle(self) -> None:
         """The outcome of a host that has none yet."""
@@ -165,11 +191,11 @@ class HostRun:
     def _due(self, planned: PlannedStep) -> bool | None:
         """True: do it whatever its check says; False: do it unless its check holds; `None`: not at all."""
         step = planned.step
-        if self._acted & set(step.only_after) or self._history.owes(step):
+        if self._acted & set(step.only_after) or any(h.owes(step) for h in self._histories):
             return True
         if effective_check(step) is not None:
             return False
-        if isinstance(step, WaitFor) and self._history.cut_off is not None:
+        if isinstance(step, WaitFor) and self._cut_off:
             return True
         if planned.action is Action.NONE or step.only_after:
             return None
@@ -179,13 +205,13 @@ class HostRun:
         """Check, act, prove; through lost connections as far as that is safe."""
         end, acting = await self._once(step, forced=forced)
         for _ in range(REDO):
-            if end.result != "lost" or self._shared.stopping.is_set():
+            if end.result != "lost" or self._shared.stopping.is_set() or step.on == "controller":
                 break
             held = await reconnected(self._shared, self.work, self.adopted)
             if isinstance(held, Diagnostic):
                 self._unproven = acting
                 return StepEnd("lost", unknown(self.work.host, step, held) if acting else held, end.sent)
-            self.hold = held
+            self.holds.append(held)
             self._fresh = _NOTHING
             reboot = await rebooted(self.work)
             sent = end.sent
@@ -200,8 +226,13 @@ class HostRun:
             told = unknown(self.work.host, step, end.diagnostic) if acting else end.diagnostic
             return StepEnd("lost", told, end.sent)
         self._unproven = end.result == "unknown"
+        if end.result == "changed" and isinstance(step, Handover):
+            self._left_behind = True
+            return end
         if end.result in {"changed", "failed"} and not _reads(step):
-            failed = await self._mark(step.id, "done" if end.result == "changed" else "failed")
+            failed = await self._mark(
+                self._at(step), step.id, "done" if end.result == "changed" else "failed"
+            )
             if failed is not None and end.result == "changed":
                 return StepEnd("lost" if self.work.session.lost else "failed", failed, end.sent)
         return end
@@ -212,35 +243,40 @@ class HostRun:
             missing = await self._needed_secrets(step)
             if missing is not None:
                 return missing, False
+        work = self._at(step)
         if not forced or _rendered(step):
-            seen = self._fresh.get(step.id) or await holds(self.work, step)
+            seen = self._fresh.get(step.id) or await holds(work, step)
             if isinstance(seen, StepEnd):
                 return seen, False
             if seen is not None and seen.state == "same":
                 return StepEnd("same"), False
         if _reads(step):
-            return await act(self.work, step), False
-        failed = await self._mark(step.id, "started")
+            return await act(work, step), False
+        failed = await self._mark(work, step.id, "started")
         if failed is not None:
-            return StepEnd("lost" if self.work.session.lost else "failed", failed), False
+            return StepEnd("lost" if work.session.lost else "failed", failed), False
         self._fresh = _NOTHING
-        return await act_and_prove(self.work, step), True
+        return await act_and_prove(work, step), True
+
+    def _at(self, step: Step) -> Work:
+        """Where the step is done."""
+        return self._desk if step.on == "controller" and self._desk is not None else self.work
 
     async def _needed_secrets(self, step: Step) -> StepEnd | None:
         """Read secrets of this host that the plan thought nobody needs; `None` when nothing stands against it."""
         names = step.env_secrets.values() if isinstance(step, Run) else getattr(step, "secrets", ())
-        for name in names:
+        for name in (*names, *step.file_secrets):
             host, reader = self._shared.readers.get(name, ("", None))
             if reader is None or host != self.work.host or self.work.secrets.get(name) is not None:
                 continue
-            end = await act(self.work, reader)
+            end = await act(self._at(reader), reader)
             if end.result != "same":
                 return end
         return None
 
-    async def _mark(self, step: str, mark: Mark) -> Diagnostic | None:
+    async def _mark(self, place: Work, step: str, mark: Mark) -> Diagnostic | None:
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        return await write(self.work.session, self.work.paths, Entry(self.work.run, step, mark, at))
+        return await write(place.session, place.paths, Entry(place.run, step, mark, at))
 
     def _settle(self, step: Step, wave: str, end: StepEnd, begun: float) -> None:
         self._sent += end.sent
@@ -249,6 +285,8 @@ class HostRun:
         if result == "changed":
             self._acted.add(step.id)
             self._changed += 1
+            if end.diagnostic is not None:
+                self.tell(end.diagnostic)
         bus = self._shared.bus
         bus.emit(
             StepFinished(

@@ -28,6 +28,8 @@ class ApplyOptions:
     long a host may stay away (a reboot) before its state counts as unknown.
     `planned_since` is the time (seconds since the epoch) after which the files
     of the plan were read; 0 where the plan is older than this process.
+    `settles`: coming to this plan's end ends what an earlier run left undone;
+    a plan of something else leaves that for the next apply.
     """
 
     max_failures: int = 0
@@ -42,6 +44,7 @@ class ApplyOptions:
     who: str = ""
     run_id: str = ""
     planned_since: float = 0.0
+    settles: bool = True
 
 
 @dataclass(slots=True)

@@ -91,7 +91,7 @@ case "$*" in
 'get --raw /version') version=$(ask "$server" "$who version") || exit 1; printf '{\\n  "gitVersion": "%s"\\n}\\n' "$version" ;;
 'get nodes')
   printf 'NAME STATUS VERSION\\n'
-  ask "$server" "$who nodes" | while read -r name ready version closed; do
+  ask "$server" "$who nodes" | while read -r name ready version closed || [ -n "$name" ]; do
     case $ready in True) state=Ready ;; *) state=NotReady ;; esac
     echo "$name $state${closed:+,SchedulingDisabled} $version"
   done ;;
