@@ -1,0 +1,81 @@
+"""Nodes emptied before their k0s changes, and made schedulable again: asked by a controller, told on the Node.
+
+A node cannot empty itself: its kubelet may evict pods, and `kubectl drain` also reads the sets that own
+them. So a controller does it, and the Node object carries the result (`k0s_shell.STATE`) to the job on
+the node, which looks there before it changes anything. Whoever dies, what was done stays visible there.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sealboot.drivers.k0s_options import DrainOptions
+from sealboot.drivers.k0s_shell import LIBRARY, STATE, WHY, store, values
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One node whose program is to become the one with this SHA-256."""
+
+    node: str
+    sha256: str
+
+    @property
+    def pair(self) -> str:
+        """The node and the start of the digest, as the scripts take them."""
+        return f"{self.node}={self.sha256[:12]}"
+
+
+_LOOK = f"""
+sb_look() {{ sb_api get node "$1" -o jsonpath="$FORM"; }}
+sb_mark() {{ sb_api annotate --overwrite node "$1" "{STATE}=$2" "{WHY}=$3" >/dev/null; }}
+"""
+
+_DRAIN = r"""
+# What we cordoned ourselves stays ours; what somebody else cordoned is theirs, and stays so (`.kept`).
+sb_empty() {
+  sb_seen=$(sb_look "$1") || { echo "$1: the API server does not tell of it" >&2; return; }
+  sb_state=$(sb_field 2 "$sb_seen")
+  case $sb_state in runs."$2"|done."$2"*) return ;; esac
+  case $(sb_field 1 "$sb_seen").$sb_state in
+    *.kept|true.|true.runs.*|true.failed.*) sb_kept=.kept ;;
+    *) sb_kept= ;;
+  esac
+  if [ "$(sb_field 1 "$sb_seen").$sb_state" = "true.drained.$2$sb_kept" ]; then return; fi
+  sb_mark "$1" "draining.$2$sb_kept" '' && sb_api cordon "$1" >/dev/null &&
+    sb_why=$(KUBECONFIG=$DATA/pki/admin.conf sb_within "$LIMIT" "$BIN" kubectl drain @FLAGS@ "$1" 2>&1) &&
+    sb_mark "$1" "drained.$2$sb_kept" '' && { echo "$1 is drained"; return; }
+  sb_why=$(printf '%s\n' "${sb_why:-it cannot be cordoned}" | grep -v '^WARNING' | tail -n 3 | cut -c 1-300 | tr '\n"' " '")
+  echo "$1 is not drained: $sb_why" >&2
+  [ -n "$sb_kept" ] || sb_api uncordon "$1" >/dev/null
+  sb_mark "$1" "failed.$2$sb_kept" "$sb_why"
+}
+for sb_turn in $TURNS; do sb_empty "${sb_turn%%=*}" "${sb_turn#*=}" & done
+wait
+exit 0
+"""
+
+# Nodes that a run left cordoned: by a job whose kubelet may not uncordon, or by a controller that died.
+_LEFT = r"""
+sb_left() {
+  for sb_node in $NODES; do
+    sb_seen=$(sb_look "$sb_node" 2>/dev/null) || continue
+    case $(sb_field 2 "$sb_seen") in
+      done.*|undone.*|draining.*|drained.*) printf '%s %s %s\n' "$sb_node" "$(sb_field 2 "$sb_seen")" x ;;
+    esac
+  done
+}
+"""
+_FREE = r"""
+sb_bad=0
+sb_all=$(sb_left)
+while read -r sb_node sb_state _; do
+  [ -n "$sb_node" ] || continue
+  case $sb_state in *.kept) ;; *) sb_api uncordon "$sb_node" >/dev/null || sb_bad=1 ;; esac
+  sb_id=${sb_state#*.}; sb_id=${sb_id%.kept}
+  case $sb_state in done.*) sb_end=runs ;; *) sb_end=failed ;; esac
+  sb_mark "$sb_node" "$sb_end.$sb_id" '' || sb_bad=1
+done <<EOF
+$sb_all
