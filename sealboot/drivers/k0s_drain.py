@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sealboot.drivers.k0s_options import DrainOptions
-from sealboot.drivers.k0s_shell import LIBRARY, STATE, WHY, store, values
+from sealboot.drivers.k0s_shell import LIBRARY, NODE_FORM, STATE, WHY, store, values
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +63,50 @@ sb_left() {
   for sb_node in $NODES; do
     sb_seen=$(sb_look "$sb_node" 2>/dev/null) || continue
     case $(sb_field 2 "$sb_seen") in
-      done.*|undone.*|draining.*|drained.*) printf '%s %s %s\n' "$sb_node" "$(sb_field 2 "$sb_seen")" x ;;
+      done.*|undone.*|draining.*|drained.*) printf '%s=%s\n' "$sb_node" "$(sb_field 2 "$sb_seen")" ;;
     esac
   done
 }
 """
 _FREE = r"""
 sb_bad=0
-sb_all=$(sb_left)
-while read -r sb_node sb_state _; do
-  [ -n "$sb_node" ] || continue
+for sb_turn in $(sb_left); do
+  sb_node=${sb_turn%%=*} sb_state=${sb_turn#*=}
   case $sb_state in *.kept) ;; *) sb_api uncordon "$sb_node" >/dev/null || sb_bad=1 ;; esac
   sb_id=${sb_state#*.}; sb_id=${sb_id%.kept}
   case $sb_state in done.*) sb_end=runs ;; *) sb_end=failed ;; esac
   sb_mark "$sb_node" "$sb_end.$sb_id" '' || sb_bad=1
-done <<EOF
-$sb_all
+done
+exit $sb_bad
+"""
+
+
+def drain(binary: str, data: str, options: DrainOptions, turns: Iterable[Turn]) -> str:
+    """Cordon and drain these nodes at once; each tells its own end, and a failed one is made schedulable again."""
+    wait = options.skip_wait_for_delete_timeout
+    flags = [
+        *(["--force"] if options.force == "true" else []),
+        f"--grace-period={options.grace_period}",
+        f"--timeout={options.timeout}s",
+        *(["--delete-emptydir-data"] if options.delete_emptydir_data == "true" else []),
+        "--ignore-daemonsets",
+        *([f"--pod-selector={options.pod_selector}"] if options.pod_selector else []),
+        *([f"--skip-wait-for-delete-timeout={wait}"] if wait else []),
+    ]
+    said = " ".join(shlex.quote(flag) for flag in flags)
+    head = _head(binary, data, TURNS=" ".join(turn.pair for turn in turns), LIMIT=options.timeout + 60)
+    return head + _LOOK + _DRAIN.replace("@FLAGS@", said)
+
+
+def none_left(binary: str, data: str, nodes: Iterable[str]) -> str:
+    """Succeeds when no upgrade has left one of these nodes cordoned, or the API server does not answer."""
+    return _head(binary, data, NODES=" ".join(nodes)) + _LOOK + _LEFT + '[ -z "$(sb_left)" ]\n'
+
+
+def release(binary: str, data: str, nodes: Iterable[str]) -> str:
+    """Make them schedulable, but for those that somebody else had cordoned."""
+    return _head(binary, data, NODES=" ".join(nodes)) + _LOOK + _LEFT + _FREE
+
+
+def _head(binary: str, data: str, **more: str | int) -> str:
+    return values(BIN=binary, DATA=data, STORE=store(binary), FORM=NODE_FORM, **more) + LIBRARY
