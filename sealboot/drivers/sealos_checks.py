@@ -10,6 +10,7 @@ from dataclasses import replace
 from sealboot.checks.space import Load, no_space
 from sealboot.drivers.base import Context
 from sealboot.drivers.options import origin_of
+from sealboot.drivers.sealos_member import IN_CLUSTER, running, told
 from sealboot.drivers.sealos_node_scripts import DONE
 from sealboot.drivers.sealos_options import SealosOptions
 from sealboot.drivers.sealos_tree import SLOT, chosen_tree
@@ -24,6 +25,9 @@ _RELEASE = re.compile(r"v\d+\.\d+\.\d+(?:[-+][A-Za-z0-9.+-]+)?", re.ASCII)
 #: A variable of the tree's scripts as a host's own: `env_` and a name that a shell takes.
 _VARIABLE = re.compile(r"env_[A-Za-z_]\w*", re.ASCII)
 
+_NUMBERS = re.compile(r"v(\d{1,4})\.(\d{1,4})\.(\d{1,4})", re.ASCII)
+_ANY = 9_999  # above any patch release
+
 _RUNTIMES = ("containerd", "dockerd", "crio", "k3s")
 _SOCKETS = ("/run/docker.sock", "/var/run/docker.sock", "/run/containerd/containerd.sock")
 
@@ -34,7 +38,7 @@ def questions(folder: str) -> dict[str, str]:
     A host is occupied by a runtime that is there although no run of ours has set up a node.
     """
     place = shlex.quote(folder.rstrip("/"))
-    member = "[ ! -s /etc/kubernetes/kubelet.conf ] || echo member"
+    member = f"[ ! -s /etc/kubernetes/kubelet.conf ] || echo {IN_CLUSTER}"
     return {
         "sealos.tools": f"for t in {' '.join(_TOOLS)}; do command -v $t >/dev/null 2>&1 && echo $t; done; true",
         "sealos.runtime": f"for p in {' '.join(_RUNTIMES)}; do command -v $p 2>/dev/null; done; "
@@ -128,38 +132,41 @@ def _occupied(ctx: Context, host: Host) -> Iterator[Diagnostic]:
     )
 
 
-def _told(ctx: Context, host: Host) -> list[str]:
-    """`member` where the host is in a cluster, and the releases that our runs have installed on it."""
-    return ctx.facts[host.name].observed.get("sealos.member", "").split()
-
-
 def _upgraded(ctx: Context, host: Host, options: SealosOptions) -> Iterator[Diagnostic]:
-    """SB623: known before the tree is swapped, not when kubelet's turn comes."""
-    wanted, told = options.release(ctx.inventory), _told(ctx, host)
-    releases = [word for word in told if word != "member"]
-    if "member" not in told or not releases or not wanted or wanted in releases:
+    """SB623: kubeadm goes forward, and by one minor release at most; known before anything is written."""
+    wanted, runs = options.release(ctx.inventory), running(ctx, host)
+    before, after = _numbers(runs), _numbers(wanted)
+    if before is None or after is None or before <= after <= (before[0], before[1] + 1, _ANY):
         return
+    back = after < before
     yield Diagnostic(
         "SB623",
-        f"{host.name} runs Kubernetes {releases[0]}, and a running node is not upgraded to {wanted} here",
+        f"{host.name} runs Kubernetes {runs}, and kubeadm does not {'go back' if back else 'skip releases'} to {wanted}",
         host=host.name,
         at=origin_of(ctx.inventory, "cluster"),
-        evidence=(("installed", releases[0]), ("wanted", wanted)),
+        evidence=(("installed", runs), ("wanted", wanted)),
         hints=(
-            f"write `release: {releases[0]}`, with root filesystems of that release",
+            f"write `release: {runs}`, with root filesystems of that release"
+            if back
+            else f"go by v{before[0]}.{before[1] + 1} first, with root filesystems of that release",
             f"or take the host out (`state: absent` with `--limit {host.name}`) and in again",
         ),
     )
 
 
+def _numbers(release: str) -> tuple[int, ...] | None:
+    match = _NUMBERS.match(release)
+    return tuple(map(int, match.groups())) if match else None
+
+
 def _second(ctx: Context) -> Iterator[Diagnostic]:
     """SB624: the first master would begin a cluster, and others are members of one that we made."""
     masters = ctx.inventory.by_role("master")
-    if not masters or masters[0].name not in ctx.facts or "member" in _told(ctx, masters[0]):
+    if not masters or masters[0].name not in ctx.facts or IN_CLUSTER in told(ctx, masters[0]):
         return
     first = masters[0]
     others = [h for h in ctx.reached if h.name != first.name and h.role != "registry"]
-    members = [h for h in others if "member" in _told(ctx, h)]
+    members = [h for h in others if IN_CLUSTER in told(ctx, h)]
     if not members:
         return
     alive = next((h.name for h in members if h.role == "master"), None)

@@ -10,99 +10,27 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sealboot.drivers import sealos_node_scripts as node
 from sealboot.drivers import sealos_scripts as scripts
+from sealboot.drivers import sealos_upgrade
 from sealboot.drivers.sealos_kubeadm import init_config, join_config
+from sealboot.drivers.sealos_member import Member, members, with_env
+from sealboot.drivers.sealos_registry import registry
 from sealboot.drivers.sealos_steps import Cluster, entry, hostname, ip_of, ipvs, lvscare
-from sealboot.drivers.sealos_tree import chosen_tree, mount, stamp_of
-from sealboot.model.host import Host
-from sealboot.model.plan import FileIs, ReadSecret, Run, Step, Succeeds, Upload, WaitFor, Wave, WriteFile
-from sealboot.model.tree import Tree
+from sealboot.drivers.sealos_tree import mount
+from sealboot.model.plan import FileIs, ReadSecret, Run, Step, Succeeds, WaitFor, Wave, WriteFile
 
 _TOKEN, _CA, _KEY = "sealos.token", "sealos.ca", "sealos.key"
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One host as the stages see it."""
-
-    cluster: Cluster
-    host: Host
-    tree: Tree
-
-    @property
-    def name(self) -> str:
-        """The inventory name."""
-        return self.host.name
-
-    @property
-    def data(self) -> str:
-        """The cluster's folder on the host."""
-        return self.cluster.options.data(self.cluster.ctx.inventory, self.host)
-
-    @property
-    def root(self) -> str:
-        """The tree's place on the host."""
-        return self.cluster.options.rootfs(self.cluster.ctx.inventory, self.host)
-
-    @property
-    def stamp(self) -> str:
-        """What the rendered tree is made of."""
-        return stamp_of(self.tree, self.env)
-
-    @property
-    def first(self) -> bool:
-        """Whether this is the master that the cluster begins with."""
-        return self.name == self.cluster.ctx.inventory.by_role("master")[0].name
-
-    @property
-    def env(self) -> dict[str, str]:
-        """What scripts and templates of the tree are told; the operator's own words win."""
-        options = self.cluster.options
-        arch = self.cluster.ctx.facts[self.name].kernel_arch
-        socket = options.cri_socket.removeprefix("unix://")
-        known = {
-            "criData": "/var/lib/containerd",
-            "registryData": options.registry_data,
-            "registryConfig": options.registry_config,
-            "registryDomain": options.registry_domain,
-            "registryPort": str(options.registry_port),
-            "registryUsername": "admin",
-            "registryPassword": "passw0rd",
-            "disableApparmor": "false",
-            "sandboxImage": "pause:3.9",
-            "defaultVIP": options.vip,
-            "SEALOS_SYS_CRI_ENDPOINT": socket,
-            "SEALOS_SYS_IMAGE_ENDPOINT": socket,
-            "SEALOS_SYS_KUBE_VERSION": self.cluster.release,
-            "SEALOS_SYS_RUN_MODE": f"{self.host.role},{arch or 'unknown'}",
-        }
-        own = {k.removeprefix("env_"): v for k, v in self.host.vars.items() if k.startswith("env_")}
-        return {**known, **options.env, **own}
-
-    def run(self, step: str, title: str, script: str, check: str, **more: float) -> Run:
-        """A script of the tree's, with all that scripts are told."""
-        stage, _, what = step.partition("/")
-        env = {**self.env, "DATA": self.data, "STAMP": self.stamp, "VERSION": self.cluster.release}
-        return Run(
-            id=f"{stage}/{self.name}/{what}",
-            host=self.name,
-            title=title,
-            timeout=more.get("timeout", 300.0),
-            check=Succeeds(check),
-            script=script,
-            env={**env, "CRI": self.cluster.options.cri_socket},
-        )
-
-
 def waves(cluster: Cluster) -> tuple[Wave, ...]:
     """All stages for the hosts that this run may change."""
-    everyone = tuple(_members(cluster, cluster.ctx.reached))
-    members = tuple(m for m in everyone if m.host.role != "registry")
-    masters = tuple(m for m in members if m.host.role == "master")
-    nodes = tuple(m for m in members if m.host.role == "node")
+    everyone = tuple(members(cluster, cluster.ctx.reached))
+    joined = tuple(m for m in everyone if m.host.role != "registry")
+    masters = tuple(m for m in joined if m.host.role == "master")
+    nodes = tuple(m for m in joined if m.host.role == "node")
     first = tuple(m for m in masters if m.first)
     others = tuple(m for m in masters if not m.first)
     balanced = cluster.options.ipvs is not False
@@ -110,12 +38,15 @@ def waves(cluster: Cluster) -> tuple[Wave, ...]:
         _wave("mount", "Put the root filesystem in place", (s for m in everyone for s in _mount(m))),
         _wave("render", "Render its templates", map(_render, everyone)),
         _wave("verify", "Verify that sealctl runs", (hostname(cluster, m.host) for m in everyone)),
-        _wave("check", "Check the hosts", map(_check, members)),
+        _wave("check", "Check the hosts", map(_check, joined)),
         _wave("registry-host", "Name the registry", (s for m in everyone for s in _registry_name(m))),
-        _wave("registry", "Serve the images", (s for m in everyone if _serves(m) for s in _registry(m))),
-        _wave("apiserver-host", "Name the API server", map(_apiserver_name, members)),
+        _wave("registry", "Serve the images", (s for m in everyone if m.serves for s in registry(m))),
+        _wave("apiserver-host", "Name the API server", map(_apiserver_name, joined)),
         _wave("lvscare-host", "Name the nodes to lvscare", map(_lvscare_name, nodes if balanced else ())),
-        _wave("init", "Install the container runtime and kubelet", map(_init, members)),
+        _wave(
+            "init", "Install the container runtime and kubelet", (_init(m) for m in joined if not m.running)
+        ),
+        *sealos_upgrade.waves(masters, nodes, [_config(m) for m in first]),
         _wave("control-plane", "Begin the cluster", (s for m in first for s in _control_plane(m))),
         _wave("secrets", "Ask for what joining needs", (s for m in first for s in _secrets(m, others))),
         Wave("masters", "Join the other masters", tuple(s for m in others for s in _join_master(m)), 1),
@@ -124,7 +55,7 @@ def waves(cluster: Cluster) -> tuple[Wave, ...]:
         _wave(
             "lvscare", "Keep the balancing", (s for m in nodes if balanced for s in lvscare(cluster, m.host))
         ),
-        _wave("ready", "Wait for the nodes", map(_ready, members)),
+        _wave("ready", "Wait for the nodes", map(_ready, joined)),
     )
     return tuple(wave for wave in stages if wave.steps)
 
@@ -133,16 +64,10 @@ def _wave(name: str, title: str, steps: Iterable[Step]) -> Wave:
     return Wave(name, title, tuple(steps))
 
 
-def _members(cluster: Cluster, hosts: Iterable[Host]) -> Iterator[Member]:
-    for host in hosts:
-        tree = chosen_tree(cluster.ctx, host)
-        if tree is not None:  # that there is none is the selection's finding
-            yield Member(cluster, host, tree)
-
-
 def _mount(member: Member) -> Iterator[Step]:
     facts = member.cluster.ctx.facts[member.name]
-    yield from mount(member.host, facts, member.tree, member.root, member.stamp)
+    keep = f"{member.root}.{member.running}" if member.running else ""
+    yield from mount(member.host, facts, member.tree, member.root, member.stamp, keep=keep)
 
 
 def _render(member: Member) -> Step:
@@ -172,58 +97,6 @@ def _registry_name(member: Member) -> Iterator[Step]:
     yield entry(member.cluster, member.host, member.cluster.registry_ip, options.registry_domain)
 
 
-def _serves(member: Member) -> bool:
-    registry = member.cluster.options.registry(member.cluster.ctx.inventory)
-    return registry is not None and registry.name == member.name
-
-
-def _registry(member: Member) -> Iterator[Step]:
-    options, data = member.cluster.options, member.data
-    served = member.tree.registry
-    if served is not None:
-        archive = f"{data}/registry.tar"
-        yield Upload(
-            id=f"registry/{member.name}/archive",
-            host=member.name,
-            title="send the registry's images",
-            timeout=14400.0,
-            check=Succeeds(node.images_there(data, archive, served.sha256), timeout=600.0),
-            source=served.path,
-            sha256=served.sha256,
-            size=served.size,
-            dest=archive,
-            mode=0o600,
-            keep_previous=False,
-        )
-        unpacked = (
-            node.marked(data, "images", served.sha256) + f"[ -d {shlex.quote(f'{data}/rootfs/registry')} ]\n"
-        )
-        step = member.run(
-            "registry/images", "unpack the images", node.UNPACK_REGISTRY, unpacked, timeout=3600.0
-        )
-        yield _with_env(step, {"ARCHIVE": archive, "STAMP": served.sha256})
-    serve = member.run(
-        "registry/serve",
-        "start the registry",
-        node.REGISTRY,
-        node.linked(data, options.registry_data, member.stamp),
-        timeout=600.0,
-    )
-    yield _with_env(serve, {"HTPASSWD": options.registry_htpasswd or ""})
-    yield WaitFor(
-        id=f"registry/{member.name}/answers",
-        host=member.name,
-        title="wait for the registry",
-        timeout=120.0,
-        kind="tcp",
-        target=f"{member.cluster.registry_ip}:{options.registry_port}",
-    )
-
-
-def _with_env(step: Run, more: dict[str, str]) -> Run:
-    return replace(step, env={**step.env, **more})
-
-
 def _apiserver_name(member: Member) -> Step:
     """Until a master has joined, the API server is the first one; afterwards each is its own."""
     cluster, options = member.cluster, member.cluster.options
@@ -251,11 +124,11 @@ def _init(member: Member) -> Step:
     return replace(step, detached=True)
 
 
-def _control_plane(member: Member) -> Iterator[Step]:
+def _config(member: Member) -> WriteFile:
     cluster = member.cluster
     place = f"{member.data}/etc/kubeadm-init.yaml"
     content = init_config(cluster.options, cluster.release, ip_of(member.host), cluster.masters)
-    yield WriteFile(
+    return WriteFile(
         id=f"control-plane/{member.name}/config",
         host=member.name,
         title="write kubeadm's configuration",
@@ -264,13 +137,19 @@ def _control_plane(member: Member) -> Iterator[Step]:
         content=content,
         mode=0o600,
     )
+
+
+def _control_plane(member: Member) -> Iterator[Step]:
+    cluster = member.cluster
+    if not member.running:  # else it is written before the upgrade
+        yield _config(member)
     step = member.run(
         "control-plane/init", "kubeadm init", node.KUBEADM_INIT, node.member(member.data), timeout=1800.0
     )
     accepted = any(entry.code == "SB624" for entry in member.host.ignore)
     others = [] if accepted else [ip for ip in cluster.masters if ip != ip_of(member.host)]
     port = str(cluster.options.apiserver_port)
-    yield replace(_with_env(step, {"OTHERS": " ".join(others), "PORT": port}), detached=True)
+    yield replace(with_env(step, {"OTHERS": " ".join(others), "PORT": port}), detached=True)
     yield WaitFor(
         id=f"control-plane/{member.name}/answers",
         host=member.name,

@@ -17,10 +17,10 @@ REFUSED = 65
 DONE = ".sealboot"
 
 #: What the tree's scripts install is for everybody, whatever mask a script of ours begins with.
-_MARK = """umask 022
+MARK = """umask 022
 mark() {
   mkdir -p "$DATA/.sealboot"
-  printf '%s\\n' "$STAMP" >"$DATA/.sealboot/$1.new"
+  printf '%s\\n' "${2:-$STAMP}" >"$DATA/.sealboot/$1.new"
   mv -f "$DATA/.sealboot/$1.new" "$DATA/.sealboot/$1"
 }
 """
@@ -39,20 +39,20 @@ exit {REFUSED}
 """
 
 BOOTSTRAP_CHECK = f"""set -eu
-{_MARK}cd "$DATA/rootfs/scripts"
+{MARK}cd "$DATA/rootfs/scripts"
 bash check.sh "$registryData"
 mark check
 """
 
 KEEP_HOSTS = f"""set -eu
-{_MARK}mkdir -p "$DATA/.sealboot"
+{MARK}mkdir -p "$DATA/.sealboot"
 [ -e "$HOSTS_FILE" ] || exit 0
 cp -p "$HOSTS_FILE" "$DATA/.sealboot/hosts.new"
 mv -f "$DATA/.sealboot/hosts.new" "$DATA/.sealboot/hosts"
 """
 
 UNPACK_REGISTRY = f"""set -eu
-{_MARK}tar -xf "$ARCHIVE" -C "$DATA/rootfs"
+{MARK}tar -xf "$ARCHIVE" -C "$DATA/rootfs"
 (cd "$DATA/rootfs" && sha256sum -c .sealboot-registry >/dev/null) || {{ echo 'what was unpacked is not what was packed' >&2; exit 1; }}
 sync
 mark images
@@ -60,7 +60,7 @@ rm -f "$ARCHIVE"
 """
 
 REGISTRY = f"""set -eu
-{_MARK}mkdir -p "$DATA/rootfs/registry" "${{registryData%/*}}"
+{MARK}mkdir -p "$DATA/rootfs/registry" "${{registryData%/*}}"
 if [ -L "$registryData" ]; then rm -f "$registryData"
 elif [ -d "$registryData" ] && ! rmdir "$registryData" 2>/dev/null; then
   echo "$registryData holds something that is not this cluster's" >&2; exit {REFUSED}
@@ -72,16 +72,18 @@ bash init-registry.sh "$registryData" "$registryConfig"
 mark registry
 """
 
-INIT = f"""set -eu
-{_MARK}if [ -s /etc/kubernetes/kubelet.conf ] && [ "$(cat "$DATA/.sealboot/version" 2>/dev/null)" != "$VERSION" ]; then
-  echo "this node runs $(cat "$DATA/.sealboot/version" 2>/dev/null || echo 'another release'), not $VERSION: a running node is not upgraded here" >&2
-  exit {REFUSED}
-fi
-cd "$DATA/rootfs/scripts"
+#: The tree's own scripts, which bring everything that a node runs.
+INSTALL = """cd "$DATA/rootfs/scripts"
 bash init-cri.sh "$registryDomain" "$registryPort"
 bash init.sh
-mkdir -p "$DATA/.sealboot"
-printf '%s\\n' "$VERSION" >"$DATA/.sealboot/version"
+"""
+
+INIT = f"""set -eu
+{MARK}if [ -s /etc/kubernetes/kubelet.conf ] && [ "$(cat "$DATA/.sealboot/version" 2>/dev/null)" != "$VERSION" ]; then
+  echo "this node runs $(cat "$DATA/.sealboot/version" 2>/dev/null || echo 'another release'), not $VERSION: nobody upgrades it by installing over it" >&2
+  exit {REFUSED}
+fi
+{INSTALL}mark version "$VERSION"
 mark init
 """
 
@@ -112,12 +114,12 @@ done
 """
 
 KUBEADM_INIT = f"""set -eu
-{_MARK}{_ALONE}{_AGAIN}kubeadm init --config="$DATA/etc/kubeadm-init.yaml" --skip-certificate-key-print --skip-token-print --upload-certs -v 0 --ignore-preflight-errors=SystemVerification
+{MARK}{_ALONE}{_AGAIN}kubeadm init --config="$DATA/etc/kubeadm-init.yaml" --skip-certificate-key-print --skip-token-print --upload-certs -v 0 --ignore-preflight-errors=SystemVerification
 {_ENDED}"""
 
 # Filled in by the shell itself: the words of a program that is started can be read by every user of the host.
 KUBEADM_JOIN = f"""set -eu
-{_MARK}{_AGAIN}config=$DATA/etc/kubeadm-join.yaml
+{MARK}{_AGAIN}config=$DATA/etc/kubeadm-join.yaml
 trap 'rm -f "$config"' EXIT
 (umask 077; printf '%s\\n' "$CONFIG" | while IFS= read -r line; do
   case $line in

@@ -16,7 +16,7 @@ _VERSION = r"^v[0-9]+\.[0-9]+\.[0-9]+(?:[-+][A-Za-z0-9.+-]+)?$"
 _PATH = re.compile(r"(?:/[A-Za-z0-9._@+-]+)+")
 
 
-def _port(value: object) -> object:
+def _number(value: object) -> object:
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
 
 
@@ -37,7 +37,7 @@ class SealosOptions(BaseModel):
     registry_domain: Annotated[str, Field(pattern=_DOMAIN)] = "sealos.hub"
     registry_host: str | None = None
     apiserver_domain: Annotated[str, Field(pattern=_DOMAIN)] = "apiserver.cluster.local"
-    apiserver_port: Annotated[int, BeforeValidator(_port), Field(ge=1, le=65535)] = 6443
+    apiserver_port: Annotated[int, BeforeValidator(_number), Field(ge=1, le=65535)] = 6443
     lvscare_domain: Annotated[str, Field(pattern=_DOMAIN)] = "lvscare.node.ip"
     vip: str = "10.103.97.2"
     ipvs: bool | None = None
@@ -46,7 +46,7 @@ class SealosOptions(BaseModel):
     manifests: str = "/etc/kubernetes/manifests"
     state: Literal["present", "absent"] = "present"
     env: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str] = Field(default_factory=dict)
-    registry_port: Annotated[int, BeforeValidator(_port), Field(ge=1, le=65535)] = 5000
+    registry_port: Annotated[int, BeforeValidator(_number), Field(ge=1, le=65535)] = 5000
     registry_data: str = "/var/lib/registry"
     registry_config: str = "/etc/registry"
     registry_htpasswd: Annotated[str, Field(pattern=r"^[^\s:]+:\$2[aby]\$[./A-Za-z0-9$]{50,60}$")] | None = (
@@ -61,7 +61,10 @@ class SealosOptions(BaseModel):
     kubernetes_version: Annotated[str, Field(pattern=_VERSION)] | None = None
     kubeadm_api: Annotated[str, Field(pattern=r"^v1(?:beta[0-9]+)?$")] = "v1beta3"
     etcd_data: str = "/var/lib/etcd"
-    ready_timeout: Annotated[int, BeforeValidator(_port), Field(ge=1, le=86400)] = 600
+    upgrade_batch: Annotated[int, BeforeValidator(_number), Field(ge=1, le=1000)] = 1
+    drain_timeout: Annotated[int, BeforeValidator(_number), Field(ge=1, le=86400)] = 300
+    drain_emptydir: bool = False
+    ready_timeout: Annotated[int, BeforeValidator(_number), Field(ge=1, le=86400)] = 600
 
     @field_validator("data_root", "hosts_file", "manifests", "registry_data", "registry_config", "etcd_data")
     @classmethod

@@ -111,8 +111,11 @@ def stamp_of(tree: Tree, env: Mapping[str, str]) -> str:
     return digest.hexdigest()
 
 
-def mount(host: Host, facts: Facts, tree: Tree, root: str, stamp: str) -> Iterator[Step]:
-    """Send the archive, try its control program from there, and swap the tree in."""
+def mount(host: Host, facts: Facts, tree: Tree, root: str, stamp: str, *, keep: str = "") -> Iterator[Step]:
+    """Send the archive, try its control program from there, and swap the tree in.
+
+    `keep` is where the tree that lay there stays, without its images; it is removed where that is empty.
+    """
     if tree.packed is None:
         return
     archive = f"{root}.tar"
@@ -137,11 +140,11 @@ def mount(host: Host, facts: Facts, tree: Tree, root: str, stamp: str) -> Iterat
     yield Run(
         id=f"mount/{host.name}/tree",
         host=host.name,
-        title=f"unpack it to {root}",
+        title=f"unpack it to {root}" + (f", keep the old one as {keep}" if keep else ""),
         timeout=1800.0,
         check=Succeeds(holds, timeout=300.0),
         script=scripts.UNPACK,
-        env={"ROOT": root, "ARCHIVE": archive, "STAMP": stamp},
+        env={"ROOT": root, "ARCHIVE": archive, "STAMP": stamp, "KEEP": keep},
         detached=True,
     )
 

@@ -25,14 +25,22 @@ chmod 755 "$there/opt/sealctl"
 """
 
 # The images of a registry outlive the tree. They are never in what is removed, wherever a run is cut off:
-# what the last one left aside is put back first.
+# what the last one left aside is put back first. With KEEP the tree of the release before stays, one at a
+# time; what is there under that name is older than anything a run that was cut off has made.
 UNPACK = f"""set -eu
 umask 022
-if [ -e "$ROOT.old" ]; then
-  if [ ! -e "$ROOT" ]; then mv "$ROOT.old" "$ROOT"
-  elif [ -d "$ROOT.old/registry" ] && [ ! -e "$ROOT/registry" ]; then mv "$ROOT.old/registry" "$ROOT/registry"; fi
-fi
-rm -rf "$ROOT.new" "$ROOT.old"
+settle() {{
+  [ -e "$ROOT.old" ] || return 0
+  if [ -d "$ROOT.old/registry" ] && [ ! -e "$ROOT/registry" ]; then mv "$ROOT.old/registry" "$ROOT/registry"; fi
+  if [ -n "${{KEEP:-}}" ] && [ ! -e "$KEEP" ]; then
+    for other in "$ROOT".v*; do [ ! -d "$other" ] || rm -rf "$other"; done
+    mv "$ROOT.old" "$KEEP"
+  fi
+  rm -rf "$ROOT.old"
+}}
+[ -e "$ROOT" ] || [ ! -e "$ROOT.old" ] || mv "$ROOT.old" "$ROOT"
+settle
+rm -rf "$ROOT.new"
 mkdir -p "$ROOT.new"
 tar -xf "$ARCHIVE" -C "$ROOT.new"
 chmod 755 "$ROOT.new" "$ROOT.new/opt/sealctl"
@@ -42,8 +50,7 @@ sync
 rm -f "$ROOT{STAMP}"
 [ ! -e "$ROOT" ] || mv "$ROOT" "$ROOT.old"
 mv "$ROOT.new" "$ROOT"
-[ ! -d "$ROOT.old/registry" ] || [ -e "$ROOT/registry" ] || mv "$ROOT.old/registry" "$ROOT/registry"
-rm -rf "$ROOT.old"
+settle
 printf '%s\\n' "$STAMP" >"$ROOT{STAMP}.new"
 mv -f "$ROOT{STAMP}.new" "$ROOT{STAMP}"
 rm -f "$ARCHIVE"

@@ -28,7 +28,7 @@ def waves(
     """What the members that run another release need; `config` is kubeadm's file on the first master."""
     behind = [m for m in masters if m.running]
     first = [m for m in masters if m.first]
-    leading = tuple(s for m in behind if m.first for s in (*config, *_plane(m)))
+    leading = tuple(s for m in behind if m.first for s in _plane(m, config))
     others = tuple(s for m in behind if not m.first for s in _host(m))
     batch = nodes[0].cluster.options.upgrade_batch if nodes else 1
     stages = (
@@ -52,11 +52,12 @@ def waves(
     return tuple(wave for wave in stages if wave.steps)
 
 
-def _plane(member: Member) -> Iterator[Step]:
+def _plane(member: Member, config: Sequence[WriteFile]) -> Iterator[Step]:
     """The part of `kubeadm upgrade` that is the whole cluster's."""
     release = member.cluster.release
     done = scripts.upgraded(member.data, release, master=True)
     yield _tools(member)
+    yield from config
     yield member.run("upgrade/plan", f"kubeadm upgrade plan {release}", scripts.PLAN, done, timeout=600.0)
     step = member.run(
         "upgrade/apply", f"kubeadm upgrade apply {release}", scripts.APPLY, done, timeout=1800.0
@@ -106,7 +107,7 @@ def _host(member: Member) -> Iterator[Step]:
     yield _as_admin(with_env(step, {"DRAIN_TIMEOUT": str(options.drain_timeout), "DRAIN_MORE": more}))
     step = member.run(
         "upgrade/runtime",
-        f"replace {member.running} of the runtime and kubelet",
+        f"replace runtime and kubelet of {member.running}",
         scripts.REPLACE,
         initialised(member.data, member.stamp),
         timeout=1800.0,

@@ -56,6 +56,12 @@ def _outcomes(document: Mapping[str, list[dict[str, str]]]) -> dict[str, str]:
     return {row["host"]: row["outcome"] for row in document["hosts"]}
 
 
+def rows(project: Project, master: Node) -> dict[str, str]:
+    """What the cluster says of its nodes, by name: state and release."""
+    told = project.on(master, "kubectl --kubeconfig /etc/kubernetes/admin.conf get nodes")
+    return {name: rest for name, _, rest in (line.partition(" ") for line in told.splitlines()[1:])}
+
+
 def test_from_nothing_to_ready_and_back(project: Project) -> None:
     untouched = project.listings()
     first, second, third, late = project.nodes
@@ -63,7 +69,7 @@ def test_from_nothing_to_ready_and_back(project: Project) -> None:
     applied = project.run("apply", "--yes")
     assert applied.code == 0, applied.told
     for node in (first, second, third):
-        assert project.on(node, "kubelet --version").strip() == RELEASE
+        assert project.on(node, "kubelet --version").split()[1] == RELEASE
         assert f"linux/{node.arch.value}" in project.on(node, f"{DATA}/rootfs/opt/sealctl version")
         assert project.on(node, "stat -c %a /usr/bin/kubelet /etc/containerd") == "755\n755\n"
         assert project.on(node, f"find {DATA} -name '*.tmpl'") == ""
@@ -85,9 +91,7 @@ def test_from_nothing_to_ready_and_back(project: Project) -> None:
     grown = project.run("apply", "--yes")
     assert grown.code == 0, grown.told
     assert {name for name, how in _outcomes(grown.document).items() if how == "changed"} == {late.name}
-    assert "True" in project.on(
-        late, "kubectl --kubeconfig /etc/kubernetes/kubelet.conf get node $(uname -n) -o jsonpath=x"
-    )
+    assert rows(project, first)[late.name] == f"Ready {RELEASE}"
     now = project.listings()
     same = {name: _lasting(text) for name, text in settled.items() if name != late.name}
     assert {name: _lasting(now[name]) for name in same} == same

@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import gzip
 import io
+import shutil
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from labkit.sealctl import HOSTS, program
+from labkit.sealos_api import CLIENT, KUBECTL, KUBELET, SERVER
+from labkit.sealos_images import SERVED, registry
+from labkit.sealos_images import SERVER as SERVES
 from sealboot.model.arch import Arch
 
 RELEASE = "v1.29.9"
@@ -48,23 +52,46 @@ esac
 """
 )
 
-_KUBEADM = """\
-K=/etc/kubernetes
+_KUBEADM = (
+    """\
+K=/etc/kubernetes E=/var/lib/etcd/member
 fail() { echo "kubeadm: $*" >&2; exit 1; }
+"""
+    + CLIENT
+    + SERVED
+    + """\
 sum() { printf %s "$1" | sha256sum | cut -c1-64; }
+minor() { echo "$1" | sed 's/^v[0-9]*[.]\\([0-9]*\\)[.].*/\\1/'; }
 token() { t=$(sum "$(cat $K/pki/ca.crt)"); printf '%s.%s' "$(printf %s "$t" | cut -c1-6)" "$(printf %s "$t" | cut -c7-22)"; }
 known() { case " $allowed " in *" ${1%%=*} "*) ;; *) fail "unknown flag ${1%%=*}" ;; esac; }
+config() { printf 'user: %s\\nserver: %s\\n' "$1" "$2"; }
 node() {
   [ -x /usr/bin/kubelet ] && [ -s /etc/containerd/config.toml ] || fail "kubelet or its runtime is not there"
   grep -q 'apiserver\\.cluster\\.local' /etc/hosts || fail "lookup apiserver.cluster.local: no such host"
   [ ! -e $K/kubelet.conf ] || fail "[ERROR FileAvailable--etc-kubernetes-kubelet.conf]"
   mkdir -p $K/manifests $K/pki /etc/cni/net.d
 }
+manifest() { echo 'image: registry.k8s.io/kube-apiserver:@VERSION@' >$K/manifests/kube-apiserver.yaml; }
 plane() {
-  echo apiserver >$K/manifests/kube-apiserver.yaml; echo admin >$K/admin.conf
-  mkdir -p /var/lib/etcd/member
+  served sealos.hub:5000 kube-apiserver:@VERSION@ || fail "[ERROR ImagePull] kube-apiserver:@VERSION@"
+  manifest; mkdir -p $E; config "admin:$1" apiserver.cluster.local:6443 >$K/admin.conf; printf %s "$1" >$K/pki/ca.sum
+  setsid perl -e '@SERVER@' $E $K ${2:-} </dev/null >/dev/null 2>&1 &
+  echo $! >$K/apiserver.pid
+  until (ask 127.0.0.1:6443 x readyz) 2>/dev/null; do kill -0 "$(cat $K/apiserver.pid)" || fail 'the API server died'; sleep 0.1; done
 }
+kubelet() {
+  mkdir -p /var/lib/kubelet; echo 'release: @VERSION@' >/var/lib/kubelet/config.yaml
+  [ $# = 0 ] || config "node:$1" apiserver.cluster.local:6443 >$K/kubelet.conf
+}
+start() {
+  if [ -d /run/systemd/system ]; then systemctl daemon-reload && systemctl restart kubelet; return; fi
+  exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+  setsid /usr/bin/kubelet </dev/null >/dev/null 2>&1 &
+  echo $! >/var/lib/kubelet/pid
+}
+admin() { as_told $K/admin.conf; release=$(ask "$server" "$who release") || exit 1; }
 case "${1:-} ${2:-}" in
+"version -o") [ "$3" = short ] && echo @VERSION@ ;;
 "init phase")
   [ "${3:-}" = upload-certs ] && [ -s $K/admin.conf ] || fail "cannot upload certificates"
   echo "[upload-certs] Using certificate key:"; sum "key of $(cat $K/pki/ca.crt)" ;;
@@ -74,45 +101,70 @@ case "${1:-} ${2:-}" in
   *--print-join-command*) echo "kubeadm join apiserver.cluster.local:6443 --token $(token) --discovery-token-ca-cert-hash sha256:$(sum "$(cat $K/pki/ca.crt)")" ;;
   *) echo "$(token)" ;;
   esac ;;
+"kubeconfig user")
+  [ "$3 $5 $7 $9" = "--client-name --org --validity-period --config" ] && [ "$6" = system:masters ] || fail "kubeconfig: $*"
+  shift 9; [ $# = 1 ] && grep -q '^controlPlaneEndpoint: "apiserver.cluster.local:6443"' "$1" || fail "kubeconfig: no configuration"
+  config "admin:$(cat $K/pki/ca.sum)" apiserver.cluster.local:6443 ;;
+"upgrade plan"|"upgrade apply"|"upgrade node")
+  verb=$2; shift 2; yes=; version=
+  for flag; do case $flag in -y) yes=1 ;; v*) version=$flag ;; *) allowed=--ignore-preflight-errors; known "$flag" ;; esac; done
+  if [ $verb = node ]; then
+    as_told $K/kubelet.conf; release=$(ask "$server" "$who release") || exit 1
+    [ "$release" = @VERSION@ ] || fail "the cluster is at $release, and this is kubeadm @VERSION@"
+    [ ! -e $K/manifests/kube-apiserver.yaml ] || manifest
+    kubelet; exit 0
+  fi
+  admin; [ "$version" = @VERSION@ ] || fail "this is kubeadm @VERSION@, not $version"
+  step=$(( $(minor "$version") - $(minor "$release") ))
+  [ $step = 0 ] || [ $step = 1 ] || fail "[upgrade/version] FATAL: from $release to $version"
+  if [ $verb = plan ]; then mkdir -p $K/tmp; : >"$K/tmp/planned-$version"; exit 0; fi
+  [ -n "$yes" ] || fail "[upgrade/confirm] no terminal"
+  [ -e "$K/tmp/planned-$version" ] || fail "nobody has planned the upgrade to $version"
+  served sealos.hub:5000 "kube-apiserver:$version" || fail "[ERROR ImagePull] kube-apiserver:$version"
+  cp -r $E "$K/tmp/kubeadm-backup-etcd"; manifest; ask "$server" "$who set-release $version"; kubelet ;;
 init*)
   shift; allowed='--config --skip-certificate-key-print --skip-token-print --upload-certs -v 0 --ignore-preflight-errors'
   for flag; do known "$flag"; case $flag in --config=*) config=${flag#*=} ;; esac; done
   grep -q '^kind: InitConfiguration' "$config" && grep -q '^kubernetesVersion: @VERSION@' "$config" || fail "bad configuration"
-  node; echo "the CA of $(uname -n)" >$K/pki/ca.crt; plane; echo kubelet >$K/kubelet.conf ;;
+  node; echo "the CA of $(uname -n)" >$K/pki/ca.crt; mkdir -p $E; printf %s @VERSION@ >$E/release
+  ca=$(sum "$(cat $K/pki/ca.crt)"); plane "$ca"; kubelet "$ca"; start ;;
 join*)
   shift; allowed='--config -v 0 --ignore-preflight-errors'
   for flag; do known "$flag"; case $flag in --config=*) config=${flag#*=} ;; esac; done
   t=$(sed -n 's/.*token: "\\(.*\\)"/\\1/p' "$config"); h=$(sed -n 's/.*- "sha256:\\(.*\\)"/\\1/p' "$config")
   [ "$(printf %s "$h" | cut -c1-6).$(printf %s "$h" | cut -c7-22)" = "$t" ] || fail "the token is not this cluster's"
+  release=$(ask apiserver.cluster.local:6443 "node:$h release") || exit 1
+  [ "$(minor "$release")" = "$(minor @VERSION@)" ] || fail "the cluster is at $release"
   node
   if grep -q '^controlPlane:' "$config"; then
-    grep -Eq 'certificateKey: "[0-9a-f]{64}"' "$config" || fail "no certificate key"; plane
+    grep -Eq 'certificateKey: "[0-9a-f]{64}"' "$config" || fail "no certificate key"
+    peer=$(sed -n 's/ *apiserver\\.cluster\\.local.*//p' /etc/hosts); plane "$h" "$peer:6443"
   fi
-  echo kubelet >$K/kubelet.conf ;;
+  kubelet "$h"; start ;;
 reset*)
-  rm -rf $K/manifests $K/pki $K/admin.conf $K/kubelet.conf ;;
-"version "*) echo @VERSION@ ;;
+  [ ! -e $K/apiserver.pid ] || kill "$(cat $K/apiserver.pid)"
+  if [ -d /run/systemd/system ]; then systemctl stop kubelet; elif [ -e /var/lib/kubelet/pid ]; then kill "$(cat /var/lib/kubelet/pid)"; fi
+  rm -rf $K/manifests $K/pki $K/admin.conf $K/kubelet.conf $K/apiserver.pid ;;
 *) fail "unknown command ${1:-}" ;;
 esac
-"""
+""".replace("@SERVER@", SERVER)
+)
 
-_KUBECTL = """\
-[ "${1:-}" = --kubeconfig ] && [ -s "${2:-}" ] || { echo 'kubectl: no configuration' >&2; exit 1; }
-shift 2
-case "$*" in
-'get --raw /readyz') [ -e /etc/kubernetes/manifests/kube-apiserver.yaml ] && echo ok ;;
-"get node $(uname -n | tr A-Z a-z) -o jsonpath="*) [ -x /usr/bin/kubelet ] && printf True ;;
-*) echo "kubectl: $*?" >&2; exit 1 ;;
-esac
+_UNIT = """\
+[Unit]
+Description=kubelet
+[Service]
+Environment=RELEASE=@VERSION@
+ExecStart=/usr/bin/kubelet
+Restart=always
+RestartSec=1
+[Install]
+WantedBy=multi-user.target
 """
 
 _VERSION = '[ "${1:-}" = --version ] || exit 1; echo @VERSION@\n'
 
-_REGISTRY = """\
-exec perl -MIO::Socket::INET -e '
-my $s = IO::Socket::INET->new(LocalPort => $ARGV[0], Listen => 5, ReuseAddr => 1) or die $!;
-while (my $c = $s->accept) { close $c }' "$1"
-"""
+_REGISTRY = "exec perl -e '@SERVER@' \"$@\"\n".replace("@SERVER@", SERVES)
 
 _SCRIPTS = {
     "check.sh": """[ $# = 1 ] || exit 2
@@ -121,8 +173,9 @@ _SCRIPTS = {
 """,
     "init-registry.sh": """[ $# = 2 ] && [ -d "$1/docker" ] || { echo 'no images'; exit 1; }
 mkdir -p "$2"; cp ../etc/registry.yml "$2/"
+[ ! -e "$2/pid" ] || kill "$(cat "$2/pid")"
 tar -xzf ../cri/registry.tar.gz -C /usr/bin registry
-setsid /usr/bin/registry "$registryPort" </dev/null >/dev/null 2>&1 &
+setsid /usr/bin/registry "$registryPort" "$1" </dev/null >/dev/null 2>&1 &
 echo $! >"$2/pid"
 """,
     "init-cri.sh": """[ "$1:$2" = "$registryDomain:$registryPort" ] || exit 2
@@ -133,9 +186,16 @@ mkdir -p /etc/containerd; cp ../etc/config.toml /etc/containerd/
     "init.sh": """set -e
 cp -f ../bin/* /usr/bin/
 /usr/bin/kubelet --version
+if [ -d /run/systemd/system ]; then
+  cp ../etc/kubelet.service /etc/systemd/system/; systemctl -q --no-reload enable kubelet
+fi
 mkdir -p /var/lib/kubelet; echo "$SEALOS_SYS_RUN_MODE" >/var/lib/kubelet/mode
 """,
-    "clean.sh": "rm -rf /usr/bin/kubeadm /usr/bin/kubelet /usr/bin/kubectl /usr/bin/crictl /var/lib/kubelet\n",
+    "clean.sh": """if [ -d /run/systemd/system ]; then
+  systemctl -q disable --now kubelet; rm -f /etc/systemd/system/kubelet.service; systemctl daemon-reload
+fi
+rm -rf /usr/bin/kubeadm /usr/bin/kubelet /usr/bin/kubectl /usr/bin/crictl /var/lib/kubelet
+""",
     "clean-cri.sh": "rm -rf /usr/bin/containerd /usr/bin/runc /etc/containerd\n",
     "clean-registry.sh": '[ ! -e "$2/pid" ] || kill "$(cat "$2/pid")"; rm -rf "$2" "$1" /usr/bin/registry\n',
 }
@@ -151,16 +211,19 @@ def _targz(files: Mapping[str, bytes]) -> bytes:
     return gzip.compress(made.getvalue(), mtime=0)
 
 
-def files(arch: Arch, release: str = RELEASE) -> dict[str, bytes]:
-    """Every file of the tree for `arch`."""
+def files(
+    arch: Arch, release: str = RELEASE, images: Mapping[str, Sequence[Arch]] | None = None
+) -> dict[str, bytes]:
+    """Every file of the tree for `arch`; `images` are those of its registry, else what kubeadm pulls."""
 
     def made(text: str) -> bytes:
         return program(arch, text, release)
 
+    served = images if images is not None else {f"kube-apiserver:{release}": (Arch.AMD64, Arch.ARM64)}
     return {
         "bin/kubeadm": made(_KUBEADM),
-        "bin/kubectl": made(_KUBECTL),
-        "bin/kubelet": made(_VERSION),
+        "bin/kubectl": made(KUBECTL),
+        "bin/kubelet": made(KUBELET),
         "bin/crictl": made(_VERSION),
         "opt/sealctl": made(_SEALCTL),
         "cri/cri-containerd.tar.gz": _targz(
@@ -169,15 +232,19 @@ def files(arch: Arch, release: str = RELEASE) -> dict[str, bytes]:
         "cri/registry.tar.gz": _targz({"registry": made(_REGISTRY)}),
         "etc/registry.yml.tmpl": b"domain: {{ .registryDomain }}\n",
         "etc/config.toml.tmpl": b'mode = "{{ .mode }}"\n',
+        "etc/kubelet.service": _UNIT.replace("@VERSION@", release).encode(),
         "statics/audit-policy.yml": b"kind: Policy\n",
         **{f"scripts/{name}": b"#!/bin/bash\n" + text.encode() for name, text in _SCRIPTS.items()},
-        "registry/docker/registry/v2/repositories/.keep": b"",
+        **registry(served),
     }
 
 
-def folder(path: Path, arch: Arch, release: str = RELEASE) -> Path:
-    """The tree as a folder, as `sealos build` leaves one."""
-    for name, data in files(arch, release).items():
+def folder(
+    path: Path, arch: Arch, release: str = RELEASE, images: Mapping[str, Sequence[Arch]] | None = None
+) -> Path:
+    """The tree as a folder, as `sealos build` leaves one; what lay there before is gone."""
+    shutil.rmtree(path, ignore_errors=True)
+    for name, data in files(arch, release, images).items():
         place = path / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)

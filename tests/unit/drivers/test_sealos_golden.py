@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from driver_kit import GOLDEN, done, fresh
-from sealos_kit import CTL, CTL2, NODE, PI, PI2, STORE, compare, outline, tree_artifact, whole
+from sealos_kit import CTL, CTL2, NODE, PI, PI2, STORE, Whole, compare, outline, tree_artifact, whole
 
 from sealboot.model.arch import Arch
+from sealboot.model.archive import Image
+from sealboot.model.host import Host
 from sealboot.model.plan import Observation, Plan, Step
 from sealboot.model.summary import summary
+
+BOTH = (Image("pause:3.9", ("linux/amd64", "linux/arm64")),)
 
 
 def short(name: str, plan: Plan) -> None:
@@ -60,6 +66,64 @@ def test_another_root_filesystem_is_another_tree() -> None:
         return done(step) if before[step.id].check == step.check else Observation("differs")
 
     short("sealos-whole-new-tree", whole(CTL, PI, artifacts={"pi01": newer}).plan(observe))
+
+
+NEXT = "v1.30.4"
+RUNS = {"sealos.node": "ours", "sealos.member": "member\nv1.29.9\n"}
+
+
+def upgrading(*hosts: Host, **observed: Mapping[str, str]) -> Whole:
+    """A cluster at v1.29.9 whose inventory asks for the next minor release, with root filesystems of it."""
+    newer = {
+        h.name: tree_artifact(Arch.ARM64 if h.name.startswith("pi") else Arch.AMD64, release="2", images=BOTH)
+        for h in hosts
+    }
+    runs = {h.name: RUNS for h in hosts if h.role != "registry"}
+    return whole(*hosts, release=NEXT, artifacts=newer, observed={**runs, **observed})
+
+
+def since(before: Whole) -> Any:
+    """What hosts answer that are as `before` describes them: marks of the upgrade are not there yet."""
+    known = {s.id: s.check for w in _waves(before) for s in w.steps}
+
+    def observe(step: Step) -> Observation:
+        return done(step) if known.get(step.id, step) == step.check else Observation("differs")
+
+    return observe
+
+
+def test_upgrade_to_the_next_minor_release() -> None:
+    hosts = (CTL, CTL2, NODE, PI, STORE)
+    before = whole(*hosts, observed={h.name: RUNS for h in hosts if h.role != "registry"})
+    short("sealos-whole-upgrade", upgrading(*hosts).plan(since(before)))
+
+
+def test_every_script_of_an_upgrade() -> None:
+    cluster = upgrading(CTL, PI)
+    plan = cluster.plan(since(whole(CTL, PI, observed={"ctl1": RUNS, "pi01": RUNS})))
+    compare(
+        "sealos-whole-upgrade-scripts", replace(plan, waves=tuple(w for w in plan.waves if "upgrade" in w.id))
+    )
+
+
+def test_what_is_upgraded_already_is_left_alone() -> None:
+    """A run that was cut off goes on with the hosts that are behind."""
+    ahead = {"sealos.node": "ours", "sealos.member": f"member\n{NEXT}\n"}
+    waves = {w.id: w for w in _waves(upgrading(CTL, CTL2, NODE, PI, ctl1=ahead, box01=ahead))}
+    assert {s.host for name, w in waves.items() if "upgrade" in name for s in w.steps} == {
+        "ctl1",
+        "pictl2",
+        "pi01",
+    }
+    assert [s.id for s in waves["upgrade-secrets"].steps] == ["upgrade/ctl1/sealos.admin"]
+    assert {"upgrade-plane", "upgrade-first"} & waves.keys() == set()
+    assert (waves["upgrade-masters"].parallel, waves["upgrade-nodes"].parallel) == (1, 1)
+
+
+def test_nothing_of_an_upgrade_is_in_other_plans() -> None:
+    assert not any(
+        "upgrade" in w.id for w in _waves(whole(CTL, NODE, observed={"ctl1": RUNS, "box01": RUNS}))
+    )
 
 
 def _waves(cluster: Any) -> Any:

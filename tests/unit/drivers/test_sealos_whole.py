@@ -101,13 +101,29 @@ def test_variables_of_a_host_are_names_that_a_shell_takes(name: str) -> None:
     assert made.driver.waves(made.context()) == ()
 
 
-def test_a_running_node_of_another_release_is_refused_before_anything_is_written() -> None:
-    old = {"sealos.node": "ours", "sealos.member": "member\nv1.28.0\n"}
-    (found,) = findings(whole(CTL, observed={"ctl1": old}))
-    assert (found.code, found.severity) == ("SB623", Severity.ERROR)
-    assert "v1.28.0" in found.summary
-    assert codes(whole(CTL, observed={"ctl1": {**old, "sealos.member": "v1.28.0"}})) == []
-    assert codes(whole(CTL, observed={"ctl1": {**old, "sealos.member": "member v1.29.9"}})) == []
+@pytest.mark.parametrize(
+    ("runs", "wanted", "why"),
+    [
+        ("v1.28.3", "v1.29.9", ""),
+        ("v1.29.1", "v1.29.9", ""),
+        ("v1.29.9", "v1.29.9", ""),
+        ("v1.29.9-rc.0", "v1.29.9", ""),
+        ("v1.27.16", "v1.29.9", "skip releases"),
+        ("v1.30.0", "v1.29.9", "go back"),
+        ("v1.29.10", "v1.29.9", "go back"),
+        ("v2.0.0", "v1.29.9", "go back"),
+        ("v1.29.9", "v2.0.0", "skip releases"),
+    ],
+)
+def test_an_upgrade_goes_by_one_release_and_not_back(runs: str, wanted: str, why: str) -> None:
+    told = {"sealos.node": "ours", "sealos.member": f"member\n{runs}\n"}
+    found = findings(whole(CTL, release=wanted, observed={"ctl1": told}))
+    assert [(d.code, d.severity) for d in found] == ([("SB623", Severity.ERROR)] if why else [])
+    assert all(why in d.summary and runs in d.summary for d in found)
+
+
+def test_a_host_that_is_no_member_is_not_upgraded() -> None:
+    assert codes(whole(CTL, observed={"ctl1": {"sealos.node": "ours", "sealos.member": "v1.20.0"}})) == []
 
 
 def test_an_empty_first_master_begins_no_second_cluster() -> None:
