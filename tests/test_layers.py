@@ -21,7 +21,7 @@ ARROWS: dict[str, set[str]] = {
     "plan": {"diagnostics", "fit", "drivers.base"},
     "drivers": {"diagnostics", "plan", "fit", "checks"},
     "transport": {"diagnostics"},
-    "engine": {"diagnostics", "plan", "transport.base"},
+    "engine": {"diagnostics", "plan", "transport.base", "artifacts.diskimage"},
     "render": {"diagnostics"},
     "lab": {"transport", "diagnostics"},
     "workflow": {

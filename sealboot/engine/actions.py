@@ -8,6 +8,7 @@ import re
 from sealboot.engine.checking import file_mode
 from sealboot.engine.context import StepEnd, Work
 from sealboot.engine.failures import step_failed
+from sealboot.engine.feeding import run_fed
 from sealboot.engine.golive import discard, go_live, prepare, transfer_failed
 from sealboot.engine.jobs import exports, missing_output, run_detached
 from sealboot.engine.shell import nonce, staged_name
@@ -55,7 +56,9 @@ async def write_file(work: Work, step: WriteFile) -> StepEnd:
 
 
 async def run_script(work: Work, step: Run) -> StepEnd:
-    """Run the script on the channel, or detached where the step says so."""
+    """Run the script on the channel, detached where the step says so, or on a file that it is fed."""
+    if step.feed is not None:
+        return await run_fed(work, step, step.feed)
     missing = tuple(n for n in step.env_secrets.values() if work.secrets.get(n) is None)
     if missing:
         return StepEnd("failed", secret_missing(work.host, step.title, missing))

@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from sealboot.engine.failures import ending_words, quotes, step_failed
 from sealboot.engine.shell import NodePaths
+from sealboot.engine.unpacked import Unpacked
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.facts import Facts
 from sealboot.model.plan import Step
 from sealboot.model.secret import Redactor, Secret
-from sealboot.transport.base import Result, Session
+from sealboot.transport.base import Knock, Result, Session
 
 #: lost: the connection broke while the step ran, so nobody knows yet. unknown: nobody can know.
 StepResult: TypeAlias = Literal["changed", "same", "failed", "lost", "unknown"]
+
+#: Connects to a host again after its connection was lost.
+Reconnect: TypeAlias = Callable[[str], Awaitable[Session | Diagnostic]]
 
 _PLACE = re.compile(r"\{\{ *secret\.([A-Za-z0-9_.-]+) *\}\}")
 
@@ -48,6 +52,10 @@ class SecretStore:
         """Keep a secret and mask it in all texts from now on."""
         self._redactor.learn(secret)
         self._known[name] = secret
+
+    def keep(self, name: str, value: str) -> None:
+        """Keep a value that later steps use like a secret but that everybody may see."""
+        self._known[name] = Secret(value)
 
     def get(self, name: str) -> Secret | None:
         """The secret of that name, if it is known yet."""
@@ -80,9 +88,11 @@ class Sources:
     one that was read, and is not read again.
     """
 
-    __slots__ = ("_digests", "_locks", "_planned", "_since")
+    __slots__ = ("_digests", "_locks", "_planned", "_since", "inside")
 
     def __init__(self, planned: Mapping[str, str] | None = None, since: float = 0.0) -> None:
+        #: The same for what is in compressed files.
+        self.inside = Unpacked()
         self._planned = planned or {}
         self._since = since
         self._digests: dict[tuple[str, int, int, int], str] = {}
@@ -125,6 +135,9 @@ class Work:
     facts: Facts | None = None
     #: The text that says who runs a detached step, kept beside it.
     claim: str = ""
+    #: Other ways to the host, for the step that ends this one.
+    reconnect: Reconnect | None = None
+    knock: Knock | None = None
 
     @property
     def host(self) -> str:

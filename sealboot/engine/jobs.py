@@ -104,17 +104,33 @@ async def run_detached(work: Work, step: Run, exports: str) -> StepEnd:
     # With a check we are only here because it does not hold: an old good end proves nothing then.
     adopted = state == "running" or (step.check is None and _ended_well(state, step))
     if not adopted:
-        mark = f"#{secrets.token_hex(16)}"
-        started = await work.session.run(
-            _START,
-            args=(folder, step.title, work.claim, mark),
-            stdin=(exports + step.script + mark).encode("utf-8", "surrogateescape"),
-            become=step.become,
-            timeout=60.0,
-        )
+        started = await start(work, step, exports)
         if not started.ok:
             return work.ended(step, started, "the detached step cannot be started")
     return await _until_ended(work, step, folder)
+
+
+async def start(work: Work, step: Run, exports: str = "") -> Result:
+    """Start the step's job, unless it runs; the host answers once it has begun."""
+    mark = f"#{secrets.token_hex(16)}"
+    return await work.session.run(
+        _START,
+        args=(_folder(work, step), step.title, work.claim, mark),
+        stdin=(exports + step.script + mark).encode("utf-8", "surrogateescape"),
+        become=step.become,
+        timeout=60.0,
+    )
+
+
+async def glance(work: Work, step: Run, patience: float) -> tuple[str, str] | Result:
+    """How the step's job is (`running`, `ended N`, `dead`, `none`) and the end of its log, without waiting for it.
+
+    The host gets `patience` seconds to answer; its silence is the result.
+    """
+    result = await work.session.run(
+        _POLL, args=(_folder(work, step), "0"), become=step.become, timeout=patience
+    )
+    return _answer(result.text) if result.ok else result
 
 
 async def job_state(work: Work, step: Run) -> str | None:
@@ -195,7 +211,11 @@ async def _poll(work: Work, step: Run, folder: str, wait: int) -> tuple[str, str
     result = await work.session.run(_POLL, args=(folder, str(wait)), become=step.become, timeout=wait + 30.0)
     if not result.ok:
         return work.ended(step, result, "the detached step cannot be asked how it is")
-    state, _, log = result.text.partition("\n")
+    return _answer(result.text)
+
+
+def _answer(text: str) -> tuple[str, str]:
+    state, _, log = text.partition("\n")
     # No longer than a status is: the host may have written anything there.
     return (state, log) if _STATE.fullmatch(state) else ("dead", log)
 

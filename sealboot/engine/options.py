@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from sealboot.engine.bus import Bus
-from sealboot.engine.context import SecretStore, Sources
+from sealboot.engine.context import Reconnect, SecretStore, Sources
 from sealboot.engine.lock import Claim
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.plan import ReadSecret
-from sealboot.transport.base import Session
-
-#: Connects to a host again after its connection was lost.
-Reconnect = Callable[[str], Awaitable[Session | Diagnostic]]
+from sealboot.transport.base import Knock
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +54,7 @@ class Shared:
     sources: Sources
     uploads: asyncio.Semaphore
     reconnect: Reconnect | None
+    knock: Knock | None = None
     found: list[Diagnostic] = field(default_factory=list)
     #: Reads that the plan thought nobody needs, by the secret's name, done after all if somebody does.
     readers: dict[str, tuple[str, ReadSecret]] = field(default_factory=dict)

@@ -6,12 +6,13 @@ import asyncio
 from dataclasses import replace
 
 from sealboot.engine.context import StepEnd, Work
+from sealboot.engine.disk import half_written
 from sealboot.engine.jobs import job_state
 from sealboot.engine.lock import Holder, busy, retake
 from sealboot.engine.options import Shared
 from sealboot.engine.steps import act_and_prove, holds, may_repeat
 from sealboot.model.diagnostic import Diagnostic
-from sealboot.model.plan import Run, Step
+from sealboot.model.plan import Run, Step, WriteDisk
 from sealboot.transport.base import Hold
 
 #: How often a step that may be repeated is done again after its connection was lost.
@@ -78,12 +79,26 @@ def unknown(host: str, step: Step, cause: Diagnostic | None, *, reboot: bool = F
     rows = (("cause", cause.summary),) if cause else ()
     if reboot:
         rows = (*rows, ("host", "it was rebooted meanwhile"))
+    if isinstance(step, WriteDisk):
+        return half_written(host, step, "the connection was lost", rows)
     return Diagnostic(
         "SB506",
         f"{step.title}: the connection was lost while it ran, so its end is unknown",
         host=host,
         evidence=rows,
         hints=("look at the host, then run the same command again: it does what is not proven",),
+    )
+
+
+def cut_short(host: str, step: Step) -> Diagnostic:
+    """SB506, SB524: we stopped while a step ran, and nobody waits for its end."""
+    if isinstance(step, WriteDisk):
+        return half_written(host, step, "it was interrupted", ())
+    return Diagnostic(
+        "SB506",
+        f"{step.title}: interrupted while it ran, so its end is unknown",
+        host=host,
+        hints=("run the same command again: it does what is not proven",),
     )
 
 

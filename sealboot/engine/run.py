@@ -14,11 +14,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, S
 from typing import Any
 
 from sealboot.engine.bus import Bus
-from sealboot.engine.context import SecretStore, Sources, Work
+from sealboot.engine.context import Reconnect, SecretStore, Sources, Work
+from sealboot.engine.desk import Desk
 from sealboot.engine.hostrun import HostRun
 from sealboot.engine.lock import Claim, Holder, busy, take
-from sealboot.engine.options import ApplyOptions, Reconnect, Shared
-from sealboot.engine.shell import node_paths
+from sealboot.engine.options import ApplyOptions, Shared
+from sealboot.engine.shell import NodePaths, node_paths
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.events import Sink, StageStarted, WaveStarted
 from sealboot.model.facts import Facts
@@ -27,7 +28,7 @@ from sealboot.model.outcome import HostOutcome
 from sealboot.model.plan import Plan, PlannedWave, Step
 from sealboot.model.report import AppliedHost, ApplyReport
 from sealboot.model.secret import Redactor, Secret
-from sealboot.transport.base import Session
+from sealboot.transport.base import Hold, Knock, Session
 
 #: Seconds that letting go of the locks may take: they free themselves with the connections anyway.
 RELEASE_TIMEOUT = 1.0
@@ -70,13 +71,16 @@ class Engine:
         redactor: Redactor,
         secrets: Mapping[str, Secret] | None = None,
         reconnect: Reconnect | None = None,
+        knock: Knock | None = None,
+        desk: Desk | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> ApplyReport:
-        """Carry the plan out on every host that has a session.
+        """Carry the plan out on every host that has a session, or steps on the controller alone.
 
         Nothing is changed before the locks of all hosts are held (SB505 when
         one is not to be had within `lock_timeout`). Every host of the plan is
-        in the report with exactly one outcome.
+        in the report with exactly one outcome. `desk` is where steps on the
+        controller are done; a host without a session has its lock there.
         """
         run_id = options.run_id or randomness.token_hex(4)
         claim = Claim(run_id, options.who or _who(), options.command)
@@ -88,18 +92,15 @@ class Engine:
             sources=Sources(plan.artifacts, options.planned_since),
             uploads=asyncio.Semaphore(max(1, options.uploads)),
             reconnect=reconnect,
+            knock=knock,
             stopping=self._stop,
         )
         self._shared = shared
         runs = {
-            name: HostRun(
-                shared,
-                _work(shared, sessions[name], plan, hosts[name], facts.get(name)),
-                hosts[name].role,
-                _steps(plan, name),
-            )
+            name: made
             for name in plan.hosts
-            if name in sessions
+            if name in hosts
+            and (made := _run(shared, plan, hosts[name], sessions.get(name), facts=facts.get(name), desk=desk))
         }
         beating = asyncio.create_task(self._heartbeat(shared))
         try:
@@ -111,6 +112,7 @@ class Engine:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(RELEASE_TIMEOUT):
                     await _let_go(runs.values())
+                    await asyncio.gather(*(run.leave_desk() for run in runs.values()))
         rows = [_row(name, runs, hosts) for name in plan.hosts]
         return ApplyReport(
             plan.cluster, tuple(rows), tuple(shared.found), shared.bus.now, run_id, self._interrupted
@@ -227,10 +229,32 @@ class Engine:
                 shared.bus.heartbeat(sorted(shared.busy.items()))
 
 
-def _work(shared: Shared, session: Session, plan: Plan, host: Host, facts: Facts | None) -> Work:
+def _run(
+    shared: Shared,
+    plan: Plan,
+    host: Host,
+    session: Session | None,
+    *,
+    facts: Facts | None,
+    desk: Desk | None,
+) -> HostRun | None:
+    """The way of one host, at the places that it has; `None` where there is nowhere to do anything for it."""
+    steps = _steps(plan, host.name)
+    here = None
+    if desk is not None and (session is None or any(step.on == "controller" for step in steps)):
+        here = _work(shared, desk.session(host), desk.paths(plan.cluster, host), None)
+    if session is not None:
+        there = _work(shared, session, node_paths(plan.cluster, host), facts)
+        return HostRun(shared, there, host.role, steps, here)
+    if here is not None and all(step.on == "controller" for step in steps):
+        return HostRun(shared, here, host.role, steps, here)
+    return None
+
+
+def _work(shared: Shared, session: Session, paths: NodePaths, facts: Facts | None) -> Work:
     return Work(
         session=session,
-        paths=node_paths(plan.cluster, host),
+        paths=paths,
         run=shared.claim.run,
         secrets=shared.secrets,
         sources=shared.sources,
@@ -239,6 +263,8 @@ def _work(shared: Shared, session: Session, plan: Plan, host: Host, facts: Facts
         boot_id=facts.boot_id if facts else "",
         facts=facts,
         claim=shared.claim.text,
+        reconnect=shared.reconnect,
+        knock=shared.knock,
     )
 
 
@@ -247,12 +273,13 @@ def _steps(plan: Plan, host: str) -> tuple[Step, ...]:
 
 
 async def _take(shared: Shared, run: HostRun) -> Diagnostic | None:
-    held = await take(run.work.session, run.work.paths, shared.claim, run.adopted)
-    if isinstance(held, Holder):
-        return busy(run.work.host, held)
-    if isinstance(held, Diagnostic):
-        return held
-    run.hold = held
+    for place in run.places:
+        held = await take(place.session, place.paths, shared.claim, run.adopted)
+        if isinstance(held, Holder):
+            return busy(run.work.host, held)
+        if isinstance(held, Diagnostic):
+            return held
+        run.holds.append(held)
     return None
 
 
@@ -280,10 +307,11 @@ def _not_locked(runs: Mapping[str, HostRun], problems: Mapping[str, Diagnostic |
 
 
 async def _let_go(runs: Iterable[HostRun]) -> None:
-    held = [run for run in runs if run.hold is not None]
-    await asyncio.gather(*(run.hold.release() for run in held if run.hold), return_exceptions=True)
-    for run in held:
-        run.hold = None
+    held: list[Hold] = []
+    for run in runs:
+        held += run.holds
+        run.holds.clear()
+    await asyncio.gather(*(hold.release() for hold in held), return_exceptions=True)
 
 
 def _row(name: str, runs: Mapping[str, HostRun], hosts: Mapping[str, Host]) -> AppliedHost:

@@ -7,13 +7,17 @@ from collections.abc import Mapping
 from sealboot.engine.actions import read_secret, remove, run_script, write_file
 from sealboot.engine.checking import effective_check, rendered_check
 from sealboot.engine.context import StepEnd, Work
+from sealboot.engine.desk import seated
+from sealboot.engine.disk import write_disk
 from sealboot.engine.failures import step_failed
+from sealboot.engine.handover import hand_over
 from sealboot.engine.observe import ask, observe
 from sealboot.engine.services import service
 from sealboot.engine.upload import upload
 from sealboot.engine.waiting import wait_for
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.plan import (
+    Handover,
     Observation,
     ReadSecret,
     Remove,
@@ -22,16 +26,22 @@ from sealboot.model.plan import (
     Step,
     Upload,
     WaitFor,
+    WriteDisk,
     WriteFile,
 )
 
 
 async def holds(work: Work, step: Step) -> Observation | StepEnd | None:
-    """What the host answers to the step's check; `None` for a step without one.
+    """What the step's place answers to its check; `None` for a step without one.
 
     A file with secrets is compared once they are known: before that nobody
     can say whether it is as it should be.
     """
+    async with seated(work.secrets, step) as here:
+        return StepEnd("failed", here) if isinstance(here, Diagnostic) else await _holds(work, here)
+
+
+async def _holds(work: Work, step: Step) -> Observation | StepEnd | None:
     seen: Mapping[str, Observation] | tuple[Observation, ...] | Diagnostic
     check = effective_check(step)
     if check is None and isinstance(step, WriteFile):
@@ -52,7 +62,12 @@ def _answer(work: Work, seen: Observation | Diagnostic) -> Observation | StepEnd
 
 
 async def act(work: Work, step: Step) -> StepEnd:
-    """Do the step without asking before or after."""
+    """Do the step without asking before or after. `work` is the host's or, where the step says so, the controller's."""
+    async with seated(work.secrets, step) as here:
+        return StepEnd("failed", here) if isinstance(here, Diagnostic) else await _act(work, here)
+
+
+async def _act(work: Work, step: Step) -> StepEnd:
     match step:
         case Upload():
             return await upload(work, step)
@@ -68,6 +83,10 @@ async def act(work: Work, step: Step) -> StepEnd:
             return await read_secret(work, step)
         case Remove():
             return await remove(work, step)
+        case WriteDisk():
+            return await write_disk(work, step)
+        case Handover():
+            return await hand_over(work, step)
 
 
 async def act_and_prove(work: Work, step: Step) -> StepEnd:
@@ -88,7 +107,7 @@ async def act_and_prove(work: Work, step: Step) -> StepEnd:
 
 
 def may_repeat(step: Step) -> bool:
-    """Whether a step whose end nobody knows may be done again: it has a check, or it only reads."""
-    if isinstance(step, (ReadSecret, WaitFor, WriteFile)):
+    """Whether a step whose end nobody knows may be done again: it has a check, only reads, or begins anew."""
+    if isinstance(step, (ReadSecret, WaitFor, WriteFile, WriteDisk)):
         return True
     return effective_check(step) is not None or isinstance(step, Service)

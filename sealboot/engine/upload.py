@@ -9,7 +9,8 @@ from sealboot.engine.failures import quotes, status_words
 from sealboot.engine.golive import discard, go_live, prepare, transfer_failed
 from sealboot.engine.shell import nonce, staged_name
 from sealboot.model.diagnostic import Diagnostic
-from sealboot.model.plan import Upload
+from sealboot.model.feed import Feed
+from sealboot.model.plan import Upload, WriteDisk
 from sealboot.plan.diagnose import diagnose
 from sealboot.transport.base import PutResult, Result
 
@@ -27,7 +28,7 @@ async def upload(work: Work, step: Upload) -> StepEnd:
     Failures: SB504 (the file here changed since the plan), SB301, SB302,
     SB502 (damaged on the way, twice), SB503 (the smoke test), SB501.
     """
-    moved = await _source_moved(work, step)
+    moved = await source_moved(work, step)
     if moved is not None:
         return StepEnd("failed", moved)
     staged = staged_name(step.dest, nonce())
@@ -43,7 +44,7 @@ async def upload(work: Work, step: Upload) -> StepEnd:
     return StepEnd("changed", sent=sent)
 
 
-async def _source_moved(work: Work, step: Upload) -> Diagnostic | None:
+async def source_moved(work: Work, step: Upload | WriteDisk | Feed) -> Diagnostic | None:
     """SB504 when the file on the controller is no longer the one that was planned."""
     now = await work.sources.digest(Path(step.source))
     if now == step.sha256:
@@ -79,7 +80,7 @@ async def _send(work: Work, step: Upload, staged: str) -> tuple[int, StepEnd | N
             return sent, None
         seen = put.sha256
         await discard(work, step, staged)
-        moved = await _source_moved(work, step)
+        moved = await source_moved(work, step)
         if moved is not None:
             return sent, StepEnd("failed", moved)
     return sent, StepEnd("failed", _damaged(work.host, step, seen))

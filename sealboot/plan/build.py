@@ -15,7 +15,7 @@ What a step's mark says, by its check and by what it comes after:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from sealboot.model.artifact import Artifact
@@ -24,6 +24,7 @@ from sealboot.model.facts import Facts
 from sealboot.model.host import Inventory
 from sealboot.model.plan import (
     Action,
+    Handover,
     Observation,
     Plan,
     PlannedStep,
@@ -35,6 +36,7 @@ from sealboot.model.plan import (
     Upload,
     WaitFor,
     Wave,
+    WriteDisk,
     WriteFile,
 )
 from sealboot.plan.fingerprint import facts_fingerprint, inventory_digest
@@ -80,7 +82,7 @@ def make_plan(
     if problems:
         return problems
     selected = tuple(hosts) or tuple(h.name for h in inventory.hosts if h.name in facts)
-    shipped = {s.source: s.sha256 for w in waves for s in w.steps if isinstance(s, Upload)}
+    shipped = {s.source: s.sha256 for w in waves for s in w.steps if isinstance(s, (Upload, WriteDisk))}
     planned = build(waves, observations)
     missing = _unreadable(planned, provided)
     if missing:
@@ -110,12 +112,32 @@ def inconsistencies(waves: Sequence[Wave]) -> tuple[Diagnostic, ...]:
                         _bug(f"{step.id!r} comes after {earlier!r}, which no earlier step is", step.host)
                     )
             seen[step.id] = step.host
+    found += _misplaced(waves)
     found += [
         _bug(f"the waves {wave.id!r} share an id", None)
         for wave in waves
         if sum(other.id == wave.id for other in waves) > 1
     ]
     return tuple(dict.fromkeys(found))
+
+
+def _misplaced(waves: Sequence[Wave]) -> Iterator[Diagnostic]:
+    """Steps on a host that was left behind, steps that only hosts can do, names of files that lead elsewhere."""
+    left: set[str] = set()
+    for step in (step for wave in waves for step in wave.steps):
+        here = step.on == "controller"
+        if not here and step.host in left:
+            yield _bug(f"{step.id!r} is done on a host that runs another system by then", step.host)
+        if isinstance(step, Handover):
+            left.add(step.host)
+        detached = isinstance(step, Run) and step.detached
+        asks = not isinstance(step, WaitFor) or step.kind == "script"
+        if here and (detached or not asks or not isinstance(step, (Run, WaitFor, ReadSecret))):
+            yield _bug(f"{step.id!r} cannot be done on the controller", step.host)
+        if step.files and not here:
+            yield _bug(f"{step.id!r} has files, but is not done on the controller", step.host)
+        if any("/" in name or name.startswith(".") or not name for name in step.files):
+            yield _bug(f"a file of {step.id!r} is not one of its own folder", step.host)
 
 
 def _bug(text: str, host: str | None) -> Diagnostic:
@@ -157,11 +179,12 @@ def _mark(step: Step, state: str) -> Action:
 
 def secrets_used(step: Step) -> frozenset[str]:
     """The names of the secrets that a step needs when it runs."""
+    files = frozenset(step.file_secrets)
     if isinstance(step, WriteFile):
-        return frozenset(step.secrets)
+        return files | frozenset(step.secrets)
     if isinstance(step, Run):
-        return frozenset(step.env_secrets.values())
-    return frozenset()
+        return files | frozenset(step.env_secrets.values())
+    return files
 
 
 def _unreadable(waves: tuple[PlannedWave, ...], provided: Iterable[str]) -> tuple[Diagnostic, ...]:
@@ -170,7 +193,7 @@ def _unreadable(waves: tuple[PlannedWave, ...], provided: Iterable[str]) -> tupl
     found: dict[str, Diagnostic] = {}
     for wave in waves:
         for planned in wave.steps:
-            if isinstance(planned.step, ReadSecret):
+            if isinstance(planned.step, (ReadSecret, Handover)):
                 readable.add(planned.step.into)
             if planned.action is Action.NONE:
                 continue
