@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from sealboot.drivers.base import Context
@@ -15,7 +15,7 @@ from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.events import Found, Sink, StageStarted
 from sealboot.model.host import Host
 from sealboot.model.names import closest
-from sealboot.model.plan import Observation, Plan, Step, Upload
+from sealboot.model.plan import Observation, Plan, Step, Upload, Wave
 from sealboot.plan.build import make_plan
 from sealboot.workflow.preflight import Preflight, complete
 from sealboot.workflow.prepare import Prepared
@@ -56,11 +56,34 @@ async def make(
 
     Reads only. A host that stops answering is a finding, and then there is no plan.
     """
-    start = clock()
     waves = prepared.waves(ready.context)
     unknown = unknown_part(prepared, ready.context)
     if unknown is not None:
         return (unknown,)
+    seen = await observed(prepared, survey, waves, sink=sink, clock=clock)
+    if isinstance(seen, tuple):
+        return seen
+    return make_plan(
+        prepared.inventory,
+        waves,
+        seen,
+        survey.facts,
+        artifacts=ready.context.chosen.values(),
+        hosts=tuple(host.name for host in ready.ready),
+        provided=prepared.secrets,
+    )
+
+
+async def observed(
+    prepared: Prepared,
+    survey: Survey,
+    waves: Sequence[Wave],
+    *,
+    sink: Sink,
+    clock: Clock = time.monotonic,
+) -> dict[str, Observation] | tuple[Diagnostic, ...]:
+    """What the hosts answer to the checks of these steps, by step id; or why not all of them did."""
+    start = clock()
     steps: defaultdict[str, list[Step]] = defaultdict(list)
     for wave in waves:
         for step in wave.steps:
@@ -83,17 +106,7 @@ async def make(
     async with asyncio.TaskGroup() as group:
         for name in steps:
             group.create_task(one(name))
-    if lost:
-        return tuple(lost)
-    return make_plan(
-        prepared.inventory,
-        waves,
-        seen,
-        survey.facts,
-        artifacts=ready.context.chosen.values(),
-        hosts=tuple(host.name for host in ready.ready),
-        provided=prepared.secrets,
-    )
+    return tuple(lost) or seen
 
 
 def unknown_part(prepared: Prepared, context: Context) -> Diagnostic | None:
