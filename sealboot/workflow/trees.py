@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import errno
-import os
-import re
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile, gettempdir
-from typing import IO
 
 from sealboot.artifacts.archive_words import broken, tree_findings
 from sealboot.artifacts.compress import COMPRESSED, Limits, Meter, StreamError, inflate
@@ -20,29 +16,21 @@ from sealboot.artifacts.reader import Reader, Refusal, Source, chunks, open_file
 from sealboot.artifacts.sniff import HEAD, sniff
 from sealboot.artifacts.tree_look import look, registry_images
 from sealboot.artifacts.tree_merge import UnsafeError, merge
-from sealboot.artifacts.tree_pack import Written, pack
+from sealboot.artifacts.tree_pack import pack
 from sealboot.artifacts.tree_source import FolderLayer, FolderStore, Layer, TarLayer, TarStore, image_layers
 from sealboot.model.archive import Image, ImageArchive, Rootfs
 from sealboot.model.artifact import Artifact, Kind
 from sealboot.model.diagnostic import Diagnostic, has_errors
 from sealboot.model.tree import Packed, Tree
+from sealboot.workflow.keeping import NEW, forget_old, keep, kept_folder, not_ours, open_to_others
 
-#: A tree is written anew by each run that needs it.
-_KEPT_SECONDS = 30 * 86400.0
-#: What was written here, and nothing else in the folder, is ours to remove.
-_OURS = re.compile(r"[0-9a-f]{64}\.tar|\.new-\w+")
+_SUFFIX = ".tar"
 _ARCHIVES = COMPRESSED | {Kind.TAR, Kind.DIRECTORY}
 
 
 def tree_cache() -> Path:
-    """Where packed trees are kept, by the XDG base directory specification; it may be deleted at any time.
-
-    A relative `XDG_CACHE_HOME` counts as unset, as the specification says.
-    """
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if not base.startswith("/"):
-        base = str(Path("~/.cache").expanduser())
-    return Path(base) / "sealboot" / "trees"
+    """Where packed trees are kept."""
+    return kept_folder("trees")
 
 
 def packed(artifacts: Sequence[Artifact], base: Path, cache: Path) -> tuple[Artifact, ...]:
@@ -93,15 +81,6 @@ def _one(artifact: Artifact, path: Path, platform: str, cache: Path) -> Artifact
         full = error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
         hint = f"it is inflated in {gettempdir()} and packed in {cache}: make room there, or set TMPDIR and XDG_CACHE_HOME"
         return _refused(artifact, Diagnostic("SB408", why, artifact=label, hints=(hint,) if full else ()))
-
-
-def _not_ours(label: str, folder: Path) -> Diagnostic:
-    return Diagnostic(
-        "SB408",
-        f"{label} cannot be packed: others can write to {folder}, where packed trees are kept",
-        artifact=label,
-        hints=(f"chmod go-w {folder}, if it is yours", "or set XDG_CACHE_HOME to a folder of your own"),
-    )
 
 
 def _refused(artifact: Artifact, why: Diagnostic) -> Artifact:
@@ -155,50 +134,21 @@ def _unchanged(opened: Reader) -> None:
         raise StreamError("it changed after it was verified")
 
 
-def _forget_old(cache: Path) -> None:
-    """Remove what no run has made for a month, and what a killed one left."""
-    for path in cache.iterdir():
-        with suppress(OSError):  # another run was faster, or is not ours
-            if _OURS.fullmatch(path.name) and time.time() - path.lstat().st_mtime > _KEPT_SECONDS:
-                path.unlink()
-
-
-def _open_to_others(cache: Path) -> Path | None:
-    """Make the folder; the part of it in which somebody else could put another file under our names, if any.
-
-    A link counts as its owner's: in a folder for everybody, anyone may have put it there.
-    """
-    for folder in (cache.parent, cache):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        owners, info = {folder.lstat().st_uid, folder.stat().st_uid}, folder.stat()
-        if owners != {os.geteuid()} or info.st_mode & 0o022:
-            return folder
-    return None
-
-
 def _packed(artifact: Artifact, layers: Sequence[Layer], cache: Path) -> Artifact:
-    foreign = _open_to_others(cache)
+    foreign = open_to_others(cache)
     if foreign is not None:
-        return _refused(artifact, _not_ours(artifact.path, foreign))
-    _forget_old(cache)
+        return _refused(artifact, not_ours(artifact.path, foreign))
+    forget_old(cache, _SUFFIX)
     merged = merge(layers, Meter(Limits()))
     with ExitStack() as stack:
-        tree = stack.enter_context(NamedTemporaryFile(dir=cache, prefix=".new-", delete=False))
-        registry = stack.enter_context(NamedTemporaryFile(dir=cache, prefix=".new-", delete=False))
+        tree = stack.enter_context(NamedTemporaryFile(dir=cache, prefix=NEW, delete=False))
+        registry = stack.enter_context(NamedTemporaryFile(dir=cache, prefix=NEW, delete=False))
         for file in (tree, registry):
             stack.callback(Path(file.name).unlink, missing_ok=True)
         wrote, served = pack(layers, merged, Meter(Limits()), tree, registry)
-        own = _keep(tree, wrote, cache)
-        images = _keep(registry, served, cache) if served.files else None
+        own = keep(tree, wrote.sha256, wrote.size, cache, _SUFFIX)
+        images = keep(registry, served.sha256, served.size, cache, _SUFFIX) if served.files else None
     return _looked(artifact, own, images)
-
-
-def _keep(file: IO[bytes], wrote: Written, cache: Path) -> Packed:
-    """Give the archive its digest as its name; whoever finds it there finds it whole."""
-    file.flush()
-    dest = cache / f"{wrote.sha256}.tar"
-    Path(file.name).replace(dest)
-    return Packed(str(dest), wrote.sha256, wrote.size)
 
 
 def _looked(artifact: Artifact, own: Packed, served: Packed | None) -> Artifact:

@@ -1,0 +1,128 @@
+"""Talos' own files: machine configurations and `talosconfig`. What is no secret is read, nothing else is kept.
+
+Works on libyaml's events: nothing is built, aliases and tags cost nothing, and a document that is
+larger or deeper than any of Talos' is none. A machine configuration may have several documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from sealboot.model.bootfiles import MachineConfig, TalosConfig
+
+#: Bytes of a file, levels of nesting and documents that are looked at.
+MAX_BYTES = 1 << 20
+_DEPTH = 32
+_DOCUMENTS = 64
+_VALUE = 512
+
+_MACHINE: Mapping[tuple[str, ...], str] = {
+    ("version",): "version",
+    ("machine", "type"): "type",
+    ("cluster", "clusterName"): "cluster",
+    ("cluster", "controlPlane", "endpoint"): "endpoint",
+    ("machine", "install", "image"): "image",
+    ("machine", "install", "disk"): "disk",
+    ("machine", "install", "wipe"): "wipe",
+}
+
+
+def read_machine_config(data: bytes) -> MachineConfig | None:
+    """The configuration of a machine; `None` when the bytes are none."""
+    found: dict[str, str] = {}
+    for path, value in _scalars(data):
+        name = _MACHINE.get(path)
+        if name is not None:
+            found.setdefault(name, value)
+    if found.get("version") != "v1alpha1" or "type" not in found:
+        return None
+    return MachineConfig(
+        "machine configuration",
+        {name: found[name] for name in ("type", "cluster", "endpoint", "image", "disk") if name in found},
+        type=found["type"],
+        cluster=found.get("cluster", ""),
+        endpoint=found.get("endpoint", ""),
+        image=found.get("image", ""),
+        disk=found.get("disk", ""),
+        wipe=found.get("wipe") == "true",
+    )
+
+
+def read_talosconfig(data: bytes) -> TalosConfig | None:
+    """The credentials of `talosctl`; `None` when the bytes are none, or hold no key for their context."""
+    context = ""
+    endpoints: dict[str, list[str]] = {}
+    keys: set[str] = set()
+    for path, value in _scalars(data):
+        if path == ("context",):
+            context = value
+        elif path[:1] == ("contexts",) and len(path) == 3 and path[2] == "key" and value:
+            keys.add(path[1])
+        elif path[:1] == ("contexts",) and len(path) == 4 and path[2] == "endpoints":
+            endpoints.setdefault(path[1], []).append(value)
+    if context not in keys:
+        return None
+    named = tuple(endpoints.get(context, ()))
+    facts = {"context": context, "endpoints": ", ".join(named)}
+    return TalosConfig("talosconfig", facts, context=context, endpoints=named)
+
+
+def _scalars(data: bytes) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every value with the path that leads to it; items of a list are called by their number."""
+    if len(data) > MAX_BYTES:
+        return
+    try:
+        yield from _walk(yaml.parse(data, Loader=_loader()))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return
+
+
+def _loader() -> Any:
+    return yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+
+
+class _Level:
+    """A map or a list that is being read: the key or number of what comes next."""
+
+    __slots__ = ("count", "key", "mapping")
+
+    def __init__(self, *, mapping: bool) -> None:
+        self.mapping = mapping
+        self.key: str | None = None
+        self.count = 0
+
+    @property
+    def name(self) -> str:
+        return (self.key or "") if self.mapping else str(self.count)
+
+    def value_read(self) -> None:
+        self.key = None
+        self.count += 1
+
+
+def _walk(events: Iterator[Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+    levels: list[_Level] = []
+    documents = 0
+    for event in events:
+        kind = type(event)
+        documents += kind is yaml.DocumentStartEvent
+        if documents > _DOCUMENTS:
+            return
+        if kind in {yaml.ScalarEvent, yaml.AliasEvent}:
+            text = event.value if kind is yaml.ScalarEvent else ""
+            if levels and levels[-1].mapping and levels[-1].key is None:
+                levels[-1].key = text[:_VALUE]
+            elif levels:
+                yield tuple(level.name for level in levels), text[:_VALUE]
+                levels[-1].value_read()
+        elif kind in {yaml.MappingStartEvent, yaml.SequenceStartEvent}:
+            if len(levels) >= _DEPTH or (levels and levels[-1].mapping and levels[-1].key is None):
+                return  # deeper than any of Talos', or a key that is no text
+            levels.append(_Level(mapping=kind is yaml.MappingStartEvent))
+        elif kind in {yaml.MappingEndEvent, yaml.SequenceEndEvent}:
+            levels.pop()
+            if levels:
+                levels[-1].value_read()
