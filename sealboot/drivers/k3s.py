@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from sealboot.checks import ports, route
 from sealboot.drivers import k3s_access, k3s_hosts, k3s_install, k3s_reset
 from sealboot.drivers import k3s_images as images
+from sealboot.drivers import k3s_images_space as room
 from sealboot.drivers import k3s_scripts as scripts
 from sealboot.drivers.asking import as_root
 from sealboot.drivers.base import Context, KubeconfigWay, Slot, Wants
@@ -80,7 +81,8 @@ class K3sDriver:
                 "k3s.state": as_root(host, scripts.state(typed.data(host)), "echo closed\n"),
                 "k3s.nodes": as_root(host, scripts.nodes(typed.binary(host), typed.data(host))),
                 "k3s.version": scripts.version(typed.binary(host)),
-                "k3s.images": images.listing(typed, host),
+                "k3s.images": as_root(host, images.listing(typed, host)),
+                "k3s.places": as_root(host, room.question(typed.data(host))),
             },
         )
 
@@ -97,7 +99,7 @@ class K3sDriver:
         """Clusters that cannot come up as they are described, and hosts that cannot be nodes."""
         options = _typed(ctx.options)
         if options.state == "absent":
-            return tuple(paths(ctx, options))
+            return (*paths(ctx, options), *k3s_reset.remains(options, ctx.inventory, ctx.reached))
         return (*findings(ctx, options), *images.findings(ctx, options))
 
     def waves(self, ctx: Context) -> tuple[Wave, ...]:
@@ -107,7 +109,7 @@ class K3sDriver:
         if first is None or any(paths(ctx, options)):
             return ()
         if options.state == "absent":
-            return k3s_reset.waves(options, ctx.reached)
+            return k3s_reset.waves(options, ctx.inventory, ctx.reached)
         slots = (SLOT, k3s_install.SLOT) if options.install == "script" else (SLOT,)
         ready = (host for host in ctx.reached if all((host.name, slot) in ctx.chosen for slot in slots))
         nodes = tuple(Node.of(ctx, options, host) for host in ready)

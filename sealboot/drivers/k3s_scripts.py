@@ -21,7 +21,10 @@ TOKEN_FORM: Final = r"[!-~]{8,512}"  # noqa: S105 (a pattern)
 FOREIGN: Final = f"""for file in {CONFIG_DIR}/config.yaml /etc/systemd/system/k3s.service /etc/systemd/system/k3s-agent.service \\
     /etc/init.d/k3s /etc/init.d/k3s-agent; do
   [ ! -r "$file" ] || grep -qF {shlex.quote(MADE_BY)} "$file" && continue
-  case $file in */config.yaml) ;; *) [ ! -e {MARK} ] || continue ;; esac
+  case $file in
+    */config.yaml) ;;
+    *) if [ -e {MARK} ] || {{ [ -d {CONFIG_DIR} ] && [ ! -x {CONFIG_DIR} ]; }}; then continue; fi ;;
+  esac
   echo "$file"
 done
 [ ! -s /etc/kubernetes/kubelet.conf ] || echo /etc/kubernetes/kubelet.conf

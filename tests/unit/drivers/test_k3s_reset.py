@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from sealboot.drivers import k3s_reset
+from sealboot.drivers import k3s_install, k3s_reset, k3s_reset_scripts
 from sealboot.drivers.k3s_config import MADE_BY
 from sealboot.drivers.k3s_options import K3sOptions
-from sealboot.model.host import Host
+from sealboot.model.diagnostic import Severity
+from sealboot.model.host import Host, Inventory
 from sealboot.model.plan import Run, Succeeds
 
 CONFIG = "/etc/rancher/k3s/config.yaml"
@@ -28,6 +29,7 @@ class Machine:
         self.root, self.data = root, data
         self.tools = root / "tools"
         self.tools.mkdir(parents=True)
+        (root / "run").mkdir()
         self.mounts = root / "mounts"
         self.mounts.touch()
         self.tool("systemctl", "exit 0")
@@ -38,7 +40,8 @@ class Machine:
         mounts = shlex.quote(str(self.mounts))
         self.tool("umount", f"{gone} <{mounts} >{mounts}.new; mv {mounts}.new {mounts}")
         host = Host("s1", "10.0.0.11", role, paths={"data": data})
-        waves = k3s_reset.waves(K3sOptions(), [host])
+        inventory = Inventory("i", ".", "lab", "k3s", None, (host,))
+        waves = k3s_reset.waves(K3sOptions(), inventory, [host])
         self.steps = {s.id.rpartition("/")[2]: s for w in waves for s in w.steps}
 
     def tool(self, name: str, text: str) -> None:
@@ -55,7 +58,7 @@ class Machine:
         return os.path.lexists(self.root / path.lstrip("/"))
 
     def _here(self, text: str) -> str:
-        for top in ("/etc/", "/var/lib/", "/run/", self.data):
+        for top in ("/etc/", "/var/lib/", "/run/", "/usr/local/", self.data):
             text = text.replace(top, f"{self.root}\0{top}")
         text = text.replace("/proc/mounts", str(self.mounts))
         # A place that is another's beginning was moved twice.
@@ -236,3 +239,153 @@ def test_only_shims_of_k3s_are_ended_and_no_shell_that_speaks_of_them(tmp_path: 
         assert other.poll() is None
         assert other.stdin is not None
         other.stdin.close()
+
+
+# -- what the operator mounted
+
+
+def mounted(machine: Machine, *places: str) -> None:
+    """Mounts, as the kernel would list them."""
+    machine.mounts.write_text("".join(f"/dev/sdb1 {machine.root}{p} ext4 rw 0 0\n" for p in places))
+
+
+@pytest.mark.parametrize(("shell", "listed"), [(SHELLS[0], False), *((shell, True) for shell in SHELLS)])
+def test_a_place_on_a_disk_of_its_own_is_emptied_and_stays_mounted(
+    shell: tuple[str, ...], listed: bool, tmp_path: Path
+) -> None:
+    """By the kernel's table, or where only fstab has it at this moment."""
+    machine = node(tmp_path)
+    place = "/var/lib/rancher/k3s/storage"
+    machine.put(f"{place}/.hidden", "x")
+    machine.put(f"{place}/with a blank/x", "x")
+    if listed:
+        machine.put("/etc/fstab", f"# disks\n\nUUID=1\t{machine.root}{place}  ext4 defaults 0 2\n")
+    else:
+        mounted(machine, place, "/var/lib/kubelet/pods/p")
+    before = machine.mounts.read_text().splitlines()[:1]
+    assert machine.done("ours")
+    assert machine.run("clean", shell).returncode == 0
+    assert machine.mounts.read_text().splitlines() == before
+    assert list((tmp_path / place.lstrip("/")).iterdir()) == []
+    assert not machine.has("/var/lib/rancher/k3s/server")
+
+
+def test_what_fstab_mounts_deeper_is_a_reason_to_leave_everything(tmp_path: Path) -> None:
+    machine = node(tmp_path)
+    deeper = f"{tmp_path}/var/lib/rancher/k3s/storage/my\\040share"
+    machine.put("/etc/fstab", f"nas:/export {deeper} nfs defaults 0 0\n")
+    assert machine.done("ours")  # it is not mounted
+    machine.mounts.write_text(f"nas:/export {deeper} nfs4 rw 0 0\n")
+    ran = machine.run("ours")
+    assert ran.returncode == 65
+    assert "storage/my share below what would be removed" in ran.stderr
+
+
+# -- made by install.sh
+
+
+def scripted(root: Path, uninstaller: str) -> Machine:
+    """A machine on which install.sh made the unit for us."""
+    machine = node(root)
+    machine.put(UNIT, "[Service]\n")
+    machine.put(k3s_install.MARK, "stamp\n")
+    tool = machine.put("/usr/local/bin/k3s-uninstall.sh", f"#!/bin/sh\n{uninstaller}\n")
+    tool.chmod(0o755)
+    return machine
+
+
+def test_the_uninstaller_of_install_sh_takes_away_what_it_made(tmp_path: Path) -> None:
+    away = f"rm -rf {tmp_path}/etc/rancher/k3s {tmp_path}{UNIT} {tmp_path}/usr/local/bin/kubectl; exit 3"
+    machine = scripted(tmp_path, f'echo noise >&2; {away}; rm "$0"')
+    machine.put("/usr/local/bin/kubectl", "x")
+    assert machine.done("ours")
+    ran = machine.run("clean")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert machine.done("clean")
+    for path in ("/usr/local/bin/kubectl", "/var/lib/rancher", "/var/lib/kubelet", k3s_reset_scripts.BEGUN):
+        assert not machine.has(path)
+
+
+def test_an_uninstaller_that_was_cut_off_is_not_taken_for_somebody_elses_host(tmp_path: Path) -> None:
+    machine = scripted(tmp_path, f"rm -rf {tmp_path}/etc/rancher/k3s; kill -9 $PPID")
+    assert machine.run("clean").returncode == -9
+    assert not machine.has(CONFIG)
+    assert machine.done("ours")
+    assert not machine.done("clean")
+    machine.put("/usr/local/bin/k3s-uninstall.sh", "#!/bin/sh\nexit 0\n")
+    assert machine.run("clean").returncode == 0
+    assert machine.done("clean")
+    assert not machine.has("/var/lib/rancher")
+
+
+@pytest.mark.parametrize("place", ["", "/storage"])
+def test_an_uninstaller_does_not_get_to_unmount_a_disk_of_the_operators(place: str, tmp_path: Path) -> None:
+    machine = scripted(tmp_path, "exit 1")
+    mounted(machine, f"/var/lib/rancher/k3s{place}")
+    ran = machine.run("ours")
+    assert ran.returncode == 65
+    assert "k3s-uninstall.sh would unmount it" in ran.stderr
+
+
+def test_a_unit_of_install_sh_without_our_mark_is_somebody_elses(tmp_path: Path) -> None:
+    machine = scripted(tmp_path, "exit 0")
+    (tmp_path / k3s_install.MARK.lstrip("/")).unlink()
+    assert "is not of our making" in machine.run("ours").stderr
+
+
+# -- the cluster that goes on
+
+
+S1, S2, S3 = (Host(f"s{n}", f"10.0.0.1{n}", "server") for n in (1, 2, 3))
+A1 = Host("a1", "10.0.0.21", "agent", vars={"node_name": "pi"})
+
+
+def leaving(all_hosts: Sequence[Host], run: Sequence[Host]) -> tuple[list[str], list[str], list[str]]:
+    """The waves, the steps of the wave `leave`, and what SB649 is told about."""
+    options, inventory = K3sOptions(), Inventory("i", ".", "lab", "k3s", None, tuple(all_hosts))
+    waves = k3s_reset.waves(options, inventory, run)
+    told = [d for d in k3s_reset.remains(options, inventory, run) if d.code == "SB649"]
+    named = [name for d in told for name in (d.host or "", *d.also)]
+    return [w.id for w in waves], [s.id for w in waves if w.id == "leave" for s in w.steps], named
+
+
+def test_a_cluster_that_goes_on_forgets_the_nodes_that_left() -> None:
+    every = (S1, S2, S3, A1)
+    waves, steps, told = leaving(every, (S1, S2, A1))
+    assert waves == ["reset-agents", "leave", "reset-servers"]
+    assert (steps, told) == (["leave/s1/s2", "leave/s1/pi"], ["s1"])
+    assert leaving(every, (A1,)) == (["reset-agents"], [], ["a1"])
+    assert leaving(every, every) == (["reset-agents", "reset-servers"], [], [])
+    assert leaving((S1, A1), (S1, A1))[1:] == ([], [])
+
+
+def test_nodes_that_remain_are_told_with_the_command_that_deletes_them() -> None:
+    options, inventory = K3sOptions(), Inventory("i", ".", "lab", "k3s", None, (S1, A1))
+    (note,) = k3s_reset.remains(options, inventory, (A1,))
+    assert (note.severity, note.hints) == (
+        Severity.NOTE,
+        ("afterwards, on s1: `/usr/local/bin/k3s kubectl delete node pi`",),
+    )
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_node_is_deleted_once_and_a_silent_server_stops_nobody(
+    shell: tuple[str, ...], tmp_path: Path
+) -> None:
+    tool, nodes = tmp_path / "k3s", tmp_path / "nodes"
+
+    def run(script: str) -> int:
+        return subprocess.run([*shell, "-c", script], capture_output=True, check=False).returncode
+
+    assert run(k3s_reset_scripts.forgotten(str(tool), "pi")) == 0
+    tool.write_text(
+        "#!/bin/sh\n"
+        f'case "$2" in get) cat {nodes} ;; delete) grep -vx "$4" {nodes} >{nodes}.new; mv {nodes}.new {nodes} ;; esac\n'
+    )
+    tool.chmod(0o755)
+    assert run(k3s_reset_scripts.forgotten(str(tool), "pi")) == 0  # the server does not answer
+    nodes.write_text("s1\npi\npi2\n")
+    assert run(k3s_reset_scripts.forgotten(str(tool), "pi")) == 1
+    assert run(k3s_reset_scripts.forget(str(tool), "pi")) == 0
+    assert run(k3s_reset_scripts.forgotten(str(tool), "pi")) == 0
+    assert nodes.read_text() == "s1\npi2\n"
