@@ -64,6 +64,7 @@ class K3sDriver:
     def wants(self, host: Host, options: BaseModel) -> Wants:
         """Where files go, and what makes k3s fail on a host that looks well."""
         typed = _typed(options)
+        listed, places = images.listing(typed, host), room.question(typed.data(host))
         return Wants(
             directories=(typed.binary(host).rpartition("/")[0], typed.data(host), "/etc"),
             tools=("stat", "od", "tr"),
@@ -81,8 +82,8 @@ class K3sDriver:
                 "k3s.state": as_root(host, scripts.state(typed.data(host)), "echo closed\n"),
                 "k3s.nodes": as_root(host, scripts.nodes(typed.binary(host), typed.data(host))),
                 "k3s.version": scripts.version(typed.binary(host)),
-                "k3s.images": as_root(host, images.listing(typed, host)),
-                "k3s.places": as_root(host, room.question(typed.data(host))),
+                "k3s.images": as_root(host, listed, listed),
+                "k3s.places": as_root(host, places, places),
             },
         )
 

@@ -6,32 +6,37 @@ appears under such an ending only by a rename, once its hash is right; its
 name says its place in the order and its content; and a restart is never
 needed. An import that fails is not tried again by k3s itself: a new
 modification time makes it try.
+
+A host that has no room for the file is sent what is in it instead, straight
+into containerd (`k3s_import`). An empty file beside the archives then says so.
 """
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sealboot.checks.space import covering, size_text
+from sealboot.checks.space import size_text
+from sealboot.drivers import k3s_images_space as room
 from sealboot.drivers.base import Context
+from sealboot.drivers.k3s_import import importing, pinning, stored_names
 from sealboot.drivers.k3s_node import Node
 from sealboot.drivers.k3s_options import K3sOptions
 from sealboot.model.arch import platform_arch
 from sealboot.model.archive import ImageArchive
 from sealboot.model.artifact import Artifact
-from sealboot.model.diagnostic import Diagnostic, Severity
-from sealboot.model.facts import Facts
+from sealboot.model.diagnostic import Diagnostic
+from sealboot.model.feed import Feed
 from sealboot.model.host import Host
 from sealboot.model.plan import FileIs, PathExists, Run, Step, Succeeds, Upload
 
 #: In the names of the files that are ours to remove. k3s goes by what follows it.
 MARK = ".sealboot"
-#: Unpacked layers take this many times their compressed size, as a rule of thumb.
-_UNPACKED = 2.5
-#: k3s starts its kubelet with eviction-hard at 5 % of the file system: images go when less is free.
-_EVICTION = 0.05
+#: Endings of the empty files that stand for streamed archives; k3s takes no such file.
+_STREAMED = ".streamed"
+#: Begins the list of a host's own files, where that list can be believed to be all.
+_SEEN = "./"
 #: Seconds after which an import that has not come is asked for once more.
 _AGAIN = 60
 
@@ -43,7 +48,13 @@ class Archive:
     slot: str
     artifact: Artifact
     layer: ImageArchive
-    name: str  # in the images folder
+    name: str  # in the images folder: the archive, or the empty file that says that it was streamed
+    way: room.Way = "keep"
+
+    @property
+    def load(self) -> room.Load:
+        """What it takes on the host."""
+        return room.Load(self.artifact.size, self.layer.unpacked)
 
 
 def folder(options: K3sOptions, host: Host) -> str:
@@ -52,26 +63,66 @@ def folder(options: K3sOptions, host: Host) -> str:
 
 
 def listing(options: K3sOptions, host: Host) -> str:
-    """A script that lists our own files there."""
-    return f"cd {shlex.quote(folder(options, host))} 2>/dev/null || exit 0\nls -1 | grep -F {MARK}.\nexit 0\n"
+    """A script that lists our own files there, behind `./` where whoever asks may see what is there."""
+    place = shlex.quote(folder(options, host))
+    return (
+        f'if [ "$(id -u)" = 0 ] || [ -r {place} ]; then echo {_SEEN}; fi\n'
+        f"cd {place} 2>/dev/null || exit 0\nls -1 | grep -F {MARK}.\nexit 0\n"
+    )
 
 
 def archives(ctx: Context, options: K3sOptions, host: Host) -> tuple[Archive, ...]:
     """The archives of this host in import order; each name tells order, slot, architecture and content."""
+    kept = tuple(_kept(ctx, options, host))
+    coming = [archive for archive in kept if not _there(ctx, host, archive)]
+    way = _way(ctx, options, host, coming)
     made: list[Archive] = []
+    for archive in kept:
+        streamed = replace(archive, name=_marker(archive), way="stream")
+        known = _listed(ctx, host)
+        if options.images_import == "auto" and archive not in coming:
+            # What is there stays as it came, so that a second run has nothing to do.
+            made.append(streamed if archive.name not in known else archive)
+        else:
+            made.append(streamed if way == "stream" else archive)
+    return tuple(made)
+
+
+def _kept(ctx: Context, options: K3sOptions, host: Host) -> Iterator[Archive]:
     arch = ctx.facts[host.name].kernel_arch
     for number, slot in enumerate(options.image_slots(ctx.inventory), 1):
         artifact = ctx.chosen.get((host.name, slot))
         layer = next((x for x in artifact.layers if isinstance(x, ImageArchive)), None) if artifact else None
         if artifact is not None and layer is not None:
             name = f"{number:02}0-{slot}-{arch}-{artifact.sha256[:8]}{MARK}{layer.suffix}"
-            made.append(Archive(slot, artifact, layer, name))
-    return tuple(made)
+            yield Archive(slot, artifact, layer, name)
+
+
+def _marker(archive: Archive) -> str:
+    return archive.name.removesuffix(archive.layer.suffix) + _STREAMED
+
+
+def _listed(ctx: Context, host: Host) -> frozenset[str]:
+    return frozenset(ctx.facts[host.name].observed.get("k3s.images", "").split())
+
+
+def _there(ctx: Context, host: Host, archive: Archive) -> bool:
+    return not _listed(ctx, host).isdisjoint({archive.name, _marker(archive)})
+
+
+def _way(ctx: Context, options: K3sOptions, host: Host, coming: Sequence[Archive]) -> room.Way:
+    """The way of what is coming. Where nobody could look, it may all be there: then nothing is decided by space."""
+    if options.images_import != "auto":
+        return options.images_import
+    if _SEEN not in _listed(ctx, host):
+        return "keep"
+    load = room.total(archive.load for archive in coming)
+    return room.roomy(room.places(ctx.facts[host.name], options, host), load)
 
 
 def put(node: Node) -> Iterator[Step]:
     """The archives of the host's own architecture, and the file in which k3s remembers what it imported."""
-    wanted = archives(node.ctx, node.options, node.host)
+    wanted = _of(archives(node.ctx, node.options, node.host), "keep")
     if not wanted:
         return
     host, place = node.host.name, folder(node.options, node.host)
@@ -109,15 +160,18 @@ def imported(node: Node) -> Iterator[Step]:
     if not wanted:
         return
     host, place = node.host.name, folder(node.options, node.host)
-    limit = node.options.import_timeout
-    yield Run(
-        id=f"import/{host}/images",
-        host=host,
-        title=f"wait until {_count(wanted)} images are imported",
-        timeout=float(limit + 30),
-        check=Succeeds(_verify(node, wanted) + "sb_all\n", timeout=120.0),
-        script=_verify(node, wanted) + _wait(node, wanted, limit),
-    )
+    kept, limit = _of(wanted, "keep"), node.options.import_timeout
+    if kept:
+        yield Run(
+            id=f"import/{host}/images",
+            host=host,
+            title=f"wait until {_count(kept)} images are imported",
+            timeout=float(limit + 30),
+            check=Succeeds(_verify(node, kept) + "sb_all\n", timeout=120.0),
+            script=_verify(node, kept) + _wait(node, kept, limit),
+        )
+    for archive in _of(wanted, "stream"):
+        yield from _streamed(node, archive, place)
     keep = "|".join(shlex.quote(archive.name) for archive in wanted)
     loop = f"cd {shlex.quote(place)} 2>/dev/null || exit 0\nfor file in *{MARK}.*; do\n  case $file in {keep}|'*{MARK}.*') continue ;; esac\n"
     yield Run(
@@ -127,6 +181,40 @@ def imported(node: Node) -> Iterator[Step]:
         timeout=60.0,
         check=Succeeds(f"{loop}  exit 1\ndone\n"),
         script=f'{loop}  rm -f -- "$file" || exit 1\ndone\n',
+    )
+
+
+def _of(wanted: Sequence[Archive], way: room.Way) -> tuple[Archive, ...]:
+    return tuple(archive for archive in wanted if archive.way == way)
+
+
+def _streamed(node: Node, archive: Archive, place: str) -> Iterator[Step]:
+    """An archive into containerd, then its pins; what is there already is neither sent nor pinned again."""
+    host, layer = node.host.name, archive.layer
+    why = "" if node.options.images_import == "stream" else ": no room for the archive itself"
+    yield Run(
+        id=f"import/{host}/{archive.slot}",
+        host=host,
+        title=f"stream {archive.slot} into containerd ({size_text(layer.unpacked)} unpacked{why})",
+        timeout=3600.0,
+        check=Succeeds(_verify(node, (archive,)) + "sb_all\n", timeout=120.0),
+        script=importing(node.binary),
+        feed=Feed(
+            archive.artifact.path,
+            archive.artifact.sha256,
+            layer.unpacked,
+            unpack=layer.suffix != ".tar",
+        ),
+    )
+    marker = f"{place}/{archive.name}"
+    asks = _verify(node, (archive,), pinned=True) + "sb_pinned() { sb_all; }\n"
+    yield Run(
+        id=f"import/{host}/{archive.slot}-pins",
+        host=host,
+        title=f"pin {_count((archive,))} streamed images, so that nothing collects them",
+        timeout=120.0,
+        check=Succeeds(f"{asks}[ -f {shlex.quote(marker)} ] && sb_pinned\n", timeout=120.0),
+        script=asks + pinning(node.binary, tuple(stored_names(layer)), marker),
     )
 
 
@@ -142,7 +230,10 @@ def findings(ctx: Context, options: K3sOptions) -> Iterator[Diagnostic]:
         for archive in wanted:
             if archive.layer.unfit:
                 yield _unfit(ctx, host, archive.slot, archive.artifact, archive.layer.unfit)
-        yield from _space(ctx.facts[host.name], options, host, wanted)
+        coming = [a for a in _kept(ctx, options, host) if not _there(ctx, host, a)]
+        found = room.places(ctx.facts[host.name], options, host)
+        load = room.total(a.load for a in coming)
+        yield from room.finding(host, found, load, _way(ctx, options, host, coming))
 
 
 def _unfit(ctx: Context, host: Host, slot: str, artifact: Artifact, reasons: Sequence[str]) -> Diagnostic:
@@ -156,53 +247,23 @@ def _unfit(ctx: Context, host: Host, slot: str, artifact: Artifact, reasons: Seq
     )
 
 
-def _space(facts: Facts, options: K3sOptions, host: Host, wanted: Sequence[Archive]) -> Iterator[Diagnostic]:
-    """Archive, blobs, unpacked layers, and what must stay free: for archives that are not there yet."""
-    there = set(facts.observed.get("k3s.images", "").split())
-    coming = [archive for archive in wanted if archive.name not in there]
-    place = covering(facts, options.data(host))
-    if not coming or place is None or place.free is None or place.total is None:
-        return
-    files = sum(a.artifact.size for a in coming)
-    blobs = sum(a.layer.unpacked for a in coming)
-    kept = round(place.total * _EVICTION)
-    unpacked = round(blobs * _UNPACKED)
-    short = files + blobs + kept > place.free
-    if not short and files + blobs + unpacked + kept <= place.free:
-        return
-    text = "cannot hold its images" if short else "will be short of space once its images are unpacked"
-    yield Diagnostic(
-        "SB636",
-        f"{host.name} {text}: {size_text(place.free)} are free on {place.mount or place.existing}",
-        Severity.ERROR if short else Severity.WARNING,
-        host=host.name,
-        at=host.origin("paths.data"),
-        evidence=(
-            ("archives", size_text(files)),
-            ("imported", size_text(blobs)),
-            ("unpacked", f"about {size_text(unpacked)}"),
-            ("must stay free", f"{size_text(kept)} (the kubelet removes images below 5 %)"),
-        ),
-        hints=("make room, or set `paths: {data: …}` of this host to a larger file system",),
-    )
-
-
 def _count(wanted: Sequence[Archive]) -> int:
     return sum(len(archive.layer.images) for archive in wanted)
 
 
-def _verify(node: Node, wanted: Sequence[Archive]) -> str:
+def _verify(node: Node, wanted: Sequence[Archive], *, pinned: bool = False) -> str:
     """Shell: `sb_all` succeeds when CRI shows every image with its digest and architecture; `sb_last` is the one that is not.
 
     What is asked is the image that a pod would run: an index lists platforms whose layers never came.
     """
     arch = node.ctx.facts[node.host.name].kernel_arch
+    pins = """  case $sb_said in *'"pinned":true'*) ;; *) return 1 ;; esac\n""" if pinned else ""
     lines = [
         f"""sb_image() {{
   sb_last=$1
   sb_said=$({shlex.quote(node.binary)} crictl inspecti -o json "$1" 2>/dev/null | tr -d ' \\t\\r\\n')
   case $sb_said in *'"architecture":"{arch}"'*) ;; *) return 1 ;; esac
-  [ -n "$2" ] || return 0
+{pins}  [ -n "$2" ] || return 0
   for sb_id in $2; do case $sb_said in *'"id":"'"$sb_id"'"'*) return 0 ;; esac; done
   return 1
 }}

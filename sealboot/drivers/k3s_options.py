@@ -73,6 +73,8 @@ class K3sOptions(BaseModel):
     server_config: Settings = Field(default_factory=dict)
     agent_config: Settings = Field(default_factory=dict)
     images: SlotNames = ()
+    #: How archives come in: kept in k3s' images folder, streamed into its containerd, or as there is room.
+    images_import: Literal["auto", "keep", "stream"] = "auto"
     registries: dict[str, Any] = Field(default_factory=dict)
     embedded_registry: Literal["true", "false"] = "false"
     #: A start waits for the import of what lies in the images folder: minutes on an SD card.

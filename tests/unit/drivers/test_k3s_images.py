@@ -189,11 +189,11 @@ def test_superseded_archives_go_and_others_stay(tmp_path: Path) -> None:
 def test_the_listing_shows_our_files_only(tmp_path: Path) -> None:
     host = replace(PI, paths={"data": str(tmp_path)})
     script = k3s_images.listing(options_of(context()), host)
-    assert shell(script).stdout == ""
+    assert shell(script).stdout == "./\n", "root sees that there is nothing"
     (tmp_path / "agent/images").mkdir(parents=True)
     for name in ("010-base-arm64-1.sealboot.tar", "other.tar"):
         (tmp_path / "agent/images" / name).write_text("")
-    assert shell(script).stdout == "010-base-arm64-1.sealboot.tar\n"
+    assert shell(script).stdout == "./\n010-base-arm64-1.sealboot.tar\n"
 
 
 def test_k3s_is_given_a_file_to_remember_imports_in(tmp_path: Path) -> None:
