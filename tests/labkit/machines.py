@@ -10,7 +10,7 @@ from labkit import syscalls
 from labkit.keys import KeyPair
 from sealboot.model.arch import Arch
 
-Server = Literal["openssh", "dropbear", "systemd"]
+Server = Literal["openssh", "dropbear", "systemd", "openrc"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Kind:
     arch: Arch
     debian: str
     uname: str
-    recipe: Literal["minimal", "debian", "musl"]
+    recipe: Literal["minimal", "debian", "openrc", "musl"]
     server: Server
     personality: int = 0
     emulates: tuple[str, ...] = ()  # through binfmt_misc rules that the node shows
@@ -65,6 +65,8 @@ KINDS: dict[str, Kind] = {
     "ppc64el-vm": Kind(Arch.PPC64LE, "ppc64el", "ppc64le", "minimal", "dropbear", vm=True, slow=True),
     "s390x-vm": Kind(Arch.S390X, "s390x", "s390x", "minimal", "dropbear", vm=True, slow=True),
     # The rarer reasons. What a C library or a 32-bit userland decides, a node shows as truly as a machine.
+    "amd64-openrc": Kind(Arch.AMD64, "amd64", "x86_64", "openrc", "openrc", slow=True),
+    "arm64-openrc": Kind(Arch.ARM64, "arm64", "aarch64", "openrc", "openrc", slow=True),
     "amd64-musl": Kind(Arch.AMD64, "amd64", "x86_64", "musl", "dropbear", slow=True),
     "amd64-old-glibc": Kind(
         Arch.AMD64, "amd64", "x86_64", "minimal", "dropbear", suite="bullseye", slow=True

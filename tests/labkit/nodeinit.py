@@ -31,7 +31,7 @@ class Spec:
     """What a node is to be. Paths are the lab machine's."""
 
     name: str
-    server: str  # openssh, dropbear or systemd
+    server: str  # openssh, dropbear, systemd or openrc
     root: str
     state: str  # a folder with `hostkey` and `authorized_keys`; the node's log goes there
     address: str
@@ -190,6 +190,20 @@ def _enter(spec: Spec) -> None:
         sc.personality(spec.personality)
 
 
+#: When busybox' init runs a line of its inittab, and the runlevel that OpenRC then enters.
+_RUNLEVELS = (("sysinit", "sysinit"), ("sysinit", "boot"), ("wait", "default"))
+
+
+def _sshd(spec: Spec) -> list[str]:
+    options = (
+        *(f"ListenAddress={spec.address}:22", "PidFile=none", "PermitRootLogin=prohibit-password"),
+        *("PasswordAuthentication=no", "UsePAM=no", "Subsystem=sftp internal-sftp", "UseDNS=no"),
+        *("PrintMotd=no", "PrintLastLog=no"),
+    )
+    argv = ["/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-h", "/run/node/hostkey"]
+    return argv + [word for option in options for word in ("-o", option)]
+
+
 def _execute(spec: Spec) -> None:
     environment = {"PATH": _PATH, "HOME": "/root", "TERM": "dumb"}
     argv: list[str]
@@ -197,13 +211,12 @@ def _execute(spec: Spec) -> None:
         environment["container"] = "sealboot-lab"
         argv = ["/lib/systemd/systemd", "--log-target=journal", "--log-level=notice"]
     elif spec.server == "openssh":
-        options = (
-            *(f"ListenAddress={spec.address}:22", "PidFile=none", "PermitRootLogin=prohibit-password"),
-            *("PasswordAuthentication=no", "UsePAM=no", "Subsystem=sftp internal-sftp", "UseDNS=no"),
-            *("PrintMotd=no", "PrintLastLog=no"),
-        )
-        argv = ["/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-h", "/run/node/hostkey"]
-        argv += [word for option in options for word in ("-o", option)]
+        argv = _sshd(spec)
+    elif spec.server == "openrc":
+        # As Alpine boots: busybox as PID 1, which starts the runlevels and keeps the server up.
+        levels = "".join(f"::{when}:/sbin/openrc {level}\n" for when, level in _RUNLEVELS)
+        Path("/etc/inittab").write_text(f"{levels}::respawn:{' '.join(_sshd(spec))}\n")
+        argv = ["/bin/busybox", "init"]
     else:
         # busybox init reaps orphans and starts the server again when it dies, as on an appliance.
         server = f"/usr/sbin/dropbear -F -E -s -r /run/node/hostkey -p {spec.address}:22"

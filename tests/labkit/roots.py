@@ -37,6 +37,9 @@ DEBIAN = (
     *("openssh-server", "openssh-sftp-server", "systemd"),
 )
 
+#: A server whose init is not systemd, as Alpine and Gentoo are: busybox as PID 1, OpenRC for the services.
+OPENRC = (*(name for name in DEBIAN if name != "systemd"), "openrc", "busybox-static")
+
 #: Units that mean nothing in a node, would wait for hardware, or need what a user namespace may not do.
 MASKED = (
     *("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer"),
@@ -201,6 +204,16 @@ def _finish_debian(tree: Path) -> None:
     _units(etc / "systemd/system")
 
 
+def _finish_openrc(tree: Path) -> None:
+    """The runlevels are there and empty: a node has nothing to mount, to check or to plug in."""
+    _finish_debian(tree)
+    for name in ("sysinit", "boot", "default", "nonetwork", "shutdown"):
+        folder = tree / "etc/runlevels" / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    shutil.rmtree(tree / "etc/systemd", ignore_errors=True)
+
+
 def _units(folder: Path) -> None:
     wants = folder / "multi-user.target.wants"
     wants.mkdir(parents=True, exist_ok=True)
@@ -221,4 +234,5 @@ RECIPES = {
     "minimal": Recipe(MINIMAL, _finish_minimal),
     "musl": Recipe(musl.PACKAGES, _finish_musl),
     "debian": Recipe(DEBIAN, _finish_debian),
+    "openrc": Recipe(OPENRC, _finish_openrc),
 }

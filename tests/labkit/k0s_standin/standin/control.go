@@ -92,6 +92,9 @@ func runController(flags Flags) error {
 		local := c.trusted
 		local.server = "https://127.0.0.1:6443"
 		kubelet = newKubelet(flags, local, c.address)
+		if err := kubelet.keep(); err != nil {
+			return err
+		}
 	}
 	for ; ; time.Sleep(300 * time.Millisecond) {
 		c.lead()
@@ -254,6 +257,7 @@ type Change struct {
 	Op      string
 	Name    string
 	IP      string
+	Notes   map[string]string
 	Node    *Node
 	Token   *Token
 	Config  ClusterConfig
@@ -289,7 +293,7 @@ func (s *State) apply(change Change) error {
 		s.Desired = *change.Desired
 	case "node":
 		if old := s.Nodes[change.Node.Name]; old != nil {
-			change.Node.Unschedulable = old.Unschedulable
+			change.Node.Unschedulable, change.Node.Annotations = old.Unschedulable, old.Annotations
 		}
 		s.Nodes[change.Node.Name] = change.Node
 	case "cordon":
@@ -297,6 +301,16 @@ func (s *State) apply(change Change) error {
 			return notFound(change.Name)
 		}
 		s.Nodes[change.Name].Unschedulable = change.On
+	case "annotate":
+		if s.Nodes[change.Name] == nil {
+			return notFound(change.Name)
+		}
+		if s.Nodes[change.Name].Annotations == nil {
+			s.Nodes[change.Name].Annotations = map[string]string{}
+		}
+		for key, value := range change.Notes {
+			s.Nodes[change.Name].Annotations[key] = value
+		}
 	case "delete":
 		if s.Nodes[change.Name] == nil {
 			return notFound(change.Name)
@@ -386,7 +400,7 @@ func (c *Control) answer(r *http.Request) (any, error) {
 		}
 		return "ok", nil
 	case "GET /version":
-		if !admin && role == "" {
+		if !admin && role == "" && state.nodeOf(bearer) == "" {
 			return nil, unauthorized
 		}
 		return map[string]string{"major": "1", "gitVersion": kubeVersion(), "platform": runtime.GOOS + "/" + runtime.GOARCH}, nil
@@ -395,7 +409,8 @@ func (c *Control) answer(r *http.Request) (any, error) {
 	case "POST /standin/node":
 		return c.report(r, state, bearer, role, admin)
 	}
-	if !admin {
+	node := state.nodeOf(bearer)
+	if !admin && node == "" {
 		return nil, unauthorized
 	}
 	switch r.Method + " " + r.URL.Path {
@@ -409,6 +424,9 @@ func (c *Control) answer(r *http.Request) (any, error) {
 		var change Change
 		if err := json.NewDecoder(r.Body).Decode(&change); err != nil {
 			return nil, err
+		}
+		if !admin && (change.Name != node || (change.Op != "annotate" && change.Op != "cordon")) {
+			return nil, status{http.StatusForbidden, "node \"" + node + "\" is not allowed to modify this"}
 		}
 		if r.URL.Path == "/standin/write" {
 			return "", c.write(change)
@@ -425,6 +443,16 @@ func (c *Control) roleOf(state *State, bearer string) string {
 		return ""
 	}
 	return token.Role
+}
+
+// nodeOf is the node whose kubelet has this token: it may read, and change itself.
+func (s *State) nodeOf(bearer string) string {
+	for name, node := range s.Nodes {
+		if node.Key != "" && node.Key == bearer {
+			return name
+		}
+	}
+	return ""
 }
 
 // take accepts the state of the member that leads.
@@ -490,7 +518,7 @@ func (c *Control) report(r *http.Request, state *State, bearer, role string, adm
 		return nil, status{http.StatusServiceUnavailable, "the server is currently unable to handle the request"}
 	}
 	if known != nil {
-		node.Unschedulable = known.Unschedulable
+		node.Unschedulable, node.Annotations = known.Unschedulable, known.Annotations
 	}
 	if known == nil || fmt.Sprint(*known) != fmt.Sprint(node) {
 		if err := c.change(Change{Op: "node", Node: &node}); err != nil {

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 )
 
 func sortedKeys[V any](values map[string]V) []string {
@@ -24,7 +26,7 @@ func sortedKeys[V any](values map[string]V) []string {
 func kubectl(args []string) error {
 	flags, err := parse(args, "data-dir kubeconfig raw output namespace type patch patch-file field-selector request-timeout"+
 		" force! grace-period timeout delete-emptydir-data! ignore-daemonsets! pod-selector skip-wait-for-delete-timeout"+
-		" ignore-not-found! wait! no-headers! selector dry-run",
+		" ignore-not-found! wait! no-headers! selector dry-run overwrite!",
 		map[string]string{"o": "output", "n": "namespace", "p": "patch", "l": "selector"})
 	if err != nil {
 		return err
@@ -68,6 +70,8 @@ func kubectlVerb(flags Flags, config Kubeconfig, state *State) error {
 			}
 			return err
 		})
+	case kind == "annotate node" || kind == "annotate nodes":
+		return annotate(flags, state, words[1:], change)
 	case verb == "drain":
 		return forNodes(words, func(name string) error {
 			if err := change(Change{Op: "cordon", Name: name, On: true}); err != nil {
@@ -106,6 +110,25 @@ func forNodes(names []string, do func(string) error) error {
 	return nil
 }
 
+func annotate(flags Flags, state *State, words []string, change func(Change) error) error {
+	if len(words) < 2 || state.Nodes[words[0]] == nil {
+		return notFound(strings.Join(words, " "))
+	}
+	notes := map[string]string{}
+	for _, word := range words[1:] {
+		key, value, ok := strings.Cut(word, "=")
+		if _, there := state.Nodes[words[0]].Annotations[key]; !ok || (there && !flags.on("overwrite")) {
+			return fmt.Errorf("annotation %q: no value, or there already and --overwrite is false", key)
+		}
+		notes[key] = value
+	}
+	err := change(Change{Op: "annotate", Name: words[0], Notes: notes})
+	if err == nil {
+		fmt.Printf("node/%s annotated\n", words[0])
+	}
+	return err
+}
+
 // drained evicts what runs on a node, unless the test wants it to stay.
 func drained(name string) error {
 	raw, _ := os.ReadFile(filepath.Join(switches, "drain-fails"))
@@ -130,12 +153,13 @@ func object(node *Node) map[string]any {
 	}
 	return map[string]any{
 		"apiVersion": "v1", "kind": "Node",
-		"metadata": map[string]any{"name": node.Name, "labels": node.Labels},
+		"metadata": map[string]any{"name": node.Name, "labels": node.Labels, "annotations": node.Annotations},
 		"spec":     spec,
 		"status": map[string]any{
-			"addresses":  []any{map[string]any{"type": "InternalIP", "address": node.IP}},
-			"conditions": []any{map[string]any{"type": "Ready", "status": ready, "reason": reason, "message": strings.Join(node.Missing, " ")}},
-			"nodeInfo":   map[string]any{"architecture": node.Arch, "kubeletVersion": node.Version, "operatingSystem": "linux"},
+			"addresses": []any{map[string]any{"type": "InternalIP", "address": node.IP}},
+			"conditions": []any{map[string]any{"type": "Ready", "status": ready, "reason": reason, "message": strings.Join(node.Missing, " "),
+				"lastHeartbeatTime": node.Beat.Format(time.RFC3339)}},
+			"nodeInfo": map[string]any{"architecture": node.Arch, "kubeletVersion": node.Version, "operatingSystem": "linux"},
 		},
 	}
 }
@@ -304,72 +328,122 @@ func getEvents(flags Flags, state *State) error {
 	return printed(flags, map[string]any{"apiVersion": "v1", "kind": "List", "items": items})
 }
 
-// printed is JSON, or the field that a JSONPath of plain names leads to.
+// printed is JSON, or what a JSONPath template makes of it.
 func printed(flags Flags, value any) error {
 	output := flags.get("output")
 	if output == "json" {
 		return printJSON(value)
 	}
-	path, ok := strings.CutPrefix(output, "jsonpath={")
-	if !ok || !strings.HasSuffix(path, "}") {
+	template, ok := strings.CutPrefix(output, "jsonpath=")
+	if !ok {
 		return fmt.Errorf("unable to match a printer suitable for the output format %q", output)
 	}
-	value, err := follow(cloned(value), strings.TrimPrefix(strings.TrimSuffix(path, "}"), "."))
-	if err != nil {
-		return err
-	}
-	switch found := value.(type) {
-	case nil:
-	case string:
-		fmt.Print(found)
-	case bool, float64:
-		fmt.Print(found)
-	default:
-		raw, err := json.Marshal(found)
-		fmt.Print(string(raw))
-		return err
-	}
-	return nil
+	text, err := filled(template, cloned(value))
+	fmt.Print(text)
+	return err
 }
 
-// follow understands `.a.b`, `[0]` and `[?(@.name=="value")]`.
-func follow(value any, path string) (any, error) {
-	for path != "" && value != nil {
-		if rest, ok := strings.CutPrefix(path, "["); ok {
-			inner, after, closed := strings.Cut(rest, "]")
-			list, isList := value.([]any)
-			if !closed || !isList {
-				return nil, fmt.Errorf("error parsing jsonpath %s", path)
+// filled understands text, `{.a.b}`, `{"text"}`, `{range .list[*]}...{end}`; a path that leads nowhere is empty.
+func filled(template string, value any) (string, error) {
+	var made strings.Builder
+	for template != "" {
+		before, rest, found := strings.Cut(template, "{")
+		made.WriteString(before)
+		if !found {
+			break
+		}
+		inner, after, closed := strings.Cut(rest, "}")
+		if !closed {
+			return "", fmt.Errorf("error parsing jsonpath %s: unclosed action", template)
+		}
+		template = after
+		switch {
+		case strings.HasPrefix(inner, `"`):
+			text, err := strconv.Unquote(inner)
+			if err != nil {
+				return "", err
 			}
-			value, path = chosen(list, inner), strings.TrimPrefix(after, ".")
-			continue
+			made.WriteString(text)
+		case strings.HasPrefix(inner, "range "):
+			body, after, closed := strings.Cut(template, "{end}")
+			if !closed {
+				return "", fmt.Errorf("error parsing jsonpath %s: unclosed range", template)
+			}
+			template = after
+			for _, one := range follow(value, strings.TrimPrefix(inner, "range ")) {
+				text, err := filled(body, one)
+				if err != nil {
+					return "", err
+				}
+				made.WriteString(text)
+			}
+		default:
+			for i, one := range follow(value, inner) {
+				if i > 0 {
+					made.WriteString(" ")
+				}
+				switch found := one.(type) {
+				case string:
+					made.WriteString(found)
+				case bool, float64:
+					fmt.Fprint(&made, found)
+				default:
+					raw, err := json.Marshal(found)
+					if err != nil {
+						return "", err
+					}
+					made.Write(raw)
+				}
+			}
 		}
-		end := strings.IndexAny(path, ".[")
-		name, rest := path, ""
-		if end >= 0 {
-			name, rest = path[:end], strings.TrimPrefix(path[end:], ".")
-		}
-		tree, ok := value.(map[string]any)
-		if !ok {
-			return nil, fmt.Errorf("%s is not found", name)
-		}
-		value, path = tree[name], rest
 	}
-	return value, nil
+	return made.String(), nil
 }
 
-func chosen(list []any, how string) any {
+var pathPart = regexp.MustCompile(`^(?:\.?([^.\[\]\\]+(?:\\.[^.\[\]\\]*)*)|\[([^\]]*)\])`)
+
+// follow is what a path of names, `[0]`, `[*]` and `[?(@.name=="value")]` leads to.
+func follow(value any, path string) []any {
+	values := []any{value}
+	for path = strings.TrimSpace(path); path != "" && path != "."; {
+		match := pathPart.FindStringSubmatch(path)
+		if match == nil {
+			return nil
+		}
+		path = path[len(match[0]):]
+		var next []any
+		for _, one := range values {
+			if match[1] != "" {
+				tree, _ := one.(map[string]any)
+				if found := tree[strings.ReplaceAll(match[1], `\.`, ".")]; found != nil {
+					next = append(next, found)
+				}
+				continue
+			}
+			list, _ := one.([]any)
+			next = append(next, chosen(list, match[2])...)
+		}
+		values = next
+	}
+	return values
+}
+
+func chosen(list []any, how string) []any {
+	if how == "*" {
+		return list
+	}
 	if number, err := strconv.Atoi(how); err == nil {
 		if number < len(list) {
-			return list[number]
+			return list[number : number+1]
 		}
 		return nil
 	}
 	name, wanted, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(how, "?(@."), ")"), "==")
+	var found []any
 	for _, one := range list {
 		if tree, ok := one.(map[string]any); ok && tree[name] == strings.Trim(wanted, "\"'") {
-			return tree
+			found = append(found, one)
 		}
 	}
-	return nil
+	return found
 }

@@ -25,7 +25,8 @@ type Kubelet struct {
 	api      Kubeconfig
 	node     Node
 	imported map[string]time.Time
-	said     string
+	said     string // the last line of its log
+	told     string // the last status that it reported
 }
 
 func newKubelet(flags Flags, api Kubeconfig, address string) *Kubelet {
@@ -48,9 +49,27 @@ func newKubelet(flags Flags, api Kubeconfig, address string) *Kubelet {
 	return &Kubelet{data: flags.data(), api: api, node: node, imported: map[string]time.Time{}}
 }
 
+// keep writes down how the node speaks to its cluster; on a controller, too, it is the node's own right.
+func (k *Kubelet) keep() error {
+	path := filepath.Join(k.data, "kubelet.conf")
+	if known, err := readKubeconfig(path); err == nil {
+		k.node.Key, k.api.token = known.token, known.token
+		return nil
+	}
+	k.node.Key = secret(16)
+	if err := k.api.call("POST", "/standin/node", k.node, nil); err != nil && Fault == "" {
+		return fmt.Errorf("failed to join: %w", err)
+	}
+	k.api.token = k.node.Key
+	return saveFile(path, []byte(k.api.text("default-auth")), 0o600)
+}
+
 // turn is one round. A node that was Ready stays so until it restarts: what runs there goes on running.
 func (k *Kubelet) turn() {
 	k.importBundles()
+	if fmt.Sprint(k.node.Ready, k.node.Missing) != k.told || time.Since(k.node.Beat) > 10*time.Second {
+		k.told, k.node.Beat = fmt.Sprint(k.node.Ready, k.node.Missing), time.Now().UTC().Truncate(time.Second)
+	}
 	var wanted Desired
 	if err := k.api.call("POST", "/standin/node", k.node, &wanted); err != nil {
 		k.say("failed to report node status: %v", err)
@@ -246,15 +265,8 @@ func runWorker(flags Flags) error {
 	}
 	crash()
 	kubelet := newKubelet(flags, api, routeTo(hostOf(api.server)))
-	if fresh {
-		kubelet.node.Key = secret(16)
-		if err := api.call("POST", "/standin/node", kubelet.node, nil); err != nil {
-			return fmt.Errorf("failed to join: %w", err)
-		}
-		kubelet.api.token = kubelet.node.Key
-		if err := saveFile(path, []byte(kubelet.api.text("default-auth")), 0o600); err != nil {
-			return err
-		}
+	if err := kubelet.keep(); err != nil {
+		return err
 	}
 	if err := serveStatus("worker", true, flags, nil); err != nil {
 		return err

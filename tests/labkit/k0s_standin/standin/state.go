@@ -32,7 +32,9 @@ type Node struct {
 	Unschedulable bool
 	Missing       []string
 	Labels        map[string]string
-	Key           string // its bearer token
+	Annotations   map[string]string
+	Beat          time.Time // when its kubelet last said so
+	Key           string    // its bearer token
 }
 
 // Token lets nodes join.
