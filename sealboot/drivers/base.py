@@ -31,8 +31,9 @@ class Slot:
 
     `form` names what else a file is made ready as before it is used. `boot`: a
     kernel or a unified kernel image, matched by whether the host's processor
-    boots it; kernel and initrd are taken out of it. `disk`: a raw disk image,
-    inflated and measured. `machine-config`, `talosconfig`: Talos' own files, of
+    boots it; kernel and initrd are taken out of it. `initrd`: one beside a
+    kernel, matched by the programs in it. `disk`: a raw disk image, inflated
+    and measured. `machine-config`, `talosconfig`: Talos' own files, of
     which what is no secret is read. What a machine is booted from (`boots`)
     is not wanted for one that has no other system any more.
 
@@ -48,7 +49,7 @@ class Slot:
     required: bool = True
     hosts: frozenset[str] = frozenset()
     tree: bool = False
-    form: Literal["", "boot", "disk", "machine-config", "talosconfig"] = ""
+    form: Literal["", "boot", "initrd", "disk", "machine-config", "talosconfig"] = ""
     boots: bool = False
     on: Place = "host"
 

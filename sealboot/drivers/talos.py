@@ -61,6 +61,7 @@ class TalosDriver:
                     executable=False,
                     required=False,
                     hosts=by_kexec,
+                    form="initrd",
                     boots=True,
                 ),
             ]

@@ -280,13 +280,13 @@ def _no_data(question: _Question) -> _Answer:
     if telling and question.slot.tree:
         found = no_tree(question.slot, question.host, question.facts, telling, question.at)
         return _Answer(relevant=telling, diagnostics=(found,))
-    if telling:
+    if telling and not question.slot.form:
         found = wrong_platform(question.slot, question.host, question.facts, telling, question.at)
         return _Answer(relevant=telling, diagnostics=(found,))
     if not wanted:
         return _Answer()
     none = nothing_fits(question.slot, question.host, question.facts, question.offered, question.at)
-    return _Answer(diagnostics=(none,))
+    return _Answer(relevant=telling, diagnostics=(none,))
 
 
 def _matrix(

@@ -10,7 +10,7 @@ from pathlib import Path
 from sealboot.artifacts import collect
 from sealboot.artifacts.cache import Cache
 from sealboot.checks import Load, apply_ignores, run_all, shipped
-from sealboot.drivers.base import Context
+from sealboot.drivers.base import Context, Slot
 from sealboot.model.artifact import Artifact
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.host import Host
@@ -18,6 +18,8 @@ from sealboot.model.report import CheckReport, CheckStatus, HostRow
 from sealboot.model.verdict import Verdict
 from sealboot.plan.select import Selection
 from sealboot.plan.select import select as select_artifacts
+from sealboot.workflow.bootfiles import made_ready, on_controller
+from sealboot.workflow.controller import select_here
 from sealboot.workflow.prepare import Prepared
 from sealboot.workflow.survey import Survey, wants_of
 from sealboot.workflow.trees import packed, tree_cache
@@ -70,29 +72,40 @@ def candidates(prepared: Prepared, cache: Cache | None = None) -> Candidates:
         for slot in prepared.slots
         if slot.wanted_by(host) and slot.name in host.artifacts
     }
-    return _with_trees(
+    return _made_ready(
         _verified(Candidates(by_slot, overrides, tuple(found)), prepared, base), prepared, base
     )
 
 
-def _with_trees(files: Candidates, prepared: Prepared, base: Path) -> Candidates:
-    """The same files, each root filesystem packed for every platform that it has."""
-    trees = {slot.name for slot in prepared.slots if slot.tree}
-    if not trees:
-        return files
-    made: dict[tuple[str, ...], tuple[Artifact, ...]] = {}
+def _made_ready(files: Candidates, prepared: Prepared, base: Path) -> Candidates:
+    """The same files, each made ready as its slot asks; what two slots share is made ready once for each form."""
+    slots = {slot.name: slot for slot in prepared.slots if slot.tree or slot.form or slot.on == "controller"}
+    made: dict[tuple[object, ...], tuple[Artifact, ...]] = {}
 
-    def ready(given: tuple[Artifact, ...]) -> tuple[Artifact, ...]:
-        key = tuple(artifact.path for artifact in given)
+    def ready(name: str, given: tuple[Artifact, ...]) -> tuple[Artifact, ...]:
+        slot = slots.get(name)
+        if slot is None:
+            return given
+        key = (slot.tree, slot.form, slot.on, *(artifact.path for artifact in given))
         if key not in made:
-            made[key] = packed(given, base, tree_cache())
+            made[key] = _ready(slot, given, base)
         return made[key]
 
+    if not slots:
+        return files
     return replace(
         files,
-        by_slot={slot: ready(given) if slot in trees else given for slot, given in files.by_slot.items()},
-        overrides={key: ready(given) if key[1] in trees else given for key, given in files.overrides.items()},
+        by_slot={name: ready(name, given) for name, given in files.by_slot.items()},
+        overrides={key: ready(key[1], given) for key, given in files.overrides.items()},
     )
+
+
+def _ready(slot: Slot, given: tuple[Artifact, ...], base: Path) -> tuple[Artifact, ...]:
+    if slot.tree:
+        return packed(given, base, tree_cache())
+    if slot.form:
+        return made_ready(given, slot.form, base)
+    return on_controller(given, base)
 
 
 def _verified(files: Candidates, prepared: Prepared, base: Path) -> Candidates:
@@ -143,6 +156,7 @@ def _row(host: Host, survey: Survey, selection: Selection, status: CheckStatus, 
         arch=facts.kernel_arch.value if facts and facts.kernel_arch else None,
         userland=facts.userland_arch.value if facts and facts.userland_arch else None,
         artifacts=chosen,
+        assumed=facts is not None and facts.assumed,
     )
 
 
@@ -193,22 +207,28 @@ def preflight(
         candidates=files.by_slot,
         overrides=files.overrides,
     )
+    here = select_here(prepared.slots, survey.controller, files.by_slot)
+    chosen = {**selection.chosen, **here.chosen}
     context = Context(
         inventory=prepared.inventory,
         options=prepared.options,
         selected=prepared.selected,
         facts=survey.facts,
-        chosen=selection.chosen,
+        chosen=chosen,
+        controller=survey.controller,
     )
+    # What nobody asked a host cannot be wrong with it.
+    assumed = {name for name, known in survey.facts.items() if known.assumed}
     found = [
         *prepared.diagnostics,
         *survey.diagnostics,
         *files.diagnostics,
         *selection.diagnostics,
-        *refusals(files.verified, selection.chosen),
+        *here.diagnostics,
+        *refusals(files.verified, chosen),
         *run_all(
-            prepared.selected,
-            survey.facts,
+            tuple(h for h in prepared.selected if h.name not in assumed),
+            {name: known for name, known in survey.facts.items() if name not in assumed},
             chosen=selection.chosen,
             wants={h.name: wants_of(prepared, h) for h in prepared.selected},
             loads=_loads(prepared, context, present),

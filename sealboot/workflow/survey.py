@@ -16,6 +16,8 @@ from sealboot.model.facts import Facts
 from sealboot.model.host import Host
 from sealboot.probe import gather
 from sealboot.transport.base import Connector, Session
+from sealboot.workflow.controller import controller_facts
+from sealboot.workflow import silent
 from sealboot.workflow.prepare import Prepared
 
 #: What the engine itself makes use of where a host has it.
@@ -26,11 +28,15 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What the hosts said. A host is in `sessions` and `facts`, or has an error in `diagnostics`."""
+    """What the hosts said. A host is in `sessions` and `facts`, or has an error in `diagnostics`.
+
+    `controller` is what this machine is, where a slot asks for that.
+    """
 
     facts: Mapping[str, Facts]
     sessions: Mapping[str, Session]
     diagnostics: tuple[Diagnostic, ...]
+    controller: Facts | None = None
 
 
 def wants_of(prepared: Prepared, host: Host) -> Wants:
@@ -74,12 +80,27 @@ async def survey(
         found.append(placed)
         sink(Found(at=clock() - start, diagnostic=placed))
 
+    def know(gathered: Facts) -> None:
+        facts[gathered.host] = gathered
+        sink(
+            FactsGathered(
+                at=clock() - start,
+                host=gathered.host,
+                arch=_name(gathered.kernel_arch),
+                userland=_name(gathered.userland_arch),
+            )
+        )
+
     async def one(host: Host) -> None:
+        gathered: Facts | Diagnostic | None
         async with gate:
             sink(StageStarted(at=clock() - start, host=host.name, stage="connect"))
             session = await connector.connect(host.name)
             if isinstance(session, Diagnostic):
-                note(session, host)
+                gathered, told = await silent.ask(prepared, connector, host, session)
+                note(told, host)
+                if gathered is not None:
+                    know(gathered)
                 return
             sink(StageStarted(at=clock() - start, host=host.name, stage="probe"))
             gathered = await gather(
@@ -89,17 +110,11 @@ async def survey(
             await session.close()
             note(gathered, host)
             return
-        sessions[host.name], facts[host.name] = session, gathered
-        sink(
-            FactsGathered(
-                at=clock() - start,
-                host=host.name,
-                arch=_name(gathered.kernel_arch),
-                userland=_name(gathered.userland_arch),
-            )
-        )
+        sessions[host.name] = session
+        know(gathered)
 
     async with asyncio.TaskGroup() as group:
+        here = group.create_task(controller_facts(prepared.slots, timeout=timeout))
         for host in prepared.selected:
             group.create_task(one(host))
     order = {host.name: number for number, host in enumerate(prepared.selected)}
@@ -108,4 +123,5 @@ async def survey(
         facts={h.name: facts[h.name] for h in prepared.selected if h.name in facts},
         sessions=sessions,
         diagnostics=tuple(found),
+        controller=here.result(),
     )

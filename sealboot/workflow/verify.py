@@ -111,5 +111,5 @@ def vouched(
 
 
 def _of(finding: Diagnostic, hosts: Sequence[str]) -> Diagnostic:
-    unique = list(dict.fromkeys(hosts))
+    unique = [host for host in dict.fromkeys(hosts) if host]  # what is used on the controller is for no host
     return replace(finding, host=unique[0], also=tuple(unique[1:])) if unique else finding
