@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -215,12 +216,15 @@ def _execute(spec: Spec) -> None:
     elif spec.server == "openrc":
         # As Alpine boots: busybox as PID 1, which starts the runlevels and keeps the server up.
         levels = "".join(f"::{when}:/sbin/openrc {level}\n" for when, level in _RUNLEVELS)
-        Path("/etc/inittab").write_text(f"{levels}::respawn:{' '.join(_sshd(spec))}\n")
+        Path("/etc/inittab").write_text(f"{levels}::respawn:/run/node/sshd\n")
+        server = Path("/run/node/sshd")
+        server.write_text(f"#!/bin/sh\nexec {shlex.join(_sshd(spec))}\n")
+        server.chmod(0o755)
         argv = ["/bin/busybox", "init"]
     else:
         # busybox init reaps orphans and starts the server again when it dies, as on an appliance.
-        server = f"/usr/sbin/dropbear -F -E -s -r /run/node/hostkey -p {spec.address}:22"
-        Path("/etc/inittab").write_text(f"::respawn:{server}\n")
+        dropbear = f"/usr/sbin/dropbear -F -E -s -r /run/node/hostkey -p {spec.address}:22"
+        Path("/etc/inittab").write_text(f"::respawn:{dropbear}\n")
         argv = ["/sbin/init"]
     os.execve(argv[0], argv, environment)  # noqa: S606 (this is how a program becomes PID 1)
 
