@@ -97,6 +97,8 @@ class K0sOptions(BaseModel):
     endpoint: Place | None = None
     sans: Places = ()
     dynamic_config: Literal["true", "false"] = "false"
+    #: Take images of older releases out of the live ClusterConfig before a controller is upgraded (SB671).
+    unpin: Literal["true", "false"] = "false"
     #: `controller+worker` nodes take ordinary pods.
     no_taints: Literal["true", "false"] = "false"
     install_flags: Annotated[tuple[str, ...], BeforeValidator(_flags)] = ()
