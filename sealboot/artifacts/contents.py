@@ -10,6 +10,7 @@ from sealboot.artifacts.compress import COMPRESSED
 from sealboot.artifacts.elf import parse
 from sealboot.artifacts.findings import Finding
 from sealboot.artifacts.hasher import Whole
+from sealboot.artifacts.image_list import read_image_list
 from sealboot.artifacts.inside import look_inside
 from sealboot.artifacts.lz4 import look_at
 from sealboot.artifacts.name import arch_in_name
@@ -44,6 +45,8 @@ def read(label: str, reader: Reader, *, deep: bool) -> Artifact:
         kind, layers = booted.kind, booted.layers
         diagnostics += _told(label, booted.findings)
         diagnostics += _misnamed(label, claimed, boot_arch(layers))
+    elif kind is Kind.UNKNOWN and (listed := read_image_list(reader)) is not None:
+        layers = (listed,)
     elif kind is Kind.LZ4:
         layer, told = look_at(reader, label)
         layers, diagnostics = (layer,), list(told)

@@ -7,7 +7,9 @@ wrongly:
 
 * `server` and `agent` take everything from /etc/rancher/k3s/config.yaml and tell systemd when they are up;
 * a joining node must bring the right token; while one server joins, a second one is turned away
-  (etcd admits one learner); an agent asks for its server until it answers;
+  (etcd admits one learner); an agent asks for its server until it answers; a machine that was made anew
+  is turned away under the name it had, because its password is another, until the node is deleted, and so
+  is a server without its data that etcd still counts;
 * the images folder is imported from as k3s does it: by ending, by name, whatever the architecture; what
   fails is logged and not tried again before the file changes (`containerd` makes a real import of it);
 * `kubectl`, `crictl` and `etcd-snapshot` know what the driver asks for, and nothing else.
@@ -49,6 +51,10 @@ sub notify { my $n = $ENV{NOTIFY_SOCKET} or return; $n =~ s/^@/\0/;
 sub tree { my $p = ""; for (split m{/}, $_[0]) { next if $_ eq ""; $p .= "/$_"; mkdir($p, 0755) } }
 
 @RUNTIME@# -- nodes ---------------------------------------------------------------------------------------
+sub password { tree("/etc/rancher/node"); my $p = "/etc/rancher/node/password"; my $said = slurp($p);
+  unless (defined $said && length $said) { open(my $h, "<", "/dev/urandom") or fail("urandom"); read($h, $said, 16);
+    $said = unpack("H*", $said); spill($p, "$said\n") }
+  chomp $said; return $said }
 sub nodes { my %n = map { (split / /)[0] => $_ } split /\n/, slurp(data() . "/server/db/nodes") || ""; return \%n }
 sub keep { my $n = shift; spill(data() . "/server/db/nodes", join("", map { "$n->{$_}\n" } sort keys %$n)) }
 my $learner = "";
@@ -59,13 +65,19 @@ sub answer { my ($line, $token, $upstream) = @_;
   return "ok" if $verb eq "READYZ";
   my $n = nodes();
   if ($verb eq "JOIN") {
-    my ($role, $name, $theirs) = @w;
+    my ($role, $name, $theirs, $password, $fresh) = @w;
     return "ERR token" unless ($theirs || "") eq $token;
+    my $known = slurp(data() . "/server/db/passwd-$name");
+    return "ERR Node password rejected, duplicate hostname $name" if defined $known && $known ne $password;
+    return "ERR duplicate node name found" if $fresh && exists $n->{$name};
     return "ERR learner" if $role eq "server" && $learner ne "" && $learner ne $name;
+    spill(data() . "/server/db/passwd-$name", $password);
     $learner = $name if $role eq "server"; return "OK";
   }
   if ($verb eq "UP") { $n->{$w[0]} = "@w True"; keep($n); $learner = "" if $learner eq $w[0]; return "OK" }
   if ($verb eq "NODE") { return exists $n->{$w[0]} ? (split / /, $n->{$w[0]})[4] : "ERR not found" }
+  if ($verb eq "DELETE") { return "ERR not found" unless delete $n->{$w[0]}; keep($n);
+    unlink data() . "/server/db/passwd-$w[0]"; return "OK" }
   if ($verb eq "NODES") { return join(";", map { $n->{$_} } sort keys %$n) }
   return "ERR $verb" }
 sub run_node { my $role = shift; my $c = config(); my $data = data();
@@ -77,6 +89,7 @@ sub run_node { my $role = shift; my $c = config(); my $data = data();
   my $up = ""; if ($c->{server}) { ($up) = $c->{server} =~ m{^https://([^:/]+):6443$} or fail("bad server") }
   fail("an agent needs a server") if $role eq "agent" && !$up;
   fail("a server begins the cluster or joins one") if $role eq "server" && !$up == !$c->{"cluster-init"};
+  my $fresh = $role eq "server" && ! -d "$data/server/db/etcd" ? 1 : 0;
   tree("$data/agent/images"); tree("$data/server/db/etcd") if $role eq "server";
   my $listen;
   if ($role eq "server") {
@@ -84,7 +97,7 @@ sub run_node { my $role = shift; my $c = config(); my $data = data();
   }
   if ($up) {
     my $said;
-    until (defined($said = ask($up, "JOIN $role $name $token"))) { select(undef, undef, undef, 0.1) }
+    until (defined($said = ask($up, "JOIN $role $name $token " . password() . " $fresh"))) { select(undef, undef, undef, 0.1) }
     fail("joining failed: $said") unless $said eq "OK";
   }
   spill("$data/server/token", "K10" . ("0" x 64) . "::server:$token\n") if $role eq "server";
@@ -109,6 +122,9 @@ sub kubectl { my @a = @_; my $kc = "$etc/k3s.yaml";
   my ($api) = $t =~ /server: (?:https:..)?([0-9.]+)/; my $all = join " ", @a; my $said;
   if ($all eq "get --raw /readyz") { $said = ask($api, "READYZ") }
   elsif ($all =~ /^get node ([a-z0-9.-]+) -o jsonpath=\{range .*Ready/) { $said = ask($api, "NODE $1") }
+  elsif ($all =~ /^get nodes( --request-timeout=\d+s)? -o jsonpath=\{range .items\[\*\]\}/) {
+    $said = ask($api, "NODES"); $said =~ s/ [^;]*(;|$)/$1 ? "\n" : ""/ge if defined $said }
+  elsif ($all =~ /^delete node ([a-z0-9.-]+) --timeout=\d+s$/) { $said = ask($api, "DELETE $1") }
   elsif ($all eq "get nodes") { $said = ask($api, "NODES"); $said =~ s/;/\n/g if defined $said }
   else { fail("kubectl: unknown command $all") }
   fail("the server does not answer") unless defined $said; fail($said) if $said =~ /^ERR/;

@@ -40,7 +40,7 @@ type Control struct {
 	trusted Kubeconfig
 }
 
-func (c *Control) path() string { return filepath.Join(c.data, "etcd/state.json") }
+func (c *Control) path() string { return filepath.Join(c.data, "etcd/member/state.json") }
 
 // peer is how another member is spoken to: its address, with the administrator's token.
 func (c *Control) peer(address string) Kubeconfig {

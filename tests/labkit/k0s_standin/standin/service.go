@@ -377,7 +377,7 @@ func backup(flags Flags) error {
 	packed := gzip.NewWriter(file)
 	archive := tar.NewWriter(packed)
 	sources := map[string]string{"k0s.yaml": configPath, "version": ""}
-	for _, name := range []string{"etcd/state.json", "pki/ca.crt", "pki/ca.key"} {
+	for _, name := range []string{"etcd/member/state.json", "pki/ca.crt", "pki/ca.key"} {
 		sources[name] = filepath.Join(flags.data(), name)
 	}
 	for _, name := range sortedKeys(sources) {
