@@ -21,6 +21,7 @@ from dataclasses import replace
 from sealboot.model.artifact import Artifact
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.facts import Facts
+from sealboot.model.feed import Feed
 from sealboot.model.host import Inventory
 from sealboot.model.plan import (
     Action,
@@ -82,7 +83,7 @@ def make_plan(
     if problems:
         return problems
     selected = tuple(hosts) or tuple(h.name for h in inventory.hosts if h.name in facts)
-    shipped = {s.source: s.sha256 for w in waves for s in w.steps if isinstance(s, (Upload, WriteDisk))}
+    shipped = dict(pair for w in waves for s in w.steps for pair in _shipped(s))
     planned = build(waves, observations)
     missing = _unreadable(planned, provided)
     if missing:
@@ -96,6 +97,15 @@ def make_plan(
         artifacts=dict(sorted({**{a.path: a.sha256 for a in artifacts}, **shipped}.items())),
         inventory_sha256=inventory_digest(inventory),
     )
+
+
+def _shipped(step: Step) -> Iterator[tuple[str, str]]:
+    """The file that a step sends, and its digest."""
+    match step:
+        case Upload() | WriteDisk():
+            yield step.source, step.sha256
+        case Run(feed=Feed(source, sha256)):
+            yield source, sha256
 
 
 def inconsistencies(waves: Sequence[Wave]) -> tuple[Diagnostic, ...]:

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from sealboot.model.names import fold
-from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave, Upload
+from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave, sent_bytes
 from sealboot.model.summary import summary as summarize
 from sealboot.render.text import human_bytes, plural, safe
 
@@ -25,7 +25,8 @@ _STYLE = {
 def _line(planned: PlannedStep) -> tuple[str, str]:
     step = planned.step
     detail = f"  ({safe(planned.detail)})" if planned.detail else ""
-    size = f"  {human_bytes(step.size)}" if isinstance(step, Upload) and planned.action.value in "+~" else ""
+    amount = sent_bytes(step) if planned.action.value in "+~" else 0
+    size = f"  {human_bytes(amount)}" if amount else ""
     return planned.action.value, f"{safe(step.title)}{size}{detail}"
 
 
