@@ -28,6 +28,7 @@ from sealboot.cli.options import config_file, taste
 from sealboot.cli.plan import plan
 from sealboot.cli.repack import repack
 from sealboot.cli.reset import reset
+from sealboot.cli.rollback import rollback
 from sealboot.cli.trust import trust
 from sealboot.render.text import safe
 
@@ -39,6 +40,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     check,
     plan,
     apply,
+    rollback,
     kubeconfig,
     reset,
     inspect,
