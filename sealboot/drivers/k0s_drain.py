@@ -81,10 +81,10 @@ exit $sb_bad
 """
 
 
-def drain(binary: str, data: str, options: DrainOptions, turns: Iterable[Turn]) -> str:
-    """Cordon and drain these nodes at once; each tells its own end, and a failed one is made schedulable again."""
+def flags(options: DrainOptions) -> str:
+    """The flags of `kubectl drain`, as words of a shell."""
     wait = options.skip_wait_for_delete_timeout
-    flags = [
+    said = [
         *(["--force"] if options.force == "true" else []),
         f"--grace-period={options.grace_period}",
         f"--timeout={options.timeout}s",
@@ -93,9 +93,13 @@ def drain(binary: str, data: str, options: DrainOptions, turns: Iterable[Turn]) 
         *([f"--pod-selector={options.pod_selector}"] if options.pod_selector else []),
         *([f"--skip-wait-for-delete-timeout={wait}"] if wait else []),
     ]
-    said = " ".join(shlex.quote(flag) for flag in flags)
+    return " ".join(shlex.quote(flag) for flag in said)
+
+
+def drain(binary: str, data: str, options: DrainOptions, turns: Iterable[Turn]) -> str:
+    """Cordon and drain these nodes at once; each tells its own end, and a failed one is made schedulable again."""
     head = _head(binary, data, TURNS=" ".join(turn.pair for turn in turns), LIMIT=options.timeout + 60)
-    return head + _LOOK + _DRAIN.replace("@FLAGS@", said)
+    return head + _LOOK + _DRAIN.replace("@FLAGS@", flags(options))
 
 
 def none_left(binary: str, data: str, nodes: Iterable[str]) -> str:

@@ -141,6 +141,10 @@ class K0sOptions(BaseModel):
         """The controller that begins the cluster, and makes the tokens: the first one of the inventory."""
         return next(iter(self.controllers(inventory)), None)
 
+    def workers(self, inventory: Inventory) -> tuple[Host, ...]:
+        """The hosts that stay or become workers, in inventory order."""
+        return tuple(host for host in inventory.by_role("worker") if not self.leaving(host))
+
     def at_once(self, workers: int) -> int:
         """How many of so many workers are upgraded at once."""
         match = _BATCH.fullmatch(self.batch)

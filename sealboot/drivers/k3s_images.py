@@ -17,7 +17,6 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from sealboot.checks.space import size_text
 from sealboot.drivers import k3s_images_space as room
 from sealboot.drivers.base import Context
 from sealboot.drivers.k3s_import import importing, pinning, stored_names
@@ -191,11 +190,11 @@ def _of(wanted: Sequence[Archive], way: room.Way) -> tuple[Archive, ...]:
 def _streamed(node: Node, archive: Archive, place: str) -> Iterator[Step]:
     """An archive into containerd, then its pins; what is there already is neither sent nor pinned again."""
     host, layer = node.host.name, archive.layer
-    why = "" if node.options.images_import == "stream" else ": no room for the archive itself"
+    why = "" if node.options.images_import == "stream" else ", as the archive itself has no room beside them"
     yield Run(
         id=f"import/{host}/{archive.slot}",
         host=host,
-        title=f"stream {archive.slot} into containerd ({size_text(layer.unpacked)} unpacked{why})",
+        title=f"stream the images of {archive.slot} into containerd{why}",
         timeout=3600.0,
         check=Succeeds(_verify(node, (archive,)) + "sb_all\n", timeout=120.0),
         script=importing(node.binary),

@@ -193,12 +193,13 @@ def _unpacked(ctx: Context, host: Host, options: SealosOptions) -> Iterator[Diag
     tree, facts = chosen_tree(ctx, host), ctx.facts[host.name]
     if tree is None or tree.packed is None:
         return
-    size = tree.packed.size
+    size, blobs = tree.packed.size, 0
     if tree.registry is not None and options.registry(ctx.inventory) == host:
         size += tree.registry.size
+        blobs = sum(blob.size for blob in tree.blobs)
     place = options.data(ctx.inventory, host)
-    if not no_space(host, facts, Load({place: size})):
-        for found in no_space(host, facts, Load({place: 2 * size})):
+    if not no_space(host, facts, Load({place: size + blobs})):
+        for found in no_space(host, facts, Load({place: 2 * size + blobs})):
             yield replace(found, severity=Severity.WARNING)
 
 

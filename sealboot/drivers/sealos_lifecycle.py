@@ -17,7 +17,7 @@ from sealboot.drivers import sealos_scripts as scripts
 from sealboot.drivers import sealos_upgrade
 from sealboot.drivers.sealos_kubeadm import init_config, join_config
 from sealboot.drivers.sealos_member import Member, members, with_env
-from sealboot.drivers.sealos_registry import registry
+from sealboot.drivers.sealos_registry import images, registry
 from sealboot.drivers.sealos_steps import Cluster, entry, hostname, ip_of, ipvs, lvscare
 from sealboot.drivers.sealos_tree import mount
 from sealboot.model.plan import FileIs, ReadSecret, Run, Step, Succeeds, WaitFor, Wave, WriteFile
@@ -40,6 +40,7 @@ def waves(cluster: Cluster) -> tuple[Wave, ...]:
         _wave("verify", "Verify that sealctl runs", (hostname(cluster, m.host) for m in everyone)),
         _wave("check", "Check the hosts", map(_check, joined)),
         _wave("registry-host", "Name the registry", (s for m in everyone for s in _registry_name(m))),
+        _wave("images", "Bring the images", (s for m in everyone if m.serves for s in images(m))),
         _wave("registry", "Serve the images", (s for m in everyone if m.serves for s in registry(m))),
         _wave("apiserver-host", "Name the API server", map(_apiserver_name, joined)),
         _wave("lvscare-host", "Name the nodes to lvscare", map(_lvscare_name, nodes if balanced else ())),

@@ -52,7 +52,8 @@ mv -f "$DATA/.sealboot/hosts.new" "$DATA/.sealboot/hosts"
 """
 
 UNPACK_REGISTRY = f"""set -eu
-{MARK}tar -xf "$ARCHIVE" -C "$DATA/rootfs"
+{MARK}rm -f "$DATA/.sealboot/images"
+tar -xf "$ARCHIVE" -C "$DATA/rootfs"
 (cd "$DATA/rootfs" && sha256sum -c .sealboot-registry >/dev/null) || {{ echo 'what was unpacked is not what was packed' >&2; exit 1; }}
 sync
 mark images
@@ -178,10 +179,19 @@ def linked(data: str, registry_data: str, stamp: str) -> str:
     )
 
 
-def images_there(data: str, archive: str, sha256: str) -> str:
-    """Succeeds when the registry's images are unpacked, or their archive is there to be."""
+def images_unpacked(data: str, sha256: str) -> str:
+    """Succeeds when the list of images is the one of this archive, each document and link as it was packed."""
+    root = shlex.quote(f"{data}/rootfs")
     return (
-        f"( {marked(data, 'images', sha256)}[ -d {shlex.quote(f'{data}/rootfs/registry')} ] ) && exit 0\n"
+        f"{marked(data, 'images', sha256)}cd {root} 2>/dev/null || exit 1\n"
+        "[ -d registry ] && sha256sum -c .sealboot-registry >/dev/null 2>&1\n"
+    )
+
+
+def images_there(data: str, archive: str, sha256: str) -> str:
+    """Succeeds when the list of images is unpacked, or its archive is there to be."""
+    return (
+        f"( {images_unpacked(data, sha256)}) && exit 0\n"
         f"[ -f {shlex.quote(archive)} ] || exit 1\n"
         f'said=$(sha256sum <{shlex.quote(archive)})\n[ "${{said%% *}}" = {sha256} ]\n'
     )

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from sealboot.drivers import sealos_upgrade_scripts as scripts
 from sealboot.drivers.sealos_member import Member, with_env
-from sealboot.drivers.sealos_node_scripts import initialised, marked
+from sealboot.drivers.sealos_node_scripts import either, initialised, marked
 from sealboot.model.plan import ReadSecret, Run, Service, ServiceIs, Step, Succeeds, WaitFor, Wave, WriteFile
 
 _ADMIN = "sealos.admin"
@@ -58,7 +58,8 @@ def _plane(member: Member, config: Sequence[WriteFile]) -> Iterator[Step]:
     done = scripts.upgraded(member.data, release, master=True)
     yield _tools(member)
     yield from config
-    yield member.run("upgrade/plan", f"kubeadm upgrade plan {release}", scripts.PLAN, done, timeout=600.0)
+    planned = either(done, marked(member.data, scripts.PLANNED, release))
+    yield member.run("upgrade/plan", f"kubeadm upgrade plan {release}", scripts.PLAN, planned, timeout=600.0)
     step = member.run(
         "upgrade/apply", f"kubeadm upgrade apply {release}", scripts.APPLY, done, timeout=1800.0
     )

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 
 from sealboot.drivers.sealos_node_scripts import INSTALL, MARK, REFUSED, initialised, marked
 
-#: The marks of an upgrade: kubeadm's part, whose the cordon is, the node is empty, the release that runs.
-PLANE, CORDON, DRAINED, VERSION = "plane", "cordon", "drained", "version"
+#: The marks of an upgrade: kubeadm has planned, has done its part, whose the cordon is, the node is empty,
+#: the release that runs.
+PLANNED, PLANE, CORDON, DRAINED, VERSION = "planned", "plane", "cordon", "drained", "version"
 
 _KUBELET = "/etc/kubernetes/kubelet.conf"
 _NAME = "name=$(uname -n | tr 'A-Z' 'a-z')\n"
@@ -27,8 +28,9 @@ done
 """
 
 # kubeadm itself keeps the manifests and, where it changes etcd, a copy of its data in /etc/kubernetes/tmp.
-PLAN = """set -eu
-"$DATA/rootfs/bin/kubeadm" upgrade plan "$VERSION" --ignore-preflight-errors=SystemVerification
+PLAN = f"""set -eu
+{MARK}"$DATA/rootfs/bin/kubeadm" upgrade plan "$VERSION" --ignore-preflight-errors=SystemVerification
+mark {PLANNED} "$VERSION"
 """
 
 APPLY = f"""set -eu

@@ -24,6 +24,8 @@ TALOSCTL, TALOSCONFIG, ON_CONTROLLER = "talosctl", "talosconfig", ""
 #: Seconds for one question: a machine that is down lets a connection hang.
 _ASK = 20
 _PATIENCE = 30.0
+#: Seconds that a script which waits leaves to say why it gave up.
+_RESERVE = 25
 
 _PRELUDE = """same() {
   sum=$(sha256sum <"$1" 2>/dev/null || shasum -a 256 <"$1") && [ "${sum%% *}" = "$2" ] && return 0
@@ -36,29 +38,36 @@ ctl() { limit @ASK@ "$TALOSCTL" --talosconfig "$TALOSCONFIG" -e "$ADDRESS" -n "$
 
 #: A machine that is configured, installed and up as far as it comes by itself. Before the installation the
 #: API knows our certificate as well, but the stage is another one.
-_INSTALLED = """stage=$(ctl get machinestatus -o 'jsonpath={.spec.stage}' 2>/dev/null) || exit 1
-case $stage in booting|running) exit 0 ;; esac
-exit 1
+_INSTALLED = """installed() {
+  stage=$(ctl get machinestatus -o 'jsonpath={.spec.stage}' 2>/dev/null) || return 1
+  case $stage in booting|running) return 0 ;; esac
+  return 1
+}
 """
 
+#: What has the configuration already, since a run that was cut off, is only waited for.
 _APPLY = """same "$CONFIG" "$SHA256"
-if limit @ASK@ "$TALOSCTL" --talosconfig "$TALOSCONFIG" -e "$ADDRESS" -n "$ADDRESS" get machinestatus >/dev/null 2>&1; then
-  echo "this machine has this cluster's configuration already"
-  exit 0
+if ! ctl get machinestatus >/dev/null 2>&1; then
+  said=$(limit 120 "$TALOSCTL" apply-config --insecure -n "$ADDRESS" ${KEY:+--cert-fingerprint "$KEY"} -f "$CONFIG" 2>&1) || {
+    case $said in
+      *'certificate required'*|*'bad certificate'*|*'unknown certificate'*|*'unknown authority'*)
+        echo 'this machine is configured already, and not with the secrets of this talosconfig' >&2 ;;
+      *fingerprint*)
+        echo 'another machine answers at this address than the one that was seen before' >&2 ;;
+    esac
+    printf '%s\\n' "$said" >&2
+    exit 65
+  }
 fi
-said=$("$TALOSCTL" apply-config --insecure -n "$ADDRESS" ${KEY:+--cert-fingerprint "$KEY"} -f "$CONFIG" 2>&1) && {
-  printf '%s\\n' "$said"
-  exit 0
-}
-case $said in
-  *'certificate required'*|*'tls: certificate'*|*'bad certificate'*)
-    echo 'this machine is configured already, and not with the secrets of this talosconfig' >&2 ;;
-  *fingerprint*)
-    echo 'another machine answers at this address than the one that was seen before' >&2 ;;
-esac
-printf '%s\\n' "$said" >&2
-exit 65
-""".replace("@ASK@", str(_ASK))
+end=$(($(date +%s) + LIMIT))
+until installed; do
+  [ "$(date +%s)" -lt "$end" ] || {
+    echo 'Talos took its configuration, and does not come up installed: look at the console of the machine' >&2
+    exit 1
+  }
+  sleep 2
+done
+"""
 
 _HAS_ETCD = """for ADDRESS in $CONTROLPLANES; do ctl etcd members >/dev/null 2>&1 && exit 0; done
 exit 1
@@ -122,9 +131,9 @@ def config_of(ctx: Context, host: Host) -> MachineConfig | None:
 
 
 def configure(ctx: Context, options: TalosOptions, tools: Tools, host: Host) -> Iterator[Step]:
-    """Give the machine its configuration, unless it has it; wait until Talos runs from its disk."""
+    """Give the machine its configuration, unless it has it or fetches it; wait until Talos runs from its disk."""
     config = config_of(ctx, host)
-    installed = tools.script(_INSTALLED, ADDRESS=host.address)
+    installed = tools.script(f"{_INSTALLED}installed\n", ADDRESS=host.address)
     if config is not None and config.file is not None and options.config_url is None:
         facts = ctx.facts[host.name]
         known = facts.observed.get("api.key", "") if facts.assumed else ""
@@ -132,17 +141,22 @@ def configure(ctx: Context, options: TalosOptions, tools: Tools, host: Host) -> 
         yield Run(
             id=f"configure/{host.name}/apply",
             host=host.name,
-            title=f"apply the machine configuration of a {host.role}",
-            timeout=300.0,
+            title=f"apply the machine configuration of a {host.role}, and wait until Talos is installed",
+            timeout=float(options.install_timeout),
             become=False,
             on="controller",
             check=Succeeds(installed, become=False, timeout=_PATIENCE),
             script=tools.script(
-                _APPLY, ADDRESS=host.address, CONFIG=config.file.path, SHA256=config.file.sha256
+                _INSTALLED + _APPLY,
+                ADDRESS=host.address,
+                CONFIG=config.file.path,
+                SHA256=config.file.sha256,
+                LIMIT=str(options.install_timeout - _RESERVE),
             ),
             env={"KEY": known} if facts.assumed else {},
             env_secrets=secret,
         )
+        return
     yield WaitFor(
         id=f"configure/{host.name}/installed",
         host=host.name,
@@ -159,7 +173,6 @@ def configure(ctx: Context, options: TalosOptions, tools: Tools, host: Host) -> 
 def bootstrap(ctx: Context, options: TalosOptions, tools: Tools, host: Host) -> Iterator[Step]:
     """Begin etcd once, on one machine, if it runs on none."""
     machines = " ".join(h.address for h in ctx.inventory.by_role(CONTROLPLANE))
-    limit = max(10, options.bootstrap_timeout - 60)
     yield Run(
         id=f"bootstrap/{host.name}/etcd",
         host=host.name,
@@ -168,7 +181,12 @@ def bootstrap(ctx: Context, options: TalosOptions, tools: Tools, host: Host) -> 
         become=False,
         on="controller",
         check=Succeeds(tools.script(_HAS_ETCD, CONTROLPLANES=machines), become=False, timeout=_PATIENCE * 3),
-        script=tools.script(_BOOTSTRAP, ADDRESS=host.address, CONTROLPLANES=machines, LIMIT=str(limit)),
+        script=tools.script(
+            _BOOTSTRAP,
+            ADDRESS=host.address,
+            CONTROLPLANES=machines,
+            LIMIT=str(options.bootstrap_timeout - _RESERVE),
+        ),
     )
 
 

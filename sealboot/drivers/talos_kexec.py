@@ -22,7 +22,8 @@ from sealboot.model.tree import Packed
 BOOT: Final = "boot"
 INITRD: Final = "initramfs"
 
-#: What kexec says, and what it means. Texts of errno(3) in the C locale; the first that is found counts.
+#: What kexec says, and what it means. Texts of errno(3) in the C locale, of both system calls; the first that
+#: is found counts: that one of the two does not exist says nothing where the other gave a reason.
 #: A kernel for another machine is ENOEXEC on x86 and EINVAL on arm64.
 FAILURES: Final[tuple[tuple[tuple[str, ...], str], ...]] = (
     (
@@ -53,7 +54,7 @@ _TRY = """set -u
 LC_ALL=C PATH=$PATH:/usr/sbin:/sbin; export LC_ALL PATH
 sb_load() { kexec "$@" -l "$KERNEL" --initrd="$INITRD" --command-line="$CMDLINE" 2>&1; }
 sb_first=$(sb_load -s) && sb_said=$sb_first || sb_said=$(sb_load) || {
-  case $sb_said in
+  case "$sb_said $sb_first" in
 """
 _TOLD = """    *) sb_why="kexec failed" ;;
   esac
