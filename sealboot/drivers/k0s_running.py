@@ -1,0 +1,176 @@
+"""What a run would do to a k0s that is there already: begin a second cluster, skip releases, take over another's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sealboot.drivers.base import Context
+from sealboot.drivers.k0s_config import address_of
+from sealboot.drivers.k0s_node import SLOT, Node, release_of
+from sealboot.drivers.k0s_options import CONTROLLERS, K0sOptions
+from sealboot.drivers.kubelet import KUBEADM, RELEASE
+from sealboot.model.diagnostic import Diagnostic, Severity
+from sealboot.model.facts import Facts
+from sealboot.model.host import Host
+
+_LEAVE = "k0s etcd leave --peer-address "
+
+
+def findings(ctx: Context, options: K0sOptions) -> Iterator[Diagnostic]:
+    """SB655 to SB658 and SB664, from what the hosts told."""
+    yield from _second(ctx, options)
+    yield from _etcd(ctx, options)
+    yield from _workers(ctx, options)
+    for host in ctx.reached:
+        if options.leaving(host):
+            continue
+        yield from _foreign(host, ctx.facts[host.name], options)
+        yield from _step(ctx, host, ctx.facts[host.name])
+
+
+def nodes(ctx: Context, options: K0sOptions) -> tuple[Node, ...]:
+    """The hosts that stay, were reached, and have their program."""
+    return tuple(
+        Node(ctx, options, host, ctx.chosen[host.name, SLOT])
+        for host in ctx.reached
+        if not options.leaving(host) and (host.name, SLOT) in ctx.chosen
+    )
+
+
+def _states(facts: Facts) -> set[str]:
+    return set(facts.observed.get("k0s.state", "").split())
+
+
+def _second(ctx: Context, options: K0sOptions) -> Iterator[Diagnostic]:
+    """SB655: the controller that begins the cluster is empty, and others are members of one."""
+    first = options.first(ctx.inventory)
+    if first is None or first.name not in ctx.facts or "controller" in _states(ctx.facts[first.name]):
+        return
+    staying = [h for h in ctx.reached if h.name != first.name and not options.leaving(h)]
+    members = [h for h in staying if _states(ctx.facts[h.name])]
+    if not members:
+        return
+    controllers = [h.name for h in members if "controller" in _states(ctx.facts[h.name])]
+    hint = (
+        f"put {controllers[0]} first in the inventory: then {first.name} joins its cluster"
+        if controllers
+        else "restore a backup, or take k0s off the others first (`state: absent`): the cluster is lost"
+    )
+    yield Diagnostic(
+        "SB655",
+        f"{first.name} is empty and would begin a cluster, and {members[0].name} is in one already",
+        host=first.name,
+        also=tuple(host.name for host in members),
+        at=first.origin(),
+        evidence=(("members", ", ".join(host.name for host in members)),),
+        hints=(hint,),
+    )
+
+
+def _etcd(ctx: Context, options: K0sOptions) -> Iterator[Diagnostic]:
+    """SB658: an empty host is to join at an address that etcd has a member at; it would be turned away."""
+    told = " ".join(facts.observed.get("k0s.members", "") for facts in ctx.facts.values())
+    for node in nodes(ctx, options):
+        place = address_of(node.host, node.facts)
+        if not node.controller or not place or "controller" in _states(node.facts) or node.member:
+            continue
+        if f"//{f'[{place}]' if ':' in place else place}:" in told:
+            yield Diagnostic(
+                "SB658",
+                f"{node.name} is empty, and etcd still has a member at its address",
+                host=node.name,
+                at=node.host.origin("address"),
+                evidence=(("address", place),),
+                hints=(f"take the old member out on a controller that lives: `{_LEAVE}{place}`",),
+            )
+
+
+def _foreign(host: Host, facts: Facts, options: K0sOptions) -> Iterator[Diagnostic]:
+    """SB657: its settings would be replaced by ours."""
+    found = facts.observed.get("k0s.foreign", "").split()
+    ours = bool(facts.observed.get("k0s.proven", "").strip())
+    if ours or options.adopt == "true":
+        found = [path for path in found if path == KUBEADM]
+    if not found:
+        return
+    kubeadm = KUBEADM in found
+    what = "is a node of a kubeadm cluster" if kubeadm else "has a k0s that is not of our making"
+    hint = (
+        "reset it first, or take it out of the inventory"
+        if kubeadm
+        else "to take it over with these settings: `options: {adopt: true}`"
+    )
+    yield Diagnostic(
+        "SB657",
+        f"{host.name} {what}",
+        host=host.name,
+        at=host.origin(),
+        evidence=(("found", ", ".join(found)),),
+        hints=(hint,),
+    )
+
+
+def _step(ctx: Context, host: Host, facts: Facts) -> Iterator[Diagnostic]:
+    """SB656: Kubernetes goes from one minor release to the next, and not back."""
+    old = RELEASE.search(facts.observed.get("k0s.version", ""))
+    new = RELEASE.search(release_of(ctx.chosen.get((host.name, SLOT))) or ctx.inventory.release or "")
+    if old is None or new is None or not _states(facts):
+        return
+    before, after = ([int(part) for part in match.groups()] for match in (old, new))
+    back = after < before
+    if not back and after[0] == before[0] and after[1] <= before[1] + 1:
+        return
+    how = "go back" if back else "skip releases"
+    yield Diagnostic(
+        "SB656",
+        f"{host.name} would {how}: from k0s {old[0]} to {new[0]}",
+        Severity.WARNING if back and after[:2] == before[:2] else Severity.ERROR,
+        host=host.name,
+        at=host.origin(),
+        evidence=(("installed", old[0]), ("to be installed", new[0])),
+        hints=(
+            "restore a backup that the older release has made"
+            if back
+            else f"go by v{before[0]}.{before[1] + 1} first",
+        ),
+    )
+
+
+def _workers(ctx: Context, options: K0sOptions) -> Iterator[Diagnostic]:
+    """SB656 and SB664: a worker newer than its API server, and one that nobody can empty."""
+    members = nodes(ctx, options)
+    controllers = [node for node in members if node.host.role in CONTROLLERS]
+    releases = {n.name: m for n in members if (m := RELEASE.search(n.release)) is not None}
+    oldest = min(
+        (n for n in controllers if n.name in releases),
+        key=lambda n: [int(part) for part in releases[n.name].groups()],
+        default=None,
+    )
+    for node in members:
+        if node.controller:
+            continue
+        mine, theirs = releases.get(node.name), releases.get(oldest.name) if oldest else None
+        if mine and theirs and oldest and _minor(mine.groups()) > _minor(theirs.groups()):
+            yield Diagnostic(
+                "SB656",
+                f"{node.name} would be newer than its controller: {node.release}, and {oldest.name} {oldest.release}",
+                host=node.name,
+                also=(oldest.name,),
+                at=node.host.origin("artifacts.k0s"),
+                hints=("give both the same release",),
+            )
+        if node.emptied and not controllers:
+            yield Diagnostic(
+                "SB664",
+                f"{node.name} is to be upgraded, and no controller of this run can empty it",
+                host=node.name,
+                at=node.host.origin(),
+                hints=(
+                    "widen --limit so that it includes a controller",
+                    "or upgrade without: `drain: {enabled: false}`",
+                ),
+            )
+
+
+def _minor(parts: tuple[str, ...]) -> list[int]:
+    return [int(part) for part in parts[:2]]
