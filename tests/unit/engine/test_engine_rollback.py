@@ -1,18 +1,19 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sealboot.engine.journal import Entry, History, read, write
-from sealboot.engine.rollback import Rollback, rollback
+from sealboot.engine.rollback import Rollback, put_back, rollback
 from sealboot.engine.shell import DEFAULT_STATE, node_paths
 from sealboot.engine.steps import act, holds
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.host import Host
-from sealboot.model.plan import Observation, Run, Upload
+from sealboot.model.plan import FileIs, Observation, Run, Upload
 
 
 def sha(data: bytes) -> str:
@@ -47,9 +48,36 @@ async def test_the_previous_file_comes_back_byte_for_byte(node: Any, work: Any, 
     assert live.stat().st_mode & 0o777 == 0o755
     assert await holds(work, first) == Observation("same")
     assert node.leftovers() == []
+    told = await rollback(node.session, first.dest, node.paths, dry=True)
+    assert told == Rollback("n1", first.dest, sha(b"one"), sha(b"two"), "755", again=True)
     forth = await rollback(node.session, first.dest, node.paths)
     assert isinstance(forth, Rollback)
     assert live.read_bytes() == b"two"
+    back = await rollback(node.session, first.dest, node.paths, dry=True)
+    assert back == done, "undoing a rollback leaves what was before it"
+
+
+async def test_a_step_puts_back_just_what_was_shown(node: Any, work: Any, tmp_path: Path) -> None:
+    first = upload(node, tmp_path, b"one")
+    for data in (b"one", b"two"):
+        assert (await act(work, upload(node, tmp_path, data))).result == "changed"
+    step = Run(
+        id="u",
+        host="n1",
+        title="put back",
+        script=put_back(first.dest, node.paths, sha(b"one")),
+        check=FileIs(first.dest, sha(b"one"), 0o755),
+    )
+    assert (await act(work, upload(node, tmp_path, b"three"))).result == "changed"
+    ended = await act(work, step)
+    assert ended.result == "failed"
+    assert ended.diagnostic is not None
+    assert "another file is kept by now" in repr(ended.diagnostic)
+    assert Path(first.dest).read_bytes() == b"three"
+    again = replace(step, script=put_back(first.dest, node.paths, sha(b"two")))
+    assert (await act(work, again)).result == "changed"
+    assert Path(first.dest).read_bytes() == b"two"
+    assert node.leftovers() == []
 
 
 async def test_without_a_kept_file_it_is_refused(node: Any, work: Any, tmp_path: Path) -> None:
