@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -122,9 +122,16 @@ def _inner(collector: _Collector, name: str, pieces: Iterator[bytes]) -> None:
         collector.add(path, size, Memory(b"".join(walk.body())))
 
 
-def registry_images(source: Source, meter: Meter) -> tuple[Image, ...]:
-    """The images in a packed registry, by repository and tag, with the platforms that are whole."""
-    places: dict[str, Window] = {}
+def registry_images(
+    source: Source, meter: Meter, apart: Mapping[str, Callable[[], Source]] | None = None
+) -> tuple[Image, ...]:
+    """The images in a packed registry, by repository and tag, with the platforms that are whole.
+
+    `apart` opens the blobs that are not in the archive, by their digest.
+    """
+    places: dict[str, Window | Callable[[], Source]] = {
+        _blob_path(digest): opener for digest, opener in (apart or {}).items()
+    }
     for member in TarWalk(inflate(chunks(source), Kind.TAR, meter)):
         if member.shape is Shape.FILE:
             places[member.name] = Window(source, member.offset + BLOCK, member.size)
@@ -132,7 +139,7 @@ def registry_images(source: Source, meter: Meter) -> tuple[Image, ...]:
     budget = _Budget()
     for name, link in sorted(places.items()):
         tag = _TAG.fullmatch(name)
-        if tag is None:
+        if tag is None or not isinstance(link, Window):
             continue
         if len(made) >= _MAX_TAGS:
             raise StreamError(f"a registry of more than {_MAX_TAGS} tags", excess=True)
@@ -140,6 +147,10 @@ def registry_images(source: Source, meter: Meter) -> tuple[Image, ...]:
         found.visit(link.at(0, 80).decode("ascii", "replace").strip(), 0)
         made.append(Image(f"{tag[1]}:{tag[2]}", tuple(dict.fromkeys(found.whole)), tuple(found.absent)))
     return tuple(made)
+
+
+def _blob_path(digest: str) -> str:
+    return f"{_BLOBS}/{digest[:2]}/{digest}/data"
 
 
 @dataclass(slots=True)
@@ -160,7 +171,7 @@ class _Budget:
 class _Platforms:
     """The platforms of one tag: those of which manifest, configuration and every layer are there."""
 
-    def __init__(self, places: dict[str, Window], budget: _Budget) -> None:
+    def __init__(self, places: Mapping[str, Window | Callable[[], Source]], budget: _Budget) -> None:
         self._places = places
         self._budget = budget
         self.whole: list[str] = []
@@ -189,12 +200,13 @@ class _Platforms:
         there = all(isinstance(d, dict) and self._place(d.get("digest")) is not None for d in layers)
         return platform_of(self._document(config.get("digest"))) if there else ""
 
-    def _place(self, digest: object) -> Window | None:
+    def _place(self, digest: object) -> Window | Callable[[], Source] | None:
         match = _DIGEST.fullmatch(digest) if isinstance(digest, str) else None
-        return self._places.get(f"{_BLOBS}/{match[1][:2]}/{match[1]}/data") if match else None
+        return self._places.get(_blob_path(match[1])) if match else None
 
     def _document(self, digest: object) -> Any:
-        place = self._place(digest)
+        known = self._place(digest)
+        place: Source | None = known if known is None or isinstance(known, Window) else known()
         if place is None or place.size > MAX_DOCUMENT:
             self._budget.take(0)
             return None

@@ -16,6 +16,7 @@ from typing import IO, cast
 
 from sealboot.artifacts.compress import Meter, StreamError
 from sealboot.artifacts.tarwalk import Shape
+from sealboot.artifacts.tree_blobs import TakeBlob, large_blobs, proven
 from sealboot.artifacts.tree_merge import Entry, Merged, contents
 from sealboot.artifacts.tree_source import Layer
 
@@ -109,15 +110,24 @@ class _Body:
 
 
 def pack(
-    layers: Sequence[Layer], merged: Merged, meter: Meter, tree: IO[bytes], registry: IO[bytes]
+    layers: Sequence[Layer],
+    merged: Merged,
+    meter: Meter,
+    tree: IO[bytes],
+    registry: IO[bytes],
+    *,
+    apart: TakeBlob | None = None,
 ) -> tuple[Written, Written]:
-    """Write the tree without its registry, and the registry with paths as in the tree."""
+    """Write the tree without its registry, and the registry with paths as in the tree.
+
+    With `apart`, the registry's large blobs go there instead.
+    """
     archives = (
         _Archive(tree, MANIFEST, lambda name: not _served(name)),
         _Archive(registry, REGISTRY_MANIFEST, _served),
     )
     try:
-        return _filled(archives, layers, merged, meter)
+        return _filled(archives, layers, merged, meter, apart)
     except BaseException:
         for archive in archives:
             archive.give_up()
@@ -125,13 +135,22 @@ def pack(
 
 
 def _filled(
-    archives: tuple[_Archive, _Archive], layers: Sequence[Layer], merged: Merged, meter: Meter
+    archives: tuple[_Archive, _Archive],
+    layers: Sequence[Layer],
+    merged: Merged,
+    meter: Meter,
+    apart: TakeBlob | None,
 ) -> tuple[Written, Written]:
+    large = large_blobs(merged.files) if apart is not None else {}
     for archive in archives:
         for entry in archive.mine(_with_parents(merged.folders, (*merged.files, *merged.links))):
             archive.add(entry, tarfile.DIRTYPE)
     for entries, found in contents(layers, merged, meter):
         pieces = found.body()
+        digest = large.get(entries[0].name) if len(entries) == 1 else None
+        if apart is not None and digest is not None:
+            apart(digest, entries[0].size, proven(digest, pieces))
+            continue
         for archive in archives:
             mine = archive.mine(entries)
             if mine and len(mine) != len(entries):

@@ -31,7 +31,9 @@ UNPACK = f"""set -eu
 umask 022
 settle() {{
   [ -e "$ROOT.old" ] || return 0
-  if [ -d "$ROOT.old/registry" ] && [ ! -e "$ROOT/registry" ]; then mv "$ROOT.old/registry" "$ROOT/registry"; fi
+  for images in .sealboot-registry registry; do
+    if [ -e "$ROOT.old/$images" ] && [ ! -e "$ROOT/$images" ]; then mv "$ROOT.old/$images" "$ROOT/$images"; fi
+  done
   if [ -n "${{KEEP:-}}" ] && [ ! -e "$KEEP" ]; then
     for other in "$ROOT".v*; do [ ! -d "$other" ] || rm -rf "$other"; done
     mv "$ROOT.old" "$KEEP"

@@ -34,13 +34,15 @@ class Tree(Other):
     """A packed root filesystem as a layer: `name` is `tree`, `facts` say the rest as text.
 
     `registry` is what belongs to the host that serves images alone, `images`
-    are those in it by repository and tag.
+    are those in it by repository and tag. Its large `blobs` are files of their
+    own, whose name in a registry is their digest.
     """
 
     packed: Packed | None = None
     registry: Packed | None = None
     programs: tuple[Program, ...] = ()
     images: tuple[Image, ...] = ()
+    blobs: tuple[Packed, ...] = ()
 
 
 def tree_of(artifact: Artifact) -> Tree | None:

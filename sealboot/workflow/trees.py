@@ -6,6 +6,7 @@ import errno
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile, gettempdir
 
@@ -24,7 +25,7 @@ from sealboot.model.diagnostic import Diagnostic, has_errors
 from sealboot.model.tree import Packed, Tree
 from sealboot.workflow.keeping import NEW, forget_old, keep, kept_folder, not_ours, open_to_others
 
-_SUFFIX = ".tar"
+_SUFFIX, _BLOB = ".tar", ".blob"
 _ARCHIVES = COMPRESSED | {Kind.TAR, Kind.DIRECTORY}
 
 
@@ -138,34 +139,46 @@ def _packed(artifact: Artifact, layers: Sequence[Layer], cache: Path) -> Artifac
     foreign = open_to_others(cache)
     if foreign is not None:
         return _refused(artifact, not_ours(artifact.path, foreign))
-    forget_old(cache, _SUFFIX)
+    for suffix in (_SUFFIX, _BLOB):
+        forget_old(cache, suffix)
     merged = merge(layers, Meter(Limits()))
     with ExitStack() as stack:
         tree = stack.enter_context(NamedTemporaryFile(dir=cache, prefix=NEW, delete=False))
         registry = stack.enter_context(NamedTemporaryFile(dir=cache, prefix=NEW, delete=False))
         for file in (tree, registry):
             stack.callback(Path(file.name).unlink, missing_ok=True)
-        wrote, served = pack(layers, merged, Meter(Limits()), tree, registry)
+        blobs: list[Packed] = []
+
+        def take(digest: str, size: int, pieces: Iterator[bytes]) -> None:
+            blob = stack.enter_context(NamedTemporaryFile(dir=cache, prefix=NEW, delete=False))
+            stack.callback(Path(blob.name).unlink, missing_ok=True)
+            blob.writelines(pieces)
+            blobs.append(keep(blob, digest, size, cache, _BLOB))
+            blob.close()
+
+        wrote, served = pack(layers, merged, Meter(Limits()), tree, registry, apart=take)
         own = keep(tree, wrote.sha256, wrote.size, cache, _SUFFIX)
         images = keep(registry, served.sha256, served.size, cache, _SUFFIX) if served.files else None
-    return _looked(artifact, own, images)
+    return _looked(artifact, own, images, tuple(sorted(blobs, key=lambda blob: blob.sha256)))
 
 
-def _looked(artifact: Artifact, own: Packed, served: Packed | None) -> Artifact:
+def _looked(artifact: Artifact, own: Packed, served: Packed | None, blobs: tuple[Packed, ...]) -> Artifact:
     label = artifact.path
     with _open(own) as opened:
         looked = look(opened, Meter(Limits()))
     images: tuple[Image, ...] = ()
     if served is not None:
-        with _open(served) as opened:
-            images = registry_images(opened, Meter(Limits()))
+        with ExitStack() as stack, _open(served) as opened:
+            # Opened when one of them is a document: layers only have to be there.
+            apart = {blob.sha256: partial(lambda b: stack.enter_context(_open(b)), blob) for blob in blobs}
+            images = registry_images(opened, Meter(Limits()), apart)
     found = tree_findings(label, looked.rootfs, looked.trouble, None)
     facts = {
         "programs": str(sum(p.count for p in looked.programs)),
         "images": str(len(images)),
-        "packed": f"{own.size + (served.size if served else 0)} bytes",
+        "packed": f"{sum(file.size for file in (own, *([served] if served else []), *blobs))} bytes",
     }
-    tree = Tree("tree", facts, own, served, looked.programs, images)
+    tree = Tree("tree", facts, own, served, looked.programs, images, blobs)
     whole = looked.rootfs or Rootfs(sealos=False)
     known = [p.platform for p in whole.programs if "/" in p.platform]
     return replace(

@@ -30,7 +30,7 @@ def project(lab: Lab, tmp_path: Path) -> Iterator[Project]:
         yield made
 
 
-def describe(project: Project, nodes: tuple[Node, ...], **options: str) -> None:
+def describe(project: Project, nodes: tuple[Node, ...], *, release: str = RELEASE, **options: str) -> None:
     """An inventory of these machines: the first is a master, the third another one."""
     roles = {node.name: "node" for node in nodes} | {nodes[0].name: "master"}
     if len(nodes) > 2:
@@ -39,7 +39,7 @@ def describe(project: Project, nodes: tuple[Node, ...], **options: str) -> None:
         project.folder / "inventory.yaml",
         nodes,
         driver="sealos",
-        release=RELEASE,
+        release=release,
         role=roles,
         artifacts={"rootfs": ["rootfs/*"]},
         extra={"options": {**OPTIONS, **options}},
@@ -47,9 +47,9 @@ def describe(project: Project, nodes: tuple[Node, ...], **options: str) -> None:
 
 
 def _lasting(listing: str) -> set[str]:
-    """What a listing says but for times, without what sealboot itself remembers on a host."""
+    """What a listing says but for times, without what sealboot remembers on a host and what a cluster does."""
     lines = (line.rsplit(" ", 1)[0] for line in listing.splitlines())
-    return {line for line in lines if not line.startswith("./var/lib/sealboot")}
+    return {line for line in lines if not line.startswith(("./var/lib/sealboot", "./var/lib/etcd"))}
 
 
 def _outcomes(document: Mapping[str, list[dict[str, str]]]) -> dict[str, str]:
@@ -96,13 +96,14 @@ def test_from_nothing_to_ready_and_back(project: Project) -> None:
     same = {name: _lasting(text) for name, text in settled.items() if name != late.name}
     assert {name: _lasting(now[name]) for name in same} == same
 
-    # Taken down: every file system as it was.
+    # Taken down: every file system as it was, what etcd kept included.
     describe(project, project.nodes, state="absent")
     gone = project.run("apply", "--yes")
     assert gone.code == 0, gone.told
     left = project.listings()
     for node in project.nodes:
         assert _lasting(left[node.name]) == _lasting(untouched[node.name]), node.name
+        assert "./var/lib/etcd" not in left[node.name]
     assert project.run("apply", "--yes").document["summary"]["changed"] == 0
 
 

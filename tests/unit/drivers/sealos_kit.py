@@ -52,14 +52,19 @@ def tree_artifact(
     arch: Arch,
     *,
     release: str = "1",
+    served: str = "1",
     images: Sequence[Image] = (),
     programs: Sequence[Program] = (),
 ) -> Artifact:
-    """A packed root filesystem; another `release` has other bytes."""
+    """A packed root filesystem; another `release` has other programs, `served` says what its registry has."""
     digest = (release + arch.value.encode().hex()).ljust(64, "0")
-    served = Packed(f"/cache/{arch}-registry.tar", digest[::-1], 4000) if images else None
+    listed = Packed("/cache/registry.tar", served.rjust(64, "a"), 4000) if images else None
+    # What every registry has, and what this one has alone.
+    blobs = [Packed(f"/cache/{n}.blob", n.ljust(64, "b"), 70) for n in ("0", served)] if images else []
     own = tuple(programs) or (program("bin/kubelet", arch), program("opt/sealctl", arch))
-    tree = Tree("tree", {}, Packed(f"/cache/{arch}.tar", digest, 3000), served, own, tuple(images))
+    tree = Tree(
+        "tree", {}, Packed(f"/cache/{arch}.tar", digest, 3000), listed, own, tuple(images), tuple(blobs)
+    )
     platform = f"linux/{arch}"
     found = Rootfs(sealos=True, files=2, programs=(Programs(platform, 2, ("opt/sealctl",)),))
     return Artifact(f"rootfs/{arch}", Kind.DIRECTORY, 3000, digest, (platform,), (found, tree))

@@ -14,7 +14,7 @@ from sealos_kit import CTL, CTL2, NODE, PI, PI2, STORE, Whole, compare, outline,
 from sealboot.model.arch import Arch
 from sealboot.model.archive import Image
 from sealboot.model.host import Host
-from sealboot.model.plan import Observation, Plan, Step
+from sealboot.model.plan import Observation, Plan, Service, Step
 from sealboot.model.summary import summary
 
 BOTH = (Image("pause:3.9", ("linux/amd64", "linux/arm64")),)
@@ -70,6 +70,28 @@ def test_another_root_filesystem_is_another_tree() -> None:
 
 NEXT = "v1.30.4"
 RUNS = {"sealos.node": "ours", "sealos.member": "member\nv1.29.9\n"}
+
+
+def test_image_update_of_the_same_release() -> None:
+    """What is served changes, on the one host that serves it: layers that it lacks and the list; nothing restarts."""
+    newer = tree_artifact(Arch.AMD64, served="2", images=BOTH)
+    hosts = (CTL, CTL2, NODE, PI, STORE)
+    plan = whole(*hosts, artifacts={"store": newer}).plan(since(whole(*hosts)))
+    short("sealos-whole-images", plan)
+    acting = {p.step.id for w in plan.waves for p in w.steps if p.action in {"+", "~", "-"}}
+    assert {step.split("/")[0:2][1] for step in acting} == {"store"}
+    assert not any(isinstance(p.step, Service) and p.action != "=" for w in plan.waves for p in w.steps)
+    assert plan.upload_bytes == 70 + 4000
+    waves = {w.id for w in plan.waves if any(p.action in {"+", "~", "-"} for p in w.steps)}
+    assert waves == {"images"}  # what `--only images` takes
+
+
+def test_every_step_of_an_image_update() -> None:
+    newer = tree_artifact(Arch.AMD64, served="2", images=BOTH)
+    plan = whole(CTL, artifacts={"ctl1": newer}).plan(since(whole(CTL)))
+    compare(
+        "sealos-whole-images-scripts", replace(plan, waves=tuple(w for w in plan.waves if w.id == "images"))
+    )
 
 
 def upgrading(*hosts: Host, **observed: Mapping[str, str]) -> Whole:

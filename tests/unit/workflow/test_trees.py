@@ -20,6 +20,7 @@ from tree_kit import Layout, files_layer, folder, layer, member, rootfs, saved
 
 from sealboot.artifacts import inspect
 from sealboot.artifacts.compress import StreamError
+from sealboot.artifacts.tree_blobs import LARGE
 from sealboot.artifacts.tree_look import _Budget
 from sealboot.artifacts.tree_source import FolderStore, image_layers
 from sealboot.model.arch import Arch
@@ -218,6 +219,48 @@ def test_the_registry_is_packed_apart_and_its_images_are_followed_to_their_layer
         ("library/claimed:1", ("linux/amd64",), ("linux/arm64",)),
         ("pause:3.9", ("linux/amd64",), ()),
     ]
+
+
+def test_large_blobs_of_a_registry_are_files_of_their_own(tmp_path: Path) -> None:
+    """By their digest, once for all trees; a configuration among them is read all the same."""
+    base = "registry/docker/registry/v2"
+    layer = hashlib.shake_256(b"layer").digest(LARGE)
+    config = json.dumps({"os": "linux", "architecture": "amd64", "more": "x" * LARGE}).encode()
+    small = hashlib.shake_256(b"small").digest(LARGE - 1)
+    digests = {hashlib.sha256(data).hexdigest(): data for data in (layer, config, small)}
+    large, about, little = digests
+    manifest = json.dumps(
+        {
+            "config": {"digest": f"sha256:{about}"},
+            "layers": [{"digest": f"sha256:{large}"}, {"digest": f"sha256:{little}"}],
+        }
+    ).encode()
+    digests[hashlib.sha256(manifest).hexdigest()] = manifest
+    files = {f"{base}/blobs/sha256/{d[:2]}/{d}/data": data for d, data in digests.items()}
+    link = f"sha256:{hashlib.sha256(manifest).hexdigest()}".encode()
+    files[f"{base}/repositories/app/_manifests/tags/1/current/link"] = link
+    for arch in (AMD, ARM):
+        folder(tmp_path / arch.value, {**rootfs(arch), **files})
+    first, second = (one(tmp_path, arch.value)[1] for arch in (AMD, ARM))
+    assert [(b.sha256, b.size) for b in first.blobs] == sorted((d, len(digests[d])) for d in (large, about))
+    assert first.blobs == second.blobs
+    for blob in first.blobs:
+        assert Path(blob.path).read_bytes() == digests[blob.sha256]
+    assert first.registry is not None
+    with tarfile.open(first.registry.path) as archive:
+        inside = [m.name for m in archive.getmembers() if m.isreg()]
+    assert not any(large in name or about in name for name in inside)
+    assert any(little in name for name in inside)
+    assert [(i.name, i.platforms, i.absent) for i in first.images] == [("app:1", ("linux/amd64",), ())]
+
+
+def test_a_blob_that_is_not_what_its_name_says_is_damage(tmp_path: Path) -> None:
+    name = f"registry/docker/registry/v2/blobs/sha256/ab/{'ab' * 32}/data"
+    folder(tmp_path / "tree", {**rootfs(AMD), name: bytes(LARGE)})
+    (refused,) = trees(tmp_path, "tree")
+    assert [d.code for d in refused.diagnostics] == ["SB401"]
+    assert "blob abababababab is damaged" in refused.diagnostics[0].summary
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 @pytest.mark.parametrize(("visits", "read"), [(1000, 1 << 30), (1 << 30, 1 << 20)])
