@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 
 from sealboot.artifacts.reader import Source
+from sealboot.model.archive import IMAGE_LIST
 from sealboot.model.artifact import Other
 
-#: The layer's name.
-IMAGE_LIST = "image list"
 #: A release has about fifteen.
 MAX_BYTES, MAX_NAMES = 1 << 16, 512
 

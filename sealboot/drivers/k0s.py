@@ -14,7 +14,7 @@ from typing import ClassVar
 from pydantic import BaseModel
 
 from sealboot.checks import ports, route
-from sealboot.drivers import k0s_access, k0s_checks, k0s_reset, k0s_running, k0s_upgrade
+from sealboot.drivers import k0s_access, k0s_airgap, k0s_checks, k0s_reset, k0s_running, k0s_upgrade
 from sealboot.drivers import k0s_images as images
 from sealboot.drivers import k0s_node as steps
 from sealboot.drivers import k0s_scripts as scripts
@@ -51,6 +51,7 @@ class K0sDriver:
                 Slot(name, roles=NODES, kinds=images.KINDS, executable=False, hosts=staying)
                 for name in bundles
             ),
+            *k0s_airgap.slots(inventory),
         )
 
     def wants(self, host: Host, options: BaseModel) -> Wants:
@@ -75,6 +76,7 @@ class K0sDriver:
                 else ":\n",
                 ports.KEY: ports.question(k0s_checks.ports_of(typed, host)),
                 route.KEY: route.QUESTION,
+                **k0s_airgap.questions(typed, host),
             },
             programs=(data,),
         )
@@ -88,7 +90,11 @@ class K0sDriver:
         options = _typed(ctx.options)
         if options.state == "absent":
             return tuple(k0s_checks.paths(ctx, options))
-        return (*k0s_checks.findings(ctx, options), *images.findings(ctx, options))
+        return (
+            *k0s_checks.findings(ctx, options),
+            *images.findings(ctx, options),
+            *k0s_airgap.findings(ctx, options),
+        )
 
     def waves(self, ctx: Context) -> tuple[Wave, ...]:
         """The desired state: everything ready first, then the first controller, the others, the workers."""
@@ -98,11 +104,13 @@ class K0sDriver:
         members = k0s_running.nodes(ctx, options)
         controllers = tuple(node for node in members if node.controller)
         leader = next(iter(controllers), None)
-        brought = _brought(options, members, leader) if options.first(ctx.inventory) else ()
+        brought = _brought(ctx, options, members, leader) if options.first(ctx.inventory) else ()
         return tuple(wave for wave in (*brought, *k0s_reset.waves(ctx, options, leader)) if wave.steps)
 
 
-def _brought(options: K0sOptions, members: tuple[Node, ...], leader: Node | None) -> tuple[Wave, ...]:
+def _brought(
+    ctx: Context, options: K0sOptions, members: tuple[Node, ...], leader: Node | None
+) -> tuple[Wave, ...]:
     """The waves that bring hosts up; `leader` is the first controller of this run, if there is one."""
     first = tuple(node for node in members if node.first)
     others = tuple(node for node in members if node.controller and not node.first)
@@ -117,6 +125,8 @@ def _brought(options: K0sOptions, members: tuple[Node, ...], leader: Node | None
         _wave("images", "Send image bundles", (s for n in members for s in images.put(n))),
         _wave("configure", "Have settings ready", (s for n in members for s in steps.configure(n))),
         _wave("backup", "Keep a backup", (s for n in leads if saved for s in steps.backup(n))),
+        _wave("confirm", "Have the images confirmed", k0s_airgap.confirm(ctx, options)),
+        _wave("unpin", "Unpin images of older releases", k0s_airgap.unpin(ctx, options)),
         _wave("first", "Run the first controller", (s for n in first for s in k0s_upgrade.change(n))),
         _wave(
             "controller-token",

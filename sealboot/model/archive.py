@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
+
+#: The layer (`Other`) of a file that lists images, one a line: its fact `images` has them, blanks between.
+IMAGE_LIST: Final = "image list"
 
 
 @dataclass(frozen=True, slots=True)
