@@ -14,7 +14,7 @@ from typing import ClassVar
 from pydantic import BaseModel
 
 from sealboot.checks import ports, route
-from sealboot.drivers import k3s_access, k3s_hosts, k3s_install, k3s_reset
+from sealboot.drivers import k3s_access, k3s_hosts, k3s_install, k3s_registries, k3s_reset
 from sealboot.drivers import k3s_images as images
 from sealboot.drivers import k3s_images_space as room
 from sealboot.drivers import k3s_scripts as scripts
@@ -83,6 +83,7 @@ class K3sDriver:
                 "k3s.nodes": as_root(host, scripts.nodes(typed.binary(host), typed.data(host))),
                 "k3s.version": scripts.version(typed.binary(host)),
                 "k3s.images": as_root(host, listed, listed),
+                "k3s.mirrors": as_root(host, k3s_registries.MIRRORS),
                 "k3s.places": as_root(host, places, places),
             },
         )

@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
-from sealboot.drivers import k3s_hosts, k3s_running
+from sealboot.drivers import k3s_hosts, k3s_registries, k3s_running
 from sealboot.drivers.base import Context
 from sealboot.drivers.k3s_config import node_name
 from sealboot.drivers.k3s_options import K3sOptions
@@ -26,6 +26,7 @@ def findings(ctx: Context, options: K3sOptions) -> Iterator[Diagnostic]:
     """Everything that stands against this cluster, the cluster's own shape first."""
     yield from _shape(ctx.inventory, options)
     yield from _names(ctx.inventory)
+    yield from k3s_registries.findings(ctx, options)
     yield from paths(ctx, options)
     yield from k3s_running.findings(ctx, options)
     yield from k3s_hosts.findings(ctx, options)
@@ -60,13 +61,6 @@ def _shape(inventory: Inventory, options: K3sOptions) -> Iterator[Diagnostic]:
             f"{len(servers)} servers cannot share an SQLite datastore",
             at=origin_of(inventory, "options.datastore"),
             hints=("write `datastore: etcd`, or keep one server",),
-        )
-    if options.embedded_registry == "true" and not options.registries.get("mirrors"):
-        yield Diagnostic(
-            "SB637",
-            "the embedded registry shares nothing: registries.yaml names no mirror",
-            at=origin_of(inventory, "options.embedded_registry"),
-            hints=("name each registry whose images are shared: `registries: {mirrors: {docker.io: {}}}`",),
         )
     if servers and len(servers) % 2 == 0 and options.datastore == "etcd":
         yield Diagnostic(

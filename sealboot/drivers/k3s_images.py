@@ -23,7 +23,7 @@ from sealboot.drivers.k3s_import import importing, pinning, stored_names
 from sealboot.drivers.k3s_node import Node
 from sealboot.drivers.k3s_options import K3sOptions
 from sealboot.model.arch import platform_arch
-from sealboot.model.archive import ImageArchive
+from sealboot.model.archive import Image, ImageArchive
 from sealboot.model.artifact import Artifact
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.feed import Feed
@@ -218,7 +218,7 @@ def _streamed(node: Node, archive: Archive, place: str) -> Iterator[Step]:
 
 
 def findings(ctx: Context, options: K3sOptions) -> Iterator[Diagnostic]:
-    """SB635: an archive that k3s would not import. SB636: too little space for what becomes of it."""
+    """SB635: an archive that k3s would not import. SB636: too little space for what becomes of it. SB665: one name twice."""
     for host in ctx.reached:
         wanted = archives(ctx, options, host)
         usable = {archive.slot for archive in wanted}
@@ -229,10 +229,39 @@ def findings(ctx: Context, options: K3sOptions) -> Iterator[Diagnostic]:
         for archive in wanted:
             if archive.layer.unfit:
                 yield _unfit(ctx, host, archive.slot, archive.artifact, archive.layer.unfit)
+        yield from _twice(ctx, host, wanted)
         coming = [a for a in _kept(ctx, options, host) if not _there(ctx, host, a)]
         found = room.places(ctx.facts[host.name], options, host)
         load = room.total(a.load for a in coming)
         yield from room.finding(host, found, load, _way(ctx, options, host, coming))
+
+
+def _twice(ctx: Context, host: Host, wanted: Sequence[Archive]) -> Iterator[Diagnostic]:
+    """SB665: two archives call different images by one name: the one that is imported last would have it."""
+    known: dict[str, tuple[Archive, frozenset[str]]] = {}
+    for archive in wanted:
+        for image, name in zip(archive.layer.images, stored_names(archive.layer), strict=True):
+            own = frozenset(_digests(ctx, host, image))
+            first, theirs = known.setdefault(name, (archive, own))
+            if own == theirs or not name:
+                continue
+            yield Diagnostic(
+                "SB665",
+                f"{first.artifact.path} and {archive.artifact.path} have different images called {name}",
+                host=host.name,
+                artifact=archive.artifact.path,
+                at=ctx.inventory.origins.get(f"artifacts.{archive.slot}"),
+                evidence=tuple(
+                    (a.slot, ", ".join(sorted(ids))) for a, ids in ((first, theirs), (archive, own))
+                ),
+                hints=("leave the name out of one of them, or give it another tag",),
+            )
+
+
+def _digests(ctx: Context, host: Host, image: Image) -> Iterator[str]:
+    """What the runtime of this host would call the image's id."""
+    arch = ctx.facts[host.name].kernel_arch
+    return (digest for platform, digest in image.configs if platform.split("/")[1] == arch)
 
 
 def _unfit(ctx: Context, host: Host, slot: str, artifact: Artifact, reasons: Sequence[str]) -> Diagnostic:
