@@ -14,7 +14,15 @@ from typing import ClassVar
 from pydantic import BaseModel
 
 from sealboot.checks import ports, route
-from sealboot.drivers import k3s_access, k3s_hosts, k3s_install, k3s_registries, k3s_reset
+from sealboot.drivers import (
+    k3s_access,
+    k3s_hosts,
+    k3s_images_checks,
+    k3s_images_choice,
+    k3s_install,
+    k3s_registries,
+    k3s_reset,
+)
 from sealboot.drivers import k3s_images as images
 from sealboot.drivers import k3s_images_space as room
 from sealboot.drivers import k3s_scripts as scripts
@@ -64,7 +72,7 @@ class K3sDriver:
     def wants(self, host: Host, options: BaseModel) -> Wants:
         """Where files go, and what makes k3s fail on a host that looks well."""
         typed = _typed(options)
-        listed, places = images.listing(typed, host), room.question(typed.data(host))
+        listed, places = k3s_images_choice.listing(typed, host), room.question(typed.data(host))
         return Wants(
             directories=(typed.binary(host).rpartition("/")[0], typed.data(host), "/etc"),
             tools=("stat", "od", "tr"),
@@ -102,7 +110,7 @@ class K3sDriver:
         options = _typed(ctx.options)
         if options.state == "absent":
             return (*paths(ctx, options), *k3s_reset.remains(options, ctx.inventory, ctx.reached))
-        return (*findings(ctx, options), *images.findings(ctx, options))
+        return (*findings(ctx, options), *k3s_images_checks.findings(ctx, options))
 
     def waves(self, ctx: Context) -> tuple[Wave, ...]:
         """The desired state: files, the token, the first server, the others in turn, the agents at once."""

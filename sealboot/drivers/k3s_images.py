@@ -15,108 +15,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 
 from sealboot.drivers import k3s_images_space as room
-from sealboot.drivers.base import Context
+from sealboot.drivers.k3s_images_choice import MARK, Archive, archives, digests, folder
 from sealboot.drivers.k3s_import import importing, pinning, stored_names
 from sealboot.drivers.k3s_node import Node
-from sealboot.drivers.k3s_options import K3sOptions
-from sealboot.model.arch import platform_arch
-from sealboot.model.archive import Image, ImageArchive
-from sealboot.model.artifact import Artifact
-from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.feed import Feed
-from sealboot.model.host import Host
 from sealboot.model.plan import FileIs, PathExists, Run, Step, Succeeds, Upload
 
-#: In the names of the files that are ours to remove. k3s goes by what follows it.
-MARK = ".sealboot"
-#: Endings of the empty files that stand for streamed archives; k3s takes no such file.
-_STREAMED = ".streamed"
-#: Begins the list of a host's own files, where that list can be believed to be all.
-_SEEN = "./"
 #: Seconds after which an import that has not come is asked for once more.
 _AGAIN = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Archive:
-    """One archive on its way to one host."""
-
-    slot: str
-    artifact: Artifact
-    layer: ImageArchive
-    name: str  # in the images folder: the archive, or the empty file that says that it was streamed
-    way: room.Way = "keep"
-
-    @property
-    def load(self) -> room.Load:
-        """What it takes on the host."""
-        return room.Load(self.artifact.size, self.layer.unpacked)
-
-
-def folder(options: K3sOptions, host: Host) -> str:
-    """The folder that k3s imports from."""
-    return f"{options.data(host)}/agent/images"
-
-
-def listing(options: K3sOptions, host: Host) -> str:
-    """A script that lists our own files there, behind `./` where whoever asks may see what is there."""
-    place = shlex.quote(folder(options, host))
-    return (
-        f'if [ "$(id -u)" = 0 ] || [ -r {place} ]; then echo {_SEEN}; fi\n'
-        f"cd {place} 2>/dev/null || exit 0\nls -1 | grep -F {MARK}.\nexit 0\n"
-    )
-
-
-def archives(ctx: Context, options: K3sOptions, host: Host) -> tuple[Archive, ...]:
-    """The archives of this host in import order; each name tells order, slot, architecture and content."""
-    kept = tuple(_kept(ctx, options, host))
-    coming = [archive for archive in kept if not _there(ctx, host, archive)]
-    way = _way(ctx, options, host, coming)
-    made: list[Archive] = []
-    for archive in kept:
-        streamed = replace(archive, name=_marker(archive), way="stream")
-        known = _listed(ctx, host)
-        if options.images_import == "auto" and archive not in coming:
-            # What is there stays as it came, so that a second run has nothing to do.
-            made.append(streamed if archive.name not in known else archive)
-        else:
-            made.append(streamed if way == "stream" else archive)
-    return tuple(made)
-
-
-def _kept(ctx: Context, options: K3sOptions, host: Host) -> Iterator[Archive]:
-    arch = ctx.facts[host.name].kernel_arch
-    for number, slot in enumerate(options.image_slots(ctx.inventory), 1):
-        artifact = ctx.chosen.get((host.name, slot))
-        layer = next((x for x in artifact.layers if isinstance(x, ImageArchive)), None) if artifact else None
-        if artifact is not None and layer is not None:
-            name = f"{number:02}0-{slot}-{arch}-{artifact.sha256[:8]}{MARK}{layer.suffix}"
-            yield Archive(slot, artifact, layer, name)
-
-
-def _marker(archive: Archive) -> str:
-    return archive.name.removesuffix(archive.layer.suffix) + _STREAMED
-
-
-def _listed(ctx: Context, host: Host) -> frozenset[str]:
-    return frozenset(ctx.facts[host.name].observed.get("k3s.images", "").split())
-
-
-def _there(ctx: Context, host: Host, archive: Archive) -> bool:
-    return not _listed(ctx, host).isdisjoint({archive.name, _marker(archive)})
-
-
-def _way(ctx: Context, options: K3sOptions, host: Host, coming: Sequence[Archive]) -> room.Way:
-    """The way of what is coming. Where nobody could look, it may all be there: then nothing is decided by space."""
-    if options.images_import != "auto":
-        return options.images_import
-    if _SEEN not in _listed(ctx, host):
-        return "keep"
-    load = room.total(archive.load for archive in coming)
-    return room.roomy(room.places(ctx.facts[host.name], options, host), load)
 
 
 def put(node: Node) -> Iterator[Step]:
@@ -217,64 +125,6 @@ def _streamed(node: Node, archive: Archive, place: str) -> Iterator[Step]:
     )
 
 
-def findings(ctx: Context, options: K3sOptions) -> Iterator[Diagnostic]:
-    """SB635: an archive that k3s would not import. SB636: too little space for what becomes of it. SB665: one name twice."""
-    for host in ctx.reached:
-        wanted = archives(ctx, options, host)
-        usable = {archive.slot for archive in wanted}
-        for slot in options.image_slots(ctx.inventory):
-            chosen = ctx.chosen.get((host.name, slot))
-            if chosen is not None and slot not in usable:
-                yield _unfit(ctx, host, slot, chosen, ("it is no image archive",))
-        for archive in wanted:
-            if archive.layer.unfit:
-                yield _unfit(ctx, host, archive.slot, archive.artifact, archive.layer.unfit)
-        yield from _twice(ctx, host, wanted)
-        coming = [a for a in _kept(ctx, options, host) if not _there(ctx, host, a)]
-        found = room.places(ctx.facts[host.name], options, host)
-        load = room.total(a.load for a in coming)
-        yield from room.finding(host, found, load, _way(ctx, options, host, coming))
-
-
-def _twice(ctx: Context, host: Host, wanted: Sequence[Archive]) -> Iterator[Diagnostic]:
-    """SB665: two archives call different images by one name: the one that is imported last would have it."""
-    known: dict[str, tuple[Archive, frozenset[str]]] = {}
-    for archive in wanted:
-        for image, name in zip(archive.layer.images, stored_names(archive.layer), strict=True):
-            own = frozenset(_digests(ctx, host, image))
-            first, theirs = known.setdefault(name, (archive, own))
-            if own == theirs or not name:
-                continue
-            yield Diagnostic(
-                "SB665",
-                f"{first.artifact.path} and {archive.artifact.path} have different images called {name}",
-                host=host.name,
-                artifact=archive.artifact.path,
-                at=ctx.inventory.origins.get(f"artifacts.{archive.slot}"),
-                evidence=tuple(
-                    (a.slot, ", ".join(sorted(ids))) for a, ids in ((first, theirs), (archive, own))
-                ),
-                hints=("leave the name out of one of them, or give it another tag",),
-            )
-
-
-def _digests(ctx: Context, host: Host, image: Image) -> Iterator[str]:
-    """What the runtime of this host would call the image's id."""
-    arch = ctx.facts[host.name].kernel_arch
-    return (digest for platform, digest in image.configs if platform.split("/")[1] == arch)
-
-
-def _unfit(ctx: Context, host: Host, slot: str, artifact: Artifact, reasons: Sequence[str]) -> Diagnostic:
-    return Diagnostic(
-        "SB635",
-        f"k3s on {host.name} would not import {artifact.path}",
-        host=host.name,
-        artifact=artifact.path,
-        at=ctx.inventory.origins.get(f"artifacts.{slot}"),
-        evidence=tuple((f"reason {n}", text) for n, text in enumerate(reasons, 1)),
-    )
-
-
 def _count(wanted: Sequence[Archive]) -> int:
     return sum(len(archive.layer.images) for archive in wanted)
 
@@ -300,7 +150,7 @@ sb_all() {{
     ]
     for archive in wanted:
         for image in archive.layer.images:
-            ids = [digest for platform, digest in image.configs if platform_arch(platform) == arch]
+            ids = digests(node.ctx, node.host, image)
             lines.append(f"  sb_image {shlex.quote(image.name)} {shlex.quote(' '.join(ids))} || return 1\n")
     return "".join([*lines, "  return 0\n}\n"])
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from test_k3s_golden import PI, S1, WithImages, archive, k3s
 
-from sealboot.drivers import k3s_images
+from sealboot.drivers import k3s_images, k3s_images_checks, k3s_images_choice
 from sealboot.drivers.base import Context
 from sealboot.drivers.k3s_node import Node
 from sealboot.drivers.k3s_options import K3sOptions
@@ -51,7 +51,7 @@ def steps(ctx: Context, host: Host) -> dict[str, Step]:
 def space(ctx: Context, free: int, total: int = 10_000 * MB, images: str = "") -> list[Diagnostic]:
     place = Space("/var/lib/rancher/k3s", "/var", False, "ext4", "/", frozenset(), free, total, True)
     facts = {"pi64": replace(ctx.facts["pi64"], spaces=(place,), observed={"k3s.images": images})}
-    return list(k3s_images.findings(replace(ctx, selected=(PI,), facts=facts), options_of(ctx)))
+    return list(k3s_images_checks.findings(replace(ctx, selected=(PI,), facts=facts), options_of(ctx)))
 
 
 def grown(ctx: Context, size: int, unpacked: int, **layer: object) -> Context:
@@ -65,7 +65,7 @@ def grown(ctx: Context, size: int, unpacked: int, **layer: object) -> Context:
 
 def test_names_tell_order_slot_architecture_and_content() -> None:
     ctx = context()
-    names = [a.name for a in k3s_images.archives(ctx, options_of(ctx), PI)]
+    names = [a.name for a in k3s_images_choice.archives(ctx, options_of(ctx), PI)]
     assert names == sorted(names)
     assert [name.split("-")[:3] for name in names] == [["010", "base", "arm64"], ["020", "apps", "arm64"]]
     assert all(name.endswith(".sealboot.tar.zst") for name in names)
@@ -96,7 +96,7 @@ def test_space_for_archive_blobs_layers_and_what_must_stay_free(free: int, sever
 
 def test_what_is_there_needs_no_space() -> None:
     ctx = grown(context(), 200 * MB, 1000 * MB)
-    (there,) = k3s_images.archives(ctx, options_of(ctx), PI)
+    (there,) = k3s_images_choice.archives(ctx, options_of(ctx), PI)
     assert space(ctx, 1, images=f"{there.name}\n") == []
 
 
@@ -144,7 +144,7 @@ def check(step: Run) -> str:
 def ids(tmp_path: Path) -> set[str]:
     host = replace(PI, paths={"data": str(tmp_path / "data"), "binary": str(tmp_path)})
     ctx = context(host)
-    found = k3s_images.archives(ctx, options_of(ctx), host)
+    found = k3s_images_choice.archives(ctx, options_of(ctx), host)
     return {digest for a in found for i in a.layer.images for _, digest in i.configs}
 
 
@@ -176,7 +176,7 @@ def test_superseded_archives_go_and_others_stay(tmp_path: Path) -> None:
     _, superseded, folder = local(tmp_path)
     host = replace(PI, paths={"data": str(tmp_path / "data")})
     ctx = context(host)
-    wanted = [a.name for a in k3s_images.archives(ctx, options_of(ctx), host)]
+    wanted = [a.name for a in k3s_images_choice.archives(ctx, options_of(ctx), host)]
     assert shell(check(superseded)).returncode == 0
     for name in (*wanted, "010-base-arm64-00000000.sealboot.tar.zst", "k3s-airgap-images-arm64.tar.zst"):
         (folder / name).write_text("x")
@@ -188,7 +188,7 @@ def test_superseded_archives_go_and_others_stay(tmp_path: Path) -> None:
 
 def test_the_listing_shows_our_files_only(tmp_path: Path) -> None:
     host = replace(PI, paths={"data": str(tmp_path)})
-    script = k3s_images.listing(options_of(context()), host)
+    script = k3s_images_choice.listing(options_of(context()), host)
     assert shell(script).stdout == "./\n", "root sees that there is nothing"
     (tmp_path / "agent/images").mkdir(parents=True)
     for name in ("010-base-arm64-1.sealboot.tar", "other.tar"):
