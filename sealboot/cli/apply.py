@@ -35,6 +35,10 @@ def apply(
     accept_new: Annotated[
         bool, typer.Option("--accept-new", help="pin unknown host keys (changed ones are always refused)")
     ] = False,
+    confirm_disk: Annotated[
+        list[str] | None,
+        typer.Option("--confirm-disk", metavar="HOST", help="overwrite its disk without asking; repeatable"),
+    ] = None,
     only: Annotated[
         list[str] | None, typer.Option("--only", metavar="PART", help="only this part or wave; repeatable")
     ] = None,
@@ -56,5 +60,6 @@ def apply(
         uploads=uploads,
         lock_timeout=lock_timeout,
         accept_new=accept_new,
+        disks=tuple(confirm_disk or ()),
     )
     runtime.leave(carry_out(options, prepared, view, wishes))

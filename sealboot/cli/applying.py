@@ -11,12 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sealboot.cli import runtime
+from sealboot.cli.disks import consent_to
 from sealboot.cli.exits import Exit, of_apply, of_findings, strongest
 from sealboot.cli.options import Reading
 from sealboot.engine.journal import unfinished
 from sealboot.engine.options import ApplyOptions
 from sealboot.engine.run import Engine
 from sealboot.model.diagnostic import Diagnostic, Severity
+from sealboot.model.host import Host
 from sealboot.model.outcome import HostOutcome
 from sealboot.model.plan import Plan
 from sealboot.model.report import AppliedHost, ApplyReport, PlanReport
@@ -24,6 +26,7 @@ from sealboot.model.secret import Secret
 from sealboot.plan.planfile import load, stale
 from sealboot.render.view import View
 from sealboot.workflow import planning
+from sealboot.workflow.desk import desk
 from sealboot.workflow.prepare import Prepared
 
 #: Seconds after which a stopped apply leaves even without its summary; the engine itself needs fewer.
@@ -35,7 +38,8 @@ class Wishes:
     """What the operator asked of this apply, or of another command that carries out a plan.
 
     `consent` asks instead of the usual question, and returns why nothing may be changed. `notes` are
-    findings from before the hosts were looked at; `dry` stops where the plan was shown.
+    findings from before the hosts were looked at; `dry` stops where the plan was shown. `disks` are the
+    hosts whose disks may be overwritten without a question.
     """
 
     planfile: Path | None = None
@@ -49,6 +53,7 @@ class Wishes:
     dry: bool = False
     consent: Callable[[Reading], str] | None = None
     notes: tuple[Diagnostic, ...] = ()
+    disks: tuple[str, ...] = ()
 
 
 def carry_out(options: Reading, prepared: Prepared, view: View, wishes: Wishes) -> Exit:
@@ -76,7 +81,9 @@ async def _apply(
         if looked.errors:
             view.check(looked.preflight.report, final=False)
             view.message(f"--ready-only: going on with {', '.join(h.name for h in ready)}")
-        made = await planning.make(prepared, looked.survey, looked.preflight, sink=looked.sink)
+        made = await planning.make(
+            prepared, looked.survey, looked.preflight, sink=looked.sink, secrets=looked.store
+        )
         if isinstance(made, tuple):
             view.diagnostics(wishes.command, made)
             return runtime.finish(view, looked, of_findings(made))
@@ -90,11 +97,7 @@ async def _apply(
         if wishes.dry:
             return runtime.finish(view, looked, of_findings(looked.errors))
         left_out = _left_out(looked)
-        owed = await unfinished(
-            {h.name: looked.survey.sessions[h.name] for h in ready},
-            made.cluster,
-            {h.name: h for h in ready},
-        )
+        owed = await _owed(made, looked, ready)
         if owed:
             view.diagnostics(wishes.command, owed, final=False)
         if made.changes == 0 and not owed:
@@ -105,7 +108,7 @@ async def _apply(
         if isinstance(secrets, tuple):
             view.diagnostics(wishes.command, secrets)
             return runtime.finish(view, looked, of_findings(secrets))
-        refused = _consent(options, wishes)
+        refused = consent_to(made.destroyed, options, wishes.disks) or _consent(options, wishes)
         if refused:
             view.message(refused, always=True)
             return runtime.finish(view, looked, Exit.REFUSED)
@@ -113,6 +116,24 @@ async def _apply(
         report = replace(report, hosts=(*report.hosts, *left_out))
         view.applied(report, told=looked.errors)
         return runtime.finish(view, looked, _code(report, looked.errors))
+
+
+async def _owed(plan: Plan, looked: runtime.Looked, ready: Sequence[Host]) -> tuple[Diagnostic, ...]:
+    """What cut-off runs left to be done, by the journals of the hosts and by those kept here for them."""
+    hosts = {h.name: h for h in ready}
+    sessions = {name: made for name, made in looked.survey.sessions.items() if name in hosts}
+    owed = await unfinished(sessions, plan.cluster, hosts)
+    place = desk()
+    here = {
+        planned.step.host: place.session(hosts[planned.step.host])
+        for wave in plan.waves
+        for planned in wave.steps
+        if planned.step.on == "controller" and planned.step.host in hosts
+    }
+    try:
+        return (*owed, *await unfinished(here, plan.cluster, hosts, place.paths))
+    finally:
+        await asyncio.gather(*(session.close() for session in here.values()))
 
 
 def _consent(options: Reading, wishes: Wishes) -> str:
@@ -195,6 +216,8 @@ async def carry(
             redactor=looked.redactor,
             secrets=secrets,
             reconnect=looked.connector.connect,
+            knock=looked.connector.knock,
+            desk=desk(),
         )
         return replace(report, seconds=looked.seconds, command=wishes.command)
     finally:

@@ -53,6 +53,8 @@ _BY_CODE = {
     "SB502": Exit.INTEGRITY,
     "SB505": Exit.REFUSED,
     "SB506": Exit.NOT_REACHED,
+    "SB521": Exit.NOT_REACHED,
+    "SB525": Exit.INTEGRITY,
     "SB682": Exit.REFUSED,
     "SB683": Exit.USAGE,
     "SB684": Exit.REFUSED,

@@ -42,7 +42,9 @@ def plan(
             if looked.errors and not (ready_only and looked.preflight.ready):
                 view.check(looked.preflight.report)
                 return runtime.finish(view, looked, of_findings(looked.errors))
-            made = await planning.make(prepared, looked.survey, looked.preflight, sink=looked.sink)
+            made = await planning.make(
+                prepared, looked.survey, looked.preflight, sink=looked.sink, secrets=looked.store
+            )
             if isinstance(made, tuple):
                 view.diagnostics("plan", made)
                 return runtime.finish(view, looked, of_findings(made))

@@ -23,6 +23,7 @@ from sealboot.cli.options import Common, Reading, Remote
 from sealboot.cli.showing import leave as leave  # noqa: PLC0414 (commands find all of it here)
 from sealboot.cli.showing import refuse as refuse  # noqa: PLC0414
 from sealboot.cli.showing import view_of as view_of  # noqa: PLC0414
+from sealboot.engine.context import SecretStore
 from sealboot.inventory.secrets import SecretResolver, unavailable
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.events import Event, RunFinished, RunStarted
@@ -108,6 +109,11 @@ class Looked:
     def seconds(self) -> float:
         """Since the command began."""
         return time.monotonic() - self.started
+
+    def store(self) -> SecretStore | tuple[Diagnostic, ...]:
+        """The operator's secrets that steps use, taught to the redactor; SB012 for those that cannot be had."""
+        known = self.secrets.all_of(self.prepared.secrets)
+        return known if isinstance(known, tuple) else SecretStore(self.redactor, known)
 
     @property
     def errors(self) -> tuple[Diagnostic, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -20,6 +20,9 @@ from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.host import Host
 from sealboot.model.plan import Step
 from sealboot.transport.base import Session
+
+#: Where a cluster's host has its journal.
+Places: TypeAlias = Callable[[str, Host], NodePaths]
 
 Mark: TypeAlias = Literal["started", "done", "failed", "finished"]
 
@@ -108,14 +111,15 @@ async def write(session: Session, paths: NodePaths, entry: Entry) -> Diagnostic 
 
 
 async def unfinished(
-    sessions: Mapping[str, Session], cluster: str, hosts: Mapping[str, Host]
+    sessions: Mapping[str, Session], cluster: str, hosts: Mapping[str, Host], paths: Places = node_paths
 ) -> tuple[Diagnostic, ...]:
     """SB512 for every host whose last run was cut off: it may owe steps that no check can show.
 
-    A plan without changes must still be applied where this finds something. Reads only.
+    A plan without changes must still be applied where this finds something. Reads only. `paths` says
+    where a host's journal lies for the session that is given.
     """
     names = tuple(name for name in sessions if name in hosts)
-    found = await asyncio.gather(*(read(sessions[n], node_paths(cluster, hosts[n])) for n in names))
+    found = await asyncio.gather(*(read(sessions[n], paths(cluster, hosts[n])) for n in names))
     return tuple(
         resumed(name, history.cut_off)
         for name, history in zip(names, found, strict=True)

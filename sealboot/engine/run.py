@@ -100,7 +100,9 @@ class Engine:
             name: made
             for name in plan.hosts
             if name in hosts
-            and (made := _run(shared, plan, hosts[name], sessions.get(name), facts=facts.get(name), desk=desk))
+            and (
+                made := _run(shared, plan, hosts[name], sessions.get(name), facts=facts.get(name), desk=desk)
+            )
         }
         beating = asyncio.create_task(self._heartbeat(shared))
         try:

@@ -17,7 +17,10 @@ CheckStatus: TypeAlias = Literal["ok", "failed", "not-reached"]
 
 @dataclass(frozen=True, slots=True)
 class HostRow:
-    """One host in the report of `check`: `artifacts` maps each slot to the chosen file."""
+    """One host in the report of `check`: `artifacts` maps each slot to the chosen file.
+
+    `assumed`: its architecture is the inventory's word, because nobody could ask the host.
+    """
 
     host: str
     role: str
@@ -25,6 +28,7 @@ class HostRow:
     arch: str | None = None
     userland: str | None = None
     artifacts: Mapping[str, str] = field(default_factory=dict)
+    assumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

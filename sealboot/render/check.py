@@ -71,6 +71,8 @@ def _rows(report: CheckReport) -> Iterator[tuple[str, tuple[str, str, str], Text
         arch = row.arch or "?"
         if row.userland and row.userland != row.arch:
             arch += f"/{row.userland}"
+        if row.assumed:
+            arch += " (assumed)"
         yield row.host, (row.role, arch, chosen), _result(row, findings[row.host])
 
 

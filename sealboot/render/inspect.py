@@ -95,6 +95,8 @@ def facts_table(facts: Sequence[Facts]) -> RenderableType:
     rows = []
     for f in facts:
         arch = f.kernel_arch.value if f.kernel_arch else f"? ({safe(f.kernel_machine)})"
+        if f.assumed:
+            arch += " (assumed)"
         userland = f.userland_arch.value if f.userland_arch else "?"
         libc = f"{f.libc.kind} {'.'.join(map(str, f.libc.version))}" if f.libc.version else f.libc.kind
         rows.append(

@@ -141,7 +141,7 @@ def _pair(v: Verdict) -> PairShape:
 
 
 def _host(h: HostRow) -> HostShape:
-    return {
+    made: HostShape = {
         "host": h.host,
         "role": h.role,
         "status": _STATUS[h.status],
@@ -149,6 +149,9 @@ def _host(h: HostRow) -> HostShape:
         "userland": h.userland,
         "artifacts": dict(h.artifacts),
     }
+    if h.assumed:
+        made["assumed"] = True
+    return made
 
 
 def head(command: str) -> HeadShape:

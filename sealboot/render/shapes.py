@@ -128,7 +128,10 @@ class PairShape(TypedDict):
 
 
 class HostShape(TypedDict):
-    """One host as `check` saw it; `artifacts` maps each slot to the chosen file."""
+    """One host as `check` saw it; `artifacts` maps each slot to the chosen file.
+
+    `assumed` is there, and true, where `arch` is the inventory's word because nobody could ask the host.
+    """
 
     host: str
     role: str
@@ -136,6 +139,7 @@ class HostShape(TypedDict):
     arch: str | None
     userland: str | None
     artifacts: dict[str, str]
+    assumed: NotRequired[bool]
 
 
 class CheckSummary(TypedDict):

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 from sealboot.drivers.base import Context
+from sealboot.engine.context import SecretStore
+from sealboot.engine.desk import observe_here
 from sealboot.engine.observe import observe
 from sealboot.engine.shell import node_paths
 from sealboot.model.diagnostic import Diagnostic
@@ -16,7 +19,9 @@ from sealboot.model.events import Found, Sink, StageStarted
 from sealboot.model.host import Host
 from sealboot.model.names import closest
 from sealboot.model.plan import Observation, Plan, Step, Upload, Wave
+from sealboot.model.secret import Redactor
 from sealboot.plan.build import make_plan
+from sealboot.workflow.desk import desk
 from sealboot.workflow.preflight import Preflight, complete
 from sealboot.workflow.prepare import Prepared
 from sealboot.workflow.survey import Clock, Survey
@@ -30,7 +35,9 @@ async def in_place(prepared: Prepared, survey: Survey, found: Preflight) -> froz
     check stays at one round trip.
     """
     short = {d.host for d in found.report.diagnostics if d.code == "SB301"}
-    hosts = tuple(h for h in complete(prepared, found.context_all) if h.name in short)
+    hosts = tuple(
+        h for h in complete(prepared, found.context_all) if h.name in short and h.name in survey.sessions
+    )
     if not hosts:
         return frozenset()
     waves = prepared.waves(replace(found.context_all, selected=hosts))
@@ -49,8 +56,18 @@ async def in_place(prepared: Prepared, survey: Survey, found: Preflight) -> froz
     return frozenset(seen)
 
 
+#: The operator's secrets for questions that are asked on the controller; or why they cannot be had.
+Secrets: TypeAlias = Callable[[], SecretStore | tuple[Diagnostic, ...]]
+
+
 async def make(
-    prepared: Prepared, survey: Survey, ready: Preflight, *, sink: Sink, clock: Clock = time.monotonic
+    prepared: Prepared,
+    survey: Survey,
+    ready: Preflight,
+    *,
+    sink: Sink,
+    clock: Clock = time.monotonic,
+    secrets: Secrets | None = None,
 ) -> Plan | tuple[Diagnostic, ...]:
     """Ask every ready host how much of the desired state it has, and plan the rest.
 
@@ -60,7 +77,7 @@ async def make(
     unknown = unknown_part(prepared, ready.context)
     if unknown is not None:
         return (unknown,)
-    seen = await observed(prepared, survey, waves, sink=sink, clock=clock)
+    seen = await observed(prepared, survey, waves, sink=sink, clock=clock, secrets=secrets)
     if isinstance(seen, tuple):
         return seen
     return make_plan(
@@ -81,22 +98,27 @@ async def observed(
     *,
     sink: Sink,
     clock: Clock = time.monotonic,
+    secrets: Secrets | None = None,
 ) -> dict[str, Observation] | tuple[Diagnostic, ...]:
-    """What the hosts answer to the checks of these steps, by step id; or why not all of them did."""
+    """What the hosts answer to the checks of these steps, by step id; or why not all of them did.
+
+    Steps on the controller are asked there; `secrets` is called only where such a question needs one.
+    """
     start = clock()
     steps: defaultdict[str, list[Step]] = defaultdict(list)
     for wave in waves:
         for step in wave.steps:
             steps[step.host].append(step)
+    needed = any(s.check is not None and s.file_secrets for mine in steps.values() for s in mine)
+    known = secrets() if needed and secrets is not None else SecretStore(Redactor())
+    if isinstance(known, tuple):
+        return known
     seen: dict[str, Observation] = {}
     lost: list[Diagnostic] = []
 
     async def one(name: str) -> None:
         sink(StageStarted(at=clock() - start, host=name, stage="observe"))
-        paths = node_paths(prepared.inventory.name, prepared.inventory.host(name))
-        answer: Mapping[str, Observation] | Diagnostic = await observe(
-            survey.sessions[name], steps[name], paths
-        )
+        answer = await _answers(prepared, survey, prepared.inventory.host(name), steps[name], known)
         if isinstance(answer, Diagnostic):
             lost.append(answer)
             sink(Found(at=clock() - start, diagnostic=answer))
@@ -107,6 +129,30 @@ async def observed(
         for name in steps:
             group.create_task(one(name))
     return tuple(lost) or seen
+
+
+async def _answers(
+    prepared: Prepared, survey: Survey, host: Host, steps: Sequence[Step], secrets: SecretStore
+) -> Mapping[str, Observation] | Diagnostic:
+    """The answers of one host, and of the controller to what is done there for it."""
+    cluster = prepared.inventory.name
+    there = [step for step in steps if step.on == "host"]
+    here = [step for step in steps if step.on == "controller"]
+    answers: Mapping[str, Observation] | Diagnostic = {}
+    if there and host.name not in survey.sessions:
+        why = f"the plan contradicts itself: {there[0].id!r} is a step on a host that has no SSH any more"
+        return Diagnostic("SB910", why, host=host.name)
+    if there:
+        answers = await observe(survey.sessions[host.name], there, node_paths(cluster, host))
+    if isinstance(answers, Diagnostic) or all(step.check is None for step in here):
+        return answers
+    place = desk()
+    session = place.session(host)
+    try:
+        more = await observe_here(session, here, place.paths(cluster, host), secrets)
+    finally:
+        await session.close()
+    return more if isinstance(more, Diagnostic) else {**answers, **more}
 
 
 def unknown_part(prepared: Prepared, context: Context) -> Diagnostic | None:

@@ -16,8 +16,8 @@ from sealboot.model.facts import Facts
 from sealboot.model.host import Host
 from sealboot.probe import gather
 from sealboot.transport.base import Connector, Session
-from sealboot.workflow.controller import controller_facts
 from sealboot.workflow import silent
+from sealboot.workflow.controller import controller_facts
 from sealboot.workflow.prepare import Prepared
 
 #: What the engine itself makes use of where a host has it.
@@ -30,7 +30,8 @@ Clock = Callable[[], float]
 class Survey:
     """What the hosts said. A host is in `sessions` and `facts`, or has an error in `diagnostics`.
 
-    `controller` is what this machine is, where a slot asks for that.
+    A host without SSH that answers elsewhere has (assumed) facts and no session. `controller` is what
+    this machine is, where a slot asks for that.
     """
 
     facts: Mapping[str, Facts]
