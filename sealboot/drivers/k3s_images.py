@@ -114,13 +114,13 @@ def _streamed(node: Node, archive: Archive, place: str) -> Iterator[Step]:
         ),
     )
     marker = f"{place}/{archive.name}"
-    asks = _verify(node, (archive,), pinned=True) + "sb_pinned() { sb_all; }\n"
+    asks = _verify(node, (archive,), pinned=True)
     yield Run(
         id=f"import/{host}/{archive.slot}-pins",
         host=host,
-        title=f"pin {_count((archive,))} streamed images, so that nothing collects them",
+        title=f"pin the images of {archive.slot}, so that nothing collects them",
         timeout=120.0,
-        check=Succeeds(f"{asks}[ -f {shlex.quote(marker)} ] && sb_pinned\n", timeout=120.0),
+        check=Succeeds(f"{asks}[ -f {shlex.quote(marker)} ] && sb_all\n", timeout=120.0),
         script=asks + pinning(node.binary, tuple(stored_names(layer)), marker),
     )
 

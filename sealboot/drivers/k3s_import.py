@@ -31,7 +31,7 @@ def importing(program: str) -> str:
 def pinning(program: str, names: Sequence[str], marker: str) -> str:
     """Pin the images, and leave an empty file that says that the archive was streamed.
 
-    `sb_pinned` must be defined. The label is set by its own command: the `ctr`
+    `sb_all` must be defined: whether CRI shows all of them, pinned. The label is set by its own command: the `ctr`
     of most releases of k3s cannot set it while importing.
     """
     folder = marker.rpartition("/")[0]
@@ -42,7 +42,7 @@ def pinning(program: str, names: Sequence[str], marker: str) -> str:
     ]
     return (
         "".join(lines)
-        + f"sb_until=$(( $(date +%s) + {_SEEN} ))\nuntil sb_pinned; do\n"
+        + f"sb_until=$(( $(date +%s) + {_SEEN} ))\nuntil sb_all; do\n"
         + '  [ "$(date +%s)" -lt "$sb_until" ] || { echo "not pinned: $sb_last" >&2; exit 1; }\n  sleep 1\ndone\n'
         + f"mkdir -p {shlex.quote(folder)} && : >{shlex.quote(marker)}\n"
     )

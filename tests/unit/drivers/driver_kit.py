@@ -126,6 +126,7 @@ def text_of(plan: Plan) -> str:
                     *step.content.splitlines(),
                 ]
             elif isinstance(step, Run):
+                body += [f"fed: {step.feed}"] if step.feed else []
                 body += [f"env: {dict(step.env)} {dict(step.env_secrets)}", *step.script.splitlines()]
             else:
                 shared = {"id", "host", "title", "timeout", "become", "check", "only_after", "type"}

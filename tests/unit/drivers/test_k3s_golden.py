@@ -11,7 +11,7 @@ from sealboot.model.arch import Arch
 from sealboot.model.archive import Image, ImageArchive
 from sealboot.model.artifact import Artifact, Kind
 from sealboot.model.host import Host, Inventory
-from sealboot.model.plan import Observation, Step, Upload
+from sealboot.model.plan import Observation, Run, Step, Upload
 from sealboot.model.summary import summary
 
 S1 = Host("s1", "10.0.0.11", "server")
@@ -158,3 +158,33 @@ def test_reset_takes_agents_first_and_needs_no_files() -> None:
     assert plan.waves[1].hosts == ("s2", "s1")
     compare("k3s-reset", plan)
     assert made.plan(done).changes == 0
+
+
+class WithPlaces(WithImages):
+    """The same where `pi64` told what is free: its archives have no room beside what is in them."""
+
+    told = "overlay 40960000 0 {images} 1% /\n/dev/sda1 204800 0 {store} 1% /var/lib/rancher/k3s/agent/containerd\n"
+
+    def __init__(
+        self, made: Cluster, *, images: int = 2_050_000, store: int = 11_000, listed: str = "./"
+    ) -> None:
+        super().__init__(made.inventory, made.arches)
+        self.observed = {"k3s.places": self.told.format(images=images, store=store), "k3s.images": listed}
+
+    def context(self, limit: Sequence[str] = ()) -> Context:
+        ctx = super().context(limit)
+        facts = dict(ctx.facts)
+        facts["pi64"] = replace(facts["pi64"], observed=self.observed)
+        return replace(ctx, facts=facts)
+
+
+def test_without_room_for_the_archives_their_images_are_streamed() -> None:
+    made = k3s(S1, PI, options={"images": ["base", "apps"]})
+    plan = WithPlaces(made, images=2_048_000).plan(fresh)
+    compare("k3s-images-streamed", plan)
+    streamed = [p.step.feed for w in plan.waves for p in w.steps if isinstance(p.step, Run) and p.step.feed]
+    assert [(feed.source, feed.size, feed.unpack) for feed in streamed] == [
+        (f"images/{slot}-arm64.tar.zst", 5000, True) for slot in ("base", "apps")
+    ]
+    sent = {p.step.id for w in plan.waves for p in w.steps if isinstance(p.step, Upload)}
+    assert {name for name in sent if name.startswith("images/")} == {"images/s1/base", "images/s1/apps"}
