@@ -20,11 +20,14 @@ from __future__ import annotations
 
 import io
 import shutil
+import subprocess
 import tempfile
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
+import image_kit
 import payload_kit
 
 from labkit import gobuilds
@@ -101,3 +104,23 @@ def _zip(components: dict[str, bytes]) -> bytes:
         for name, data in components.items():
             archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
     return made_of.getvalue()
+
+
+def images(version: str) -> tuple[str, ...]:
+    """What a release of this version lists as its images, every network's."""
+    with tempfile.TemporaryDirectory(prefix="sealboot-k0s-") as folder:
+        program, config = Path(folder, "k0s"), Path(folder, "k0s.yaml")
+        program.write_bytes(k0s(Arch.AMD64, version))
+        program.chmod(0o755)
+        config.write_text("kind: ClusterConfig\n")
+        argv = [str(program), "airgap", "list-images", "--all", f"--config={config}"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    return tuple(done.stdout.split())
+
+
+def bundle(arch: Arch, names: Iterable[str]) -> bytes:
+    """An air-gap bundle as a release has it: one OCI layout with images of one platform."""
+    archive = image_kit.Archive("oci")
+    for name in names:
+        archive.image(f"linux/{arch}", tag=name)
+    return archive.tar()

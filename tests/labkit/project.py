@@ -78,8 +78,13 @@ class Project:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("SEALBOOT_", "SSH_", "XDG_"))}
         return kept | {"HOME": home, "COLUMNS": "120"}
 
-    def run(self, *arguments: str, format: str = "json") -> Ran:  # noqa: A002 (as the option is called)
-        """Run one command to its end, in the folder, without a terminal."""
+    def run(
+        self,
+        *arguments: str,
+        format: str = "json",  # noqa: A002 (as the option is called)
+        limit: float = LIMIT,
+    ) -> Ran:
+        """Run one command to its end, in the folder, without a terminal; `limit` is in seconds."""
         begun = time.monotonic()
         done = subprocess.run(
             [*self._command(arguments, format)],
@@ -88,7 +93,7 @@ class Project:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=LIMIT,
+            timeout=limit,
             check=False,
         )
         return Ran(done.returncode, done.stdout, done.stderr, time.monotonic() - begun)
