@@ -85,11 +85,11 @@ class _Walk:
         skipped = min(self._skip, len(data))
         self._skip -= skipped
         self._held += data[skipped:]
-        while not self.over and not self._skip and self._entry():
+        while not self._skip and self._entry():
             pass
 
     def _entry(self) -> bool:
-        """Pass over one entry; whether there was one as a whole."""
+        """Pass over one entry; whether there may be another one."""
         held = self._held
         if len(held) < _HEADER:
             return False
@@ -113,7 +113,7 @@ class _Walk:
         end = _aligned(start + size)
         self._skip = max(0, end - len(held))
         del held[:end]
-        return True
+        return not self.over
 
 
 def _arch(head: bytes) -> Arch | None:

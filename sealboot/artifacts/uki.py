@@ -27,6 +27,7 @@ _MAX_KEYS = 64
 #: Sections that make a UKI of an EFI program, or at least an addon to one.
 _ADDON = frozenset({".cmdline", ".dtb", ".dtbauto", ".hwids", ".ucode", ".efifw"})
 _OWN = frozenset({".linux", ".initrd", ".osrel", ".uname", ".profile", ".pcrsig", ".pcrpkey"}) | _ADDON
+_EFI_APPLICATION = 10  # IMAGE_SUBSYSTEM_EFI_APPLICATION
 _LOADER_INFO = "#### LoaderInfo: "
 
 
@@ -64,7 +65,7 @@ def read_uki(source: Source, pe: Pe) -> ParsedUki:
         measured=any(section.name == ".pcrsig" for section in pe.sections),
         addon=addon,
     )
-    findings = [*_too_long(pe.sections), *_zero_filled(pe.sections), *_overlaps(pe.sections)]
+    findings = [*_stub_type(pe), *_too_long(pe.sections), *_zero_filled(pe.sections), *_overlaps(pe.sections)]
     if addon:
         return ParsedUki(uki, (), tuple(findings))
     kernels, wrong = _kernel(source, pe.arch, base)
@@ -127,6 +128,16 @@ def _text(source: Source, sections: Sequence[Section], name: str) -> str:
         return ""
     raw = _window(source, section).at(0, MAX_TEXT)
     return raw.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
+
+
+def _stub_type(pe: Pe) -> Iterator[Finding]:
+    """Firmware starts EFI applications alone; whoever takes the parts out does not care."""
+    if pe.subsystem != _EFI_APPLICATION:
+        what = f"its stub is no EFI application, but of subsystem {pe.subsystem}: no firmware starts it"
+        yield Finding(what, 0, fatal=False, code="SB405")
+    wide = pe.arch is not None and pe.arch.info.bits == 64
+    if wide and pe.bits != 64:
+        yield Finding("its stub is PE32, and its machine has 64 bits", 0, fatal=False, code="SB405")
 
 
 def _too_long(sections: Sequence[Section]) -> Iterator[Finding]:

@@ -261,3 +261,14 @@ def test_a_name_that_lies_about_a_kernel(tmp_path: Path) -> None:
     found = artifact_of(tmp_path, "vmlinuz-amd64", arm64_image())
     assert codes(found) == [("SB111", Severity.WARNING)]
     assert isinstance(found.layers[0], Kernel)
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "words"), [(68, 3, "subsystem 3"), (0, 0x10B, "PE32")], ids=["subsystem", "magic"]
+)
+def test_a_stub_that_no_firmware_starts(at: int, value: int, words: str, tmp_path: Path) -> None:
+    image = bytearray(uki())
+    struct.pack_into("<H", image, 0x80 + 24 + at, value)
+    found = artifact_of(tmp_path, "image.efi", bytes(image))
+    assert ("SB405", Severity.WARNING) in codes(found)
+    assert any(words in d.summary for d in found.diagnostics)
