@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import pty
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +15,7 @@ import pytest
 import yaml
 from access_kit import admin
 from jsonschema import Draft202012Validator
-from promise_kit import Ran, Room
+from promise_kit import Ran, Room, ended
 from session_kit import folder
 from sshd_kit import Server, free_port, openssh
 
@@ -68,6 +71,21 @@ def files_with(key: str, root: Path) -> list[str]:
 def document(ran: Ran) -> dict[str, Any]:
     REPORT.validate(ran.document)
     return ran.document
+
+
+async def answered(room: Room, answer: bytes, *arguments: str) -> Ran:
+    """Run a command on a terminal that types this when it is asked; standard output stays a pipe."""
+    mine, its = pty.openpty()
+    try:
+        process = await room.start(*arguments, stdin=its, stderr=its)
+        os.close(its)
+        shown = b""
+        while b"Type the cluster's name (lab)" not in shown:
+            shown += await asyncio.to_thread(os.read, mine, 4096)
+        os.write(mine, answer)
+        return await ended(process)
+    finally:
+        os.close(mine)
 
 
 async def test_kubeconfig(place: Path, server: Server) -> None:
@@ -149,14 +167,16 @@ async def test_reset(place: Path, server: Server) -> None:
     room.write()
     text = (place / "room/inventory.yaml").read_text()
 
-    asked = await room.run("reset", "-l", "n1", "--yes")
-    assert asked.code == 5, asked
-    assert b"- remove " in asked.out
-    assert b"--confirm lab" in asked.err
+    unasked = await room.run("reset", "-l", "n1", "--yes")
+    assert unasked.code == 5, unasked
+    assert b"--confirm lab" in unasked.err
+    other = await answered(room, b"prod\n", "reset", "-l", "n1", "-q")
+    assert other.code == 5, other
+    assert b"- remove " in other.out
     assert (data / "n1").exists()
     assert hosts.read_text() != before
 
-    done = await room.run("reset", "-l", "n1", "--confirm", "lab", "--format", "json")
+    done = await answered(room, b"lab\n", "reset", "-l", "n1", "-q", "--format", "json")
     assert done.code == 0, done
     assert document(done)["command"] == "reset"
     assert [(h["host"], h["outcome"]) for h in done.document["hosts"]] == [("n1", "changed")]
