@@ -15,6 +15,7 @@ import pytest
 
 from sealboot.engine.bus import Bus
 from sealboot.engine.context import SecretStore, Sources, Work
+from sealboot.engine.desk import Desk
 from sealboot.engine.lock import Claim
 from sealboot.engine.options import ApplyOptions
 from sealboot.engine.run import Engine
@@ -25,7 +26,7 @@ from sealboot.model.host import Host
 from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave, Step
 from sealboot.model.report import ApplyReport
 from sealboot.model.secret import Redactor, Secret
-from sealboot.transport.base import OUTPUT_LIMIT, Hold, Progress, PutResult, Result, Session
+from sealboot.transport.base import OUTPUT_LIMIT, Hold, Knock, Progress, PutResult, Result, Session
 
 
 class ShHold:
@@ -307,7 +308,11 @@ class Rig:
         options: ApplyOptions | None = None,
         secrets: Mapping[str, Secret] | None = None,
         reconnect: Callable[[str], object] | None = None,
+        knock: Knock | None = None,
+        desk: Desk | None = None,
+        silent: Sequence[Host] = (),
     ) -> ApplyReport:
+        """`silent` are hosts of the plan without a session."""
         by_name = {node.host.name: node for node in nodes}
 
         async def again(name: str) -> Session | Diagnostic:
@@ -318,13 +323,18 @@ class Rig:
         return await self.engine.apply(
             plan,
             {name: node.session for name, node in by_name.items()},
-            hosts={name: node.host for name, node in by_name.items()},
+            hosts={
+                **{name: node.host for name, node in by_name.items()},
+                **{host.name: host for host in silent},
+            },
             facts={},
             sink=self.events.append,
             options=options or ApplyOptions(reconnect_timeout=0.0, reconnect_pause=0.01),
             redactor=self.redactor,
             secrets=secrets,
             reconnect=again,
+            knock=knock,
+            desk=desk,
         )
 
 
