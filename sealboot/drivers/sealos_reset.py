@@ -8,15 +8,17 @@ since only loses our entries.
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sealboot.drivers.sealos_node_scripts import DONE
-from sealboot.drivers.sealos_scripts import LOST_ENTRIES
+from sealboot.drivers.sealos_scripts import LOST_ENTRIES, ipvs_rule
 from sealboot.drivers.sealos_steps import Cluster
 from sealboot.model.host import Host
 from sealboot.model.plan import PathExists, Remove, Run, Step, Succeeds, Wave
 
+_NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
 _FOLDERS = ("/etc/kubernetes", "/etc/cni", "/opt/cni")
 
 #: `kubeadm` is asked only where it did something: a host that is none of ours is left alone.
@@ -25,10 +27,21 @@ if [ -e "$DATA/{DONE}/kubeadm" ] || [ -e "$DATA/{DONE}/kubeadm.begun" ]; then
   kubeadm reset -f --cri-socket "$CRI" || exit $?
   rm -rf {" ".join(_FOLDERS)} "$ETCD"
   ip link delete kube-ipvs0 2>/dev/null
-  [ -z "$VS" ] || "$DATA/rootfs/opt/sealctl" ipvs --vs "$VS" -C || exit $?
   rm -f "$DATA/{DONE}/kubeadm" "$DATA/{DONE}/kubeadm.begun"
 fi
 exit 0
+"""
+
+#: The static pod first, which would make the rule again; only a manifest that is about our address.
+_UNBALANCE = """set -u
+if grep -qsF -e "$VS" "$MANIFEST"; then rm -f "$MANIFEST" || exit 1; fi
+if grep -qsF -e "$RULE" /proc/net/ip_vs; then "$SEALCTL" ipvs --vs "$VS" -C || exit $?; fi
+exit 0
+"""
+
+#: Whoever leaves is no longer a node of a cluster that goes on; a master that goes itself can still say so.
+_DELETE = """set -eu
+for name in $NAMES; do kubectl --kubeconfig /etc/kubernetes/admin.conf delete node "$name" --ignore-not-found; done
 """
 
 _CLEAN = f"""set -u
@@ -61,7 +74,7 @@ if [ -e "$kept" ] && [ "$(entries "$kept")" = "$(entries "$HOSTS_FILE")" ]; then
   exit 0
 fi
 before=$(entries "$HOSTS_FILE")
-for domain in $DOMAINS; do "$DATA/rootfs/opt/sealctl" hosts delete --path "$HOSTS_FILE" --domain "$domain" || exit $?; done
+for domain in $DOMAINS; do "$SEALCTL" hosts delete --path "$HOSTS_FILE" --domain "$domain" || exit $?; done
 [ "$(entries "$HOSTS_FILE")" = "$before" ] && exit 0
 echo "sealctl changed entries of $HOSTS_FILE other than $DOMAINS" >&2
 exit {LOST_ENTRIES}
@@ -81,7 +94,12 @@ def waves(cluster: Cluster) -> tuple[Wave, ...]:
     nodes = [h for h in hosts if h.role == "node"]
     masters = [h for h in reversed(hosts) if h.role == "master"]
     stages = (
-        Wave("leave-nodes", "Take the nodes out", tuple(_leave(cluster, h) for h in nodes)),
+        Wave(
+            "leave-nodes",
+            "Take the nodes out",
+            tuple(s for h in nodes for s in (_leave(cluster, h), _unbalance(cluster, h))),
+        ),
+        Wave("delete-nodes", "Delete their objects", tuple(_delete(cluster, [*nodes, *masters]))),
         Wave("leave-masters", "Take the masters down", tuple(_leave(cluster, h) for h in masters), 1),
         Wave("clean", "Remove runtime and kubelet", tuple(_clean(cluster, h) for h in hosts)),
         Wave("hosts", "Put the hosts files back", tuple(_hosts(cluster, h) for h in hosts)),
@@ -115,7 +133,6 @@ def _gone(cluster: Cluster, host: Host, *names: str) -> str:
 
 def _leave(cluster: Cluster, host: Host) -> Step:
     options = cluster.options
-    balanced = host.role == "node" and options.ipvs is not False
     return _run(
         cluster,
         host,
@@ -124,7 +141,50 @@ def _leave(cluster: Cluster, host: Host) -> Step:
         _LEAVE,
         CRI=options.cri_socket,
         ETCD=options.etcd_data,
-        VS=f"{options.vip}:{options.apiserver_port}" if balanced else "",
+    )
+
+
+def _unbalance(cluster: Cluster, host: Host) -> Step:
+    """Where nothing of it is there, there was none: hosts of a cluster without balancing answer so."""
+    options = cluster.options
+    manifest, served = (
+        f"{options.manifests}/{options.lvscare_name}.yaml",
+        f"{options.vip}:{options.apiserver_port}",
+    )
+    rule = ipvs_rule(options.vip, options.apiserver_port)
+    asked = (
+        f"grep -qsF -e {shlex.quote(served)} {shlex.quote(manifest)} && exit 1\n"
+        f"grep -qsF -e {shlex.quote(rule)} /proc/net/ip_vs && exit 1\nexit 0\n"
+    )
+    return _run(
+        cluster,
+        host,
+        ("balancing", f"stop balancing {served}"),
+        asked,
+        _UNBALANCE,
+        MANIFEST=manifest,
+        VS=served,
+        RULE=rule,
+        SEALCTL=cluster.sealctl(host),
+    )
+
+
+def _delete(cluster: Cluster, leaving: Sequence[Host]) -> Iterator[Step]:
+    """By the master that goes last; without one in this run there is nobody who may."""
+    asking = next((h for h in cluster.ctx.reached if h.role == "master"), None)
+    known = [cluster.ctx.facts[h.name].hostname.lower() for h in leaving]
+    names = [name for name in known if _NODE_NAME.fullmatch(name)]
+    if asking is None or not names:
+        return
+    admin = "kubectl --kubeconfig /etc/kubernetes/admin.conf"
+    there = "".join(f"{admin} get node {name} >/dev/null 2>&1 && exit 1\n" for name in names)
+    yield _run(
+        cluster,
+        asking,
+        ("nodes", "delete the objects of the nodes that leave"),
+        f"[ -s /etc/kubernetes/admin.conf ] || exit 0\n{there}exit 0\n",
+        _DELETE,
+        NAMES=" ".join(names),
     )
 
 
@@ -155,6 +215,7 @@ def _hosts(cluster: Cluster, host: Host) -> Step:
         f"{patterns}exit 0\n",
         _HOSTS,
         HOSTS_FILE=options.hosts_file,
+        SEALCTL=cluster.sealctl(host),
         DOMAINS=" ".join(domains),
     )
 

@@ -75,8 +75,13 @@ def add_ipvs(sealctl: str, vip: str, masters: Sequence[str], port: int) -> str:
 
 def has_ipvs(vip: str, masters: Sequence[str], port: int) -> str:
     """Succeeds when the kernel's table balances `vip` over every master (addresses stand there in hex)."""
-    lines = [f"TCP  {_hex(vip)}:{port:04X} ", *(f"-> {_hex(m)}:{port:04X} " for m in masters)]
+    lines = [ipvs_rule(vip, port), *(f"-> {_hex(m)}:{port:04X} " for m in masters)]
     return "".join(f"grep -qF -e {shlex.quote(line)} /proc/net/ip_vs || exit 1\n" for line in lines)
+
+
+def ipvs_rule(vip: str, port: int) -> str:
+    """How the kernel's table begins the line of the balanced address."""
+    return f"TCP  {_hex(vip)}:{port:04X} "
 
 
 def _hex(address: str) -> str:

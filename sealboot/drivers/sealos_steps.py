@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sealboot.drivers import sealos_scripts as scripts
 from sealboot.drivers.base import Context
 from sealboot.drivers.sealos_options import SealosOptions
+from sealboot.drivers.sealos_tree import has_tree
 from sealboot.model.host import Host
 from sealboot.model.plan import Run, Step, Succeeds
 
@@ -27,7 +28,9 @@ class Cluster:
         return self.options.release(self.ctx.inventory)
 
     def sealctl(self, host: Host) -> str:
-        """Where sealctl is on this host."""
+        """Where sealctl is on this host: in its root filesystem, where there is one, whatever `paths.binary` says."""
+        if has_tree(self.ctx.inventory):
+            return f"{self.options.rootfs(self.ctx.inventory, host)}/opt/sealctl"
         return self.options.sealctl(self.ctx.inventory, host)
 
 

@@ -67,7 +67,7 @@ def marks(project: Project) -> dict[str, str]:
 
 
 def test_upgrade(lab: Lab, tmp_path: Path) -> None:
-    with cluster(lab, tmp_path, "amd64-systemd", "arm64-systemd", "arm64-systemd") as project:
+    with cluster(lab, tmp_path, "amd64-systemd", "arm64-systemd", "amd64-systemd") as project:
         first, node, second = project.nodes
         assert rows(project) == {n.name: f"Ready {RELEASE}" for n in project.nodes}
         pods(project, second, "web")
@@ -140,7 +140,7 @@ def test_a_tree_of_another_release_than_the_inventory_says(lab: Lab, tmp_path: P
 
 
 def test_a_run_that_is_killed_at_every_step_comes_to_its_end(lab: Lab, tmp_path: Path) -> None:
-    with cluster(lab, tmp_path, "amd64-systemd", "arm64-systemd") as project:
+    with cluster(lab, tmp_path, "amd64-systemd", "amd64-systemd") as project:
         first, node = project.nodes
         pods(project, node, "web")
         trees(project, NEXT)

@@ -110,7 +110,10 @@ case "$*" in
   for flag; do case $flag in --ignore-daemonsets|--timeout=[1-9]*s|--delete-emptydir-data) ;; *) fail "unknown flag $flag" ;; esac; done
   case "$*" in *--ignore-daemonsets*) ;; *) fail 'cannot delete DaemonSet-managed Pods' ;; esac
   ask "$server" "$who drain $name" ;;
-'delete node '*) [ $# = 3 ] || fail "$*"; ask "$server" "$who delete $3" ;;
+'delete node '*)
+  [ $# = 3 ] || [ "$4" = --ignore-not-found ] || fail "$*"
+  (ask "$server" "$who delete $3") || [ "${4:-}" = --ignore-not-found ] ;;
+'get node '*) [ $# = 3 ] || fail "$*"; ask "$server" "$who get $3" ;;
 *) fail "unknown command: $*" ;;
 esac
 """

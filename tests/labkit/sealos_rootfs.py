@@ -169,6 +169,9 @@ _REGISTRY = "exec perl -e '@SERVER@' \"$@\"\n".replace("@SERVER@", SERVES)
 _SCRIPTS = {
     "check.sh": """[ $# = 1 ] || exit 2
 ! command -v containerd || { echo 'containerd is there already'; exit 1; }
+for port in 10249 10250 10257 10259 5050; do
+  ! (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "port $port is in use"; exit 1; }
+done
 [ ! -f "$1" ]
 """,
     "init-registry.sh": """[ $# = 2 ] && [ -d "$1/docker" ] || { echo 'no images'; exit 1; }
@@ -212,7 +215,10 @@ def _targz(files: Mapping[str, bytes]) -> bytes:
 
 
 def files(
-    arch: Arch, release: str = RELEASE, images: Mapping[str, Sequence[Arch]] | None = None
+    arch: Arch,
+    release: str = RELEASE,
+    images: Mapping[str, Sequence[Arch]] | None = None,
+    layer: int = 200,
 ) -> dict[str, bytes]:
     """Every file of the tree for `arch`; `images` are those of its registry, else what kubeadm pulls."""
 
@@ -235,16 +241,20 @@ def files(
         "etc/kubelet.service": _UNIT.replace("@VERSION@", release).encode(),
         "statics/audit-policy.yml": b"kind: Policy\n",
         **{f"scripts/{name}": b"#!/bin/bash\n" + text.encode() for name, text in _SCRIPTS.items()},
-        **registry(served),
+        **registry(served, layer=layer),
     }
 
 
 def folder(
-    path: Path, arch: Arch, release: str = RELEASE, images: Mapping[str, Sequence[Arch]] | None = None
+    path: Path,
+    arch: Arch,
+    release: str = RELEASE,
+    images: Mapping[str, Sequence[Arch]] | None = None,
+    layer: int = 200,
 ) -> Path:
     """The tree as a folder, as `sealos build` leaves one; what lay there before is gone."""
     shutil.rmtree(path, ignore_errors=True)
-    for name, data in files(arch, release, images).items():
+    for name, data in files(arch, release, images, layer).items():
         place = path / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)

@@ -103,6 +103,7 @@ class Whole(Cluster):
         facts = {
             h.name: replace(
                 facts_of(h.name, self.arches[h.name]),
+                hostname=h.name,
                 observed={**there, **self.given.observed.get(h.name, {})},
             )
             for h in selected

@@ -18,6 +18,7 @@ from sealboot.model.arch import Arch
 from sealboot.model.archive import Image
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.facts import Space
+from sealboot.model.plan import Run, Succeeds
 
 
 def findings(cluster: object) -> list[Diagnostic]:
@@ -344,9 +345,42 @@ def test_the_hosts_file_becomes_what_it_was_unless_others_wrote_to_it(
     (data / "rootfs/opt/sealctl").write_text(
         '#!/bin/sh\ngrep -vwF "$6" "$4" >"$4.new"; cat "$4.new" >"$4"; rm "$4.new"\n'
     )
-    ran = sh(RESET_HOSTS, DATA=str(data), HOSTS_FILE=str(hosts), DOMAINS="sealos.hub apiserver.cluster.local")
+    sealctl = f"{data}/rootfs/opt/sealctl"
+    domains = "sealos.hub apiserver.cluster.local"
+    ran = sh(RESET_HOSTS, DATA=str(data), HOSTS_FILE=str(hosts), SEALCTL=sealctl, DOMAINS=domains)
     assert ran.returncode == 0, ran.stderr
     assert hosts.read_text() == expected
+
+
+@pytest.mark.parametrize(("served", "left"), [("10.103.97.2:6443", False), ("10.9.9.9:6443", True)])
+def test_a_reset_removes_the_static_pod_that_is_ours(served: str, left: bool, tmp_path: Path) -> None:
+    """Also where kubeadm was not ours to run, and never one that balances another address."""
+    manifest = tmp_path / "kube-sealos-lvscare.yaml"
+    manifest.write_text(f"args: [--vs, {served}]\n")
+    made = whole(CTL, NODE, options={"state": "absent", "manifests": str(tmp_path), "lvscare_image": "i"})
+    (step,) = [
+        s for w in made.driver.waves(made.context()) for s in w.steps if s.id == "reset/box01/balancing"
+    ]
+    assert isinstance(step, Run)
+    assert isinstance(step.check, Succeeds)
+    assert sh(step.check.script).returncode == (0 if left else 1)
+    assert sh(step.script, **step.env).returncode == 0
+    assert manifest.exists() is left
+    assert sh(step.check.script).returncode == 0
+
+
+def test_a_reset_deletes_the_objects_of_those_that_leave(tmp_path: Path) -> None:
+    """On the master that goes last; names that are none of a node reach no shell."""
+    made = whole(CTL, CTL2, NODE, PI, options={"state": "absent"})
+    ctx = made.context()
+    names = {"ctl1": "CTL1", "pictl2": "pictl2.lan", "box01": "box;rm", "pi01": ""}
+    ctx = replace(ctx, facts={n: replace(f, hostname=names[n]) for n, f in ctx.facts.items()})
+    waves = [w for w in made.driver.waves(ctx) if w.id == "delete-nodes"]
+    (step,) = waves[0].steps
+    assert isinstance(step, Run)
+    assert (step.host, step.env["NAMES"]) == ("ctl1", "pictl2.lan ctl1")
+    alone = made.driver.waves(replace(ctx, selected=(PI,)))
+    assert "delete-nodes" not in {w.id for w in alone}
 
 
 def test_a_host_that_passed_is_not_checked_again_when_half_of_it_is_installed(data: Path) -> None:
