@@ -41,7 +41,7 @@ def ways_of(prepared: Prepared) -> tuple[KubeconfigWay, ...] | Diagnostic:
             "SB683",
             f"the driver `{inventory.driver}` knows of no kubeconfig",
             at=inventory.origins.get("cluster.driver"),
-            hints=("whatever your phases set up says where it keeps its own",),
+            hints=("Talos gives it to `talosctl kubeconfig`; what your phases set up keeps its own",),
         )
     selected = {host.name for host in prepared.selected}
     every = driver.kubeconfig(inventory, prepared.options)

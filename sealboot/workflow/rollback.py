@@ -121,7 +121,12 @@ class Former:
         wrong = [answer for answer in answers if isinstance(answer, Diagnostic)]
         seen = {step.host for step in uploads}
         wrong += [
-            Diagnostic("SB513", f"nothing is shipped to {host.name} that could be put back", host=host.name)
+            Diagnostic(
+                "SB513",
+                f"nothing that is shipped to {host.name} is kept for a rollback",
+                host=host.name,
+                hints=("apply the former files: that is an upgrade in the other direction",),
+            )
             for host in self._context.reached
             if host.name not in seen and any(slot.wanted_by(host) for slot in self._slots.values())
         ]

@@ -35,6 +35,24 @@ def test_it_is_what_the_option_would_make_of_it(tmp_path: Path) -> None:
     assert replace(plain.inventory, origins={}) == replace(edited.inventory, origins={})
 
 
+@pytest.mark.parametrize(
+    ("driver", "first", "second"),
+    [("k3s", "server", "agent"), ("k0s", "controller", "worker"), ("sealos", "master", "node")],
+)
+def test_distributions_go_as_they_came(tmp_path: Path, driver: str, first: str, second: str) -> None:
+    hosts = {
+        "c1": {"address": "10.0.0.1", "role": first},
+        "w1": {"address": "10.0.0.2", "role": second},
+    }
+    cluster = {"name": "lab", "driver": driver}
+    gone = absent(prepared(tmp_path, cluster=cluster, hosts=hosts))
+    assert isinstance(gone, Prepared)
+    assert getattr(gone.options, "state", "") == "absent"
+    assert not any(slot.required for slot in gone.slots), "no file is needed to take it down"
+    assert orphans(prepared(tmp_path, "w1", cluster=cluster, hosts=hosts)) is None
+    assert orphans(prepared(tmp_path, "c1", cluster=cluster, hosts=hosts)) is not None
+
+
 def test_phases_know_no_way_back(tmp_path: Path) -> None:
     steps = [{"name": "a", "steps": [{"name": "x", "run": "true", "unless": "true"}]}]
     found = absent(prepared(tmp_path, cluster={"name": "lab", "driver": "phases"}, phases=steps))
