@@ -12,7 +12,7 @@ import yaml
 from sealboot.drivers.k0s_options import CONTROLLERS, NODES, K0sOptions, flags_of
 from sealboot.model.arch import Arch
 from sealboot.model.facts import Facts
-from sealboot.model.host import Host, Inventory
+from sealboot.model.host import Host
 
 #: Where the small files are; k0s' own documentation uses these paths.
 CONFIG: Final = "/etc/k0s/k0s.yaml"
@@ -88,19 +88,21 @@ def public_address(host: Host, facts: Facts | None) -> str:
     return address_of(host, facts) or host.address
 
 
-def k0s_yaml(options: K0sOptions, inventory: Inventory, host: Host, facts: Mapping[str, Facts]) -> str:
-    """k0s.yaml of one controller: the operator's, and what only the inventory knows where that says nothing."""
+def k0s_yaml(options: K0sOptions, host: Host, facts: Facts | None) -> str:
+    """k0s.yaml of one controller: the operator's, and what only the inventory knows where that says nothing.
+
+    Its certificate is for itself and for what stands in front of all of them, not for the other
+    controllers: one that joins must not restart those that are there.
+    """
     written = options.config
     spec = typed(written.get("spec", {}) if "spec" in written else written)
-    own = address_of(host, facts.get(host.name))
+    own = address_of(host, facts)
     api = spec.setdefault("api", {})
     if own:
         api.setdefault("address", own)
     if options.endpoint:
         api.setdefault("externalAddress", options.endpoint)
-    others = [public_address(c, facts.get(c.name)) for c in options.controllers(inventory)]
-    said = api.get("sans") or []
-    wanted = [*said, own, *others, options.endpoint or "", *options.sans]
+    wanted = [*(api.get("sans") or []), own, host.address, options.endpoint or "", *options.sans]
     api["sans"] = list(dict.fromkeys(name for name in wanted if name))
     storage = spec.setdefault("storage", {})
     etcd = storage.setdefault("type", "etcd") == "etcd" and "externalCluster" not in (

@@ -129,9 +129,7 @@ class Node:
     @property
     def config(self) -> str:
         """The content of k0s.yaml; empty for workers, which get theirs from the API."""
-        return (
-            k0s_yaml(self.options, self.ctx.inventory, self.host, self.ctx.facts) if self.controller else ""
-        )
+        return k0s_yaml(self.options, self.host, self.facts) if self.controller else ""
 
     @property
     def environment(self) -> str:

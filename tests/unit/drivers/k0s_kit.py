@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from driver_kit import Cluster
+from driver_kit import GOLDEN, Cluster, text_of
 
+from sealboot.drivers import k0s_golive, k0s_shell
 from sealboot.drivers.base import Context
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Other
 from sealboot.model.host import Host, Inventory
+from sealboot.model.plan import Plan
 
 C1 = Host("c1", "10.0.0.11", "controller")
 C2 = Host("c2", "10.0.0.12", "controller")
@@ -56,7 +59,8 @@ class K0s(Cluster):
             host = self.inventory.host(name)
             unit = "k0sworker" if host.role == "worker" else "k0scontroller"
             if name in {*self.old, *self.same}:
-                sha = chosen[name, "k0s"].sha256 if name in self.same else "0" * 64
+                given = chosen.get((name, "k0s"))
+                sha = given.sha256 if given and name in self.same else "0" * 64
                 observed = {
                     "k0s.units": unit,
                     "k0s.installed": sha,
@@ -77,3 +81,23 @@ def k0s(
 ) -> K0s:
     inventory = Inventory("inventory.yaml", ".", "lab", "k0s", release, hosts, options=options or {})
     return K0s(inventory, {h.name: ARCHES.get(h.name, Arch.AMD64) for h in hosts}, old, same)
+
+
+#: Texts that many steps have in common, by what stands for them in a golden plan; `k0s-scripts.txt` has them whole.
+PARTS = {
+    "LIBRARY": k0s_shell.LIBRARY,
+    **{name: getattr(k0s_golive, name) for name in ("_SAME", "_DONE", "_STEPS", "_KEEP", "_TOLD", "_GO")},
+}
+
+
+def compare(name: str, plan: Plan) -> None:
+    """Assert that a plan is the reviewed one, its common parts folded."""
+    text = text_of(plan)
+    for label, part in PARTS.items():
+        shown = "\n".join(f"    | {line}".rstrip() for line in part.strip("\n").splitlines())
+        for whole in (shown, repr(part)[1:-1], repr(part + "'")[1:-2]):
+            text = text.replace(whole, f"<{label.strip('_').lower()}>")
+    path = GOLDEN / f"{name}.txt"
+    if os.environ.get("UPDATE_GOLDEN") == "1":
+        path.write_text(text)
+    assert path.read_text() == text, "if the change is wanted: UPDATE_GOLDEN=1"
