@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from sealboot.cli import runtime
 from sealboot.cli.options import Reading
-from sealboot.model.plan import WriteDisk
+from sealboot.model.plan import Run, WriteDisk
 from sealboot.render.text import safe
 
 
-def consent_to(disks: Sequence[WriteDisk], options: Reading, confirmed: Sequence[str]) -> str:
+def consent_to(disks: Sequence[WriteDisk | Run], options: Reading, confirmed: Sequence[str]) -> str:
     """Why nothing may be changed; empty when each host was named whose disks will be overwritten.
 
     Neither `--yes` nor a saved plan stands for that: both are said about a plan, and a disk is lost for

@@ -142,6 +142,7 @@ def configure(ctx: Context, options: TalosOptions, tools: Tools, host: Host) -> 
             id=f"configure/{host.name}/apply",
             host=host.name,
             title=f"apply the machine configuration of a {host.role}, and wait until Talos is installed",
+            destroys=_lost(options, host, config, configured=facts.observed.get("api") == "configured"),
             timeout=float(options.install_timeout),
             become=False,
             on="controller",
@@ -168,6 +169,14 @@ def configure(ctx: Context, options: TalosOptions, tools: Tools, host: Host) -> 
         target=installed,
         interval=5.0,
     )
+
+
+def _lost(options: TalosOptions, host: Host, config: MachineConfig, *, configured: bool) -> str:
+    """What Talos overwrites when it installs itself; nothing where it runs from its disk already."""
+    if configured or options.route_of(host) == "disk":
+        return ""
+    disk = config.disk or "the disk that its machine configuration chooses"
+    return f"everything on {disk} of {host.name}, where Talos installs itself"
 
 
 def bootstrap(ctx: Context, options: TalosOptions, tools: Tools, host: Host) -> Iterator[Step]:

@@ -150,7 +150,8 @@ class Run(StepBase):
     with log and exit-code files on the host, hold the host's lock, and are
     adopted by the next run. `env_secrets` maps a variable to a secret's name;
     the value reaches the script through stdin, never through argv. `feed` is
-    a local file that the script reads on its standard input.
+    a local file that the script reads on its standard input. `destroys` is
+    set where the script has a disk overwritten, as for `WriteDisk`.
     """
 
     script: str
@@ -160,6 +161,7 @@ class Run(StepBase):
     detached: bool = False
     ok_codes: tuple[int, ...] = (0,)
     expects: tuple[str, ...] = ()  # texts that the output must contain
+    destroys: str = ""
     type: Literal["run"] = "run"
 
 
@@ -369,13 +371,13 @@ class Plan:
         return sum(sent_bytes(p.step) for w in self.waves for p in w.steps if p.action in _ACTING)
 
     @property
-    def destroyed(self) -> tuple[WriteDisk, ...]:
-        """The disks that will be overwritten, in order."""
+    def destroyed(self) -> tuple[WriteDisk | Run, ...]:
+        """The steps that overwrite disks, in order; each says in `destroys` which."""
         return tuple(
             p.step
             for w in self.waves
             for p in w.steps
-            if isinstance(p.step, WriteDisk) and p.action in _ACTING
+            if isinstance(p.step, (WriteDisk, Run)) and p.step.destroys and p.action in _ACTING
         )
 
 

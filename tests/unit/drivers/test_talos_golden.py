@@ -37,7 +37,15 @@ def test_a_disk_is_overwritten_and_says_what_is_lost() -> None:
     cp1 = replace(CP1, vars={"route": "disk", "disk": "/dev/vda"})
     plan = Talos(cp1, W1).plan(nothing_yet)
     compare("talos-disk", plan)
-    assert [step.destroys for step in plan.destroyed] == ["everything on /dev/vda of cp1, 20 GiB"]
+    assert [step.destroys for step in plan.destroyed] == [
+        "everything on /dev/vda of cp1, 20 GiB",
+        "everything on /dev/vda of w1, where Talos installs itself",
+    ]
+
+
+def test_a_machine_that_is_installed_loses_nothing() -> None:
+    facts = {"cp1": maintenance("cp1", Arch.AMD64, "configured")}
+    assert Talos(CP1, facts=facts).plan(nothing_yet).destroyed == ()
 
 
 def test_machines_in_maintenance_mode_need_no_ssh() -> None:
