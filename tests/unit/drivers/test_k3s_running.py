@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import http.server
+import shutil
+import ssl
 import subprocess
-from collections.abc import Mapping
+import sys
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from driver_kit import Cluster
 
 from sealboot.drivers import k3s_scripts as scripts
@@ -159,3 +168,64 @@ def test_what_a_host_tells_of_its_k3s(tmp_path: Path) -> None:
     assert told(root) == f"{config}\n"
     config.write_text("# Written by sealboot; changes are overwritten by its next apply.\n")
     assert told(root) == ""
+
+
+class _Pong(http.server.BaseHTTPRequestHandler):
+    """What a k3s server answers to everybody."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/ping" else 404)
+        self.send_header("Content-Length", "4")
+        self.end_headers()
+        self.wfile.write(b"pong" if self.path == "/ping" else b"none")
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the library's name)
+        """Nothing: the test's output is not a log."""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """A server with a certificate that nobody vouches for, as that of a new cluster."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "k3s")])
+    now = dt.datetime.now(dt.UTC)
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    made = made.serial_number(1).not_valid_before(now).not_valid_after(now + dt.timedelta(hours=1))
+    pem = tmp_path / "server.pem"
+    form = (
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    pem.write_bytes(key.private_bytes(*form) + made.sign(key, hashes.SHA256()).public_bytes(form[0]))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Pong) as listening:
+        listening.socket = context.wrap_socket(listening.socket, server_side=True)
+        thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield f"https://127.0.0.1:{listening.server_address[1]}"
+        listening.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("tool", "program"),
+    [("curl", "curl"), ("wget", "wget"), ("wget", "busybox"), ("python3", sys.executable)],
+)
+def test_every_tool_that_counts_as_one_gets_the_answer(
+    tool: str, program: str, server: str, tmp_path: Path
+) -> None:
+    found = shutil.which(program)
+    if found is None:
+        pytest.skip(f"this machine has no {program}")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / tool).symlink_to(found)
+    for name in ("timeout", "grep", "openssl"):  # the small wget speaks TLS through the last one
+        (tools / name).symlink_to(str(shutil.which(name)))
+    script = scripts.alone(str(tmp_path / "data"), [f"{server}/other", f"{server}/ping"])
+    ran = subprocess.run(
+        ["/bin/dash", "-c", script], env={"PATH": str(tools)}, capture_output=True, check=False
+    )
+    assert (ran.returncode, b"/ping: it would begin another" in ran.stderr) == (65, True)
