@@ -66,6 +66,14 @@ class Outside:
         return self.ssh()
 
 
+async def until(fact: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if fact():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("it never came")
+
+
 def prepared(work: Any, outside: Outside) -> Any:
     return replace(work, knock=outside.knock, reconnect=outside.reconnect)
 
@@ -207,16 +215,12 @@ async def test_a_handover_that_still_runs_is_not_begun_twice(node: Any, work: An
     times, go = Path(node.path("times")), Path(node.path("go"))
     step = leave(f"echo x >>{times}; while [ ! -e {go} ]; do sleep 0.05; done; exit 9", timeout=30.0)
     first = asyncio.create_task(hand_over(prepared(work, Outside(node)), step))
-    async with asyncio.timeout(20):
-        while not times.exists():
-            await asyncio.sleep(0.02)
+    await until(times.exists)
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
     again = prepared(replace(work, session=node.fresh()), Outside(node))
     second = asyncio.create_task(hand_over(again, step))
-    async with asyncio.timeout(20):
-        while not any("sb_payload" in script for script in again.session.scripts):
-            await asyncio.sleep(0.02)
+    await until(lambda: any("sb_payload" in script for script in again.session.scripts))
     go.touch()
     end = await second
     assert end.diagnostic is not None
