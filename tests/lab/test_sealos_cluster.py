@@ -10,7 +10,7 @@ from labkit.lab import Lab
 from labkit.machines import Node
 from labkit.project import Project
 from labkit.sealctl import program
-from labkit.sealos_rootfs import RELEASE, folder
+from labkit.sealos_rootfs import RELEASE, SEALCTL, folder
 
 from sealboot.model.arch import Arch
 
@@ -126,3 +126,62 @@ def test_a_control_program_that_fails_is_diagnosed_from_staging(
     assert any(note.startswith(cause) for note in failed["notes"])
     assert project.on(node, f"ls -A {DATA} 2>/dev/null || true") == ""
     project.on(node, "rm -rf /var/lib/sealos")
+
+
+def _sealctl(tree: Path, instead: str) -> None:
+    """The tree's sealctl with some commands of its own; all others are as they were."""
+    script = SEALCTL.replace("case ${1:-} in\n", f"case ${{1:-}} in\n{instead}", 1)
+    (tree / "opt/sealctl").write_bytes(program(Arch.AMD64, script, RELEASE))
+
+
+@pytest.mark.parametrize(
+    ("instead", "title", "words"),
+    [
+        ("hosts) exit 0 ;;\n", "sealos.hub is", "its check still does not hold"),
+        ("render) exit 0 ;;\n", "render its templates", "left templates"),
+        ("render) echo 'no values' >&2; exit 41 ;;\n", "render its templates", "no values"),
+        ("hostname) echo elsewhere ;;\n", "ask sealctl", "says the host is called 'elsewhere'"),
+    ],
+)
+def test_what_sealctl_says_is_not_believed(
+    lab: Lab, tmp_path: Path, instead: str, title: str, words: str
+) -> None:
+    """Each of these exits as Sealos expects it, or is thrown away by it; nothing is installed after it."""
+    (node,) = lab.need("amd64")
+    project = Project(lab, tmp_path / "project", (node,))
+    _sealctl(folder(project.folder / "rootfs" / "amd64", Arch.AMD64), instead)
+    describe(project, (node,))
+    before = project.on(node, "cat /etc/hosts")
+    ran = project.run("apply", "--yes")
+    assert ran.code == 3, ran.told
+    (failed,) = [d for d in ran.document["diagnostics"] if d["code"] == "SB501"]
+    assert title in failed["summary"]
+    assert words in str(failed), failed
+    assert project.on(node, "cat /etc/hosts; command -v kubelet || :") == before
+    project.on(node, "rm -rf /var/lib/sealos")
+
+
+def test_what_occupies_a_host(lab: Lab, tmp_path: Path) -> None:
+    """A runtime is known before anything is copied, a port by the tree's own check before anything is installed."""
+    (node,) = lab.need("amd64")
+    project = Project(lab, tmp_path / "project", (node,))
+    folder(project.folder / "rootfs" / "amd64", Arch.AMD64)
+    describe(project, (node,))
+    project.on(node, "cp /bin/true /usr/local/bin/containerd")
+    refused = project.run("apply", "--yes")
+    assert (refused.code, refused.codes) == (1, {"SB622"}), refused.told
+    assert "/usr/local/bin/containerd" in refused.told
+    project.on(node, "rm /usr/local/bin/containerd; [ ! -e /var/lib/sealos ]")
+
+    listen = "use IO::Socket::INET; IO::Socket::INET->new(LocalPort => 10250, Listen => 1) or die; sleep 300"
+    with lab.held(node) as shell:
+        shell.stdin.write(f"exec perl -e '{listen}'\n".encode())
+        shell.stdin.flush()
+        project.on(
+            node, "for i in $(seq 50); do ss -Htln | grep -q :10250 && exit 0; sleep 0.1; done; exit 1"
+        )
+        busy = project.run("apply", "--yes")
+    assert busy.code == 3, busy.told
+    assert "port 10250 is in use" in busy.told
+    assert project.on(node, "command -v kubelet || echo none") == "none\n"
+    project.on(node, "rm -rf /var/lib/sealos; sed -i /sealos.hub/d /etc/hosts")

@@ -61,7 +61,12 @@ def platforms(project: Project, node: Node, image: str) -> list[str]:
 
 def acting(ran: Ran) -> dict[str, list[str]]:
     """By host: the steps that a plan says will act."""
-    steps = [s for w in ran.document["waves"] for s in w["steps"] if s["action"] in {"+", "~", "-"}]
+    steps = [
+        s
+        for w in ran.document["plan"]["waves"]
+        for s in w["steps"]
+        if s["action"] in {"create", "change", "remove"}
+    ]
     hosts = dict.fromkeys(s["host"] for s in steps)
     return {host: [s["id"].rpartition("/")[2] for s in steps if s["host"] == host] for host in hosts}
 

@@ -23,7 +23,7 @@ from sealboot.model.arch import Arch
 
 RELEASE = "v1.29.9"
 
-_SEALCTL = (
+SEALCTL = (
     """\
 arch=@ARCH@ version=v5.0.1
 fail() { echo "sealctl: $*" >&2; exit 1; }
@@ -231,7 +231,7 @@ def files(
         "bin/kubectl": made(KUBECTL),
         "bin/kubelet": made(KUBELET),
         "bin/crictl": made(_VERSION),
-        "opt/sealctl": made(_SEALCTL),
+        "opt/sealctl": made(SEALCTL),
         "cri/cri-containerd.tar.gz": _targz(
             {"usr/bin/containerd": made(_VERSION), "usr/bin/runc": made(_VERSION)}
         ),

@@ -144,7 +144,7 @@ def test_a_reset_needs_no_file_and_no_release() -> None:
     assert codes(gone) == []
     ctx = gone.context()
     assert gone.driver.slots(gone.inventory, ctx.options) == ()
-    assert [w.id for w in gone.driver.waves(ctx)][:2] == ["leave-nodes", "leave-masters"]
+    assert [w.id for w in gone.driver.waves(ctx)][:3] == ["leave-nodes", "delete-nodes", "leave-masters"]
 
 
 @pytest.mark.parametrize(("free", "expected"), [(100_000, []), (10_000, [("SB301", "warning")]), (5_000, [])])
