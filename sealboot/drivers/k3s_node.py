@@ -198,17 +198,21 @@ def ship(node: Node) -> Iterator[Step]:
 
 
 def token(node: Node) -> Iterator[Step]:
-    """The first server's token: the operator's is written with the other files, else one is made and kept."""
+    """The first server's token: the operator's, else one that is made and kept.
+
+    It is read before any other node gets it: one that is not the operator's any more (SB508) joins nobody.
+    """
     if node.options.token_from is not None:
-        return
-    yield Run(
-        id=f"token/{node.host.name}/make",
-        host=node.host.name,
-        title=f"make the token {scripts.TOKEN}",
-        timeout=60.0,
-        check=Succeeds(scripts.HAS_TOKEN),
-        script=scripts.make_token(node.data),
-    )
+        yield _token_file(node)
+    else:
+        yield Run(
+            id=f"token/{node.host.name}/make",
+            host=node.host.name,
+            title=f"make the token {scripts.TOKEN}",
+            timeout=60.0,
+            check=Succeeds(scripts.HAS_TOKEN),
+            script=scripts.make_token(node.data),
+        )
     yield ReadSecret(
         id=f"token/{node.host.name}/read",
         host=node.host.name,
@@ -220,22 +224,26 @@ def token(node: Node) -> Iterator[Step]:
     )
 
 
+def _token_file(node: Node) -> Step:
+    content, secrets = f"{{{{ secret.{TOKEN_SECRET} }}}}", (TOKEN_SECRET,)
+    return WriteFile(
+        id=f"configure/{node.host.name}/token",
+        host=node.host.name,
+        title=f"write the token {scripts.TOKEN}",
+        timeout=60.0,
+        check=Succeeds(shape_check(scripts.TOKEN, content, 0o600, secrets)),
+        dest=scripts.TOKEN,
+        content=content,
+        mode=0o600,
+        secrets=secrets,
+    )
+
+
 def configure(node: Node) -> Iterator[Step]:
     """The files that the service is started from, and the token that it joins with."""
     host = node.host
-    if not node.first or node.options.token_from is not None:
-        content, secrets = f"{{{{ secret.{TOKEN_SECRET} }}}}", (TOKEN_SECRET,)
-        yield WriteFile(
-            id=f"configure/{host.name}/token",
-            host=host.name,
-            title=f"write the token {scripts.TOKEN}",
-            timeout=60.0,
-            check=Succeeds(shape_check(scripts.TOKEN, content, 0o600, secrets)),
-            dest=scripts.TOKEN,
-            content=content,
-            mode=0o600,
-            secrets=secrets,
-        )
+    if not node.first:
+        yield _token_file(node)
     for text in node.texts():
         yield WriteFile(
             id=f"configure/{host.name}/{text.label}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 
 from sealboot.engine.checking import file_mode
@@ -78,16 +79,23 @@ async def run_script(work: Work, step: Run) -> StepEnd:
 
 
 async def read_secret(work: Work, step: ReadSecret) -> StepEnd:
-    """Keep the script's trimmed output as a secret; SB508 when it is not what it must look like."""
+    """Keep the script's trimmed output as a secret.
+
+    SB508 when it is not what it must look like, or where the operator has a secret of that name and it is
+    another: which of the two counts is not ours to say.
+    """
     result = await work.session.run(step.script, become=step.become, timeout=step.timeout)
     value = result.text.strip() if result.ok else ""
-    if value:
+    given = work.secrets.given(step.into)
+    if value and given is None:
         work.secrets.put(step.into, Secret(value))
     if not result.ok:
         return work.ended(step, result)
-    if value and (not step.pattern or re.fullmatch(step.pattern, value, re.DOTALL)):
-        return StepEnd("same")
     why = "has not the form it must have" if value else "is empty"
+    if value and (not step.pattern or re.fullmatch(step.pattern, value, re.DOTALL)):
+        if given is None or hmac.compare_digest(given.reveal().strip().encode(), value.encode()):
+            return StepEnd("same")
+        why = "is another on the host than the one that the inventory names"
     return StepEnd(
         "failed",
         Diagnostic(

@@ -40,13 +40,14 @@ class StepEnd:
 class SecretStore:
     """The secrets of one run by name, in memory only; every one of them is taught to the redactor."""
 
-    __slots__ = ("_known", "_redactor")
+    __slots__ = ("_given", "_known", "_redactor")
 
     def __init__(self, redactor: Redactor, known: Mapping[str, Secret] | None = None) -> None:
         self._redactor = redactor
         self._known: dict[str, Secret] = {}
         for name, secret in (known or {}).items():
             self.put(name, secret)
+        self._given = frozenset(self._known)
 
     def put(self, name: str, secret: Secret) -> None:
         """Keep a secret and mask it in all texts from now on."""
@@ -56,6 +57,10 @@ class SecretStore:
     def keep(self, name: str, value: str) -> None:
         """Keep a value that later steps use like a secret but that everybody may see."""
         self._known[name] = Secret(value)
+
+    def given(self, name: str) -> Secret | None:
+        """The operator's own secret of that name: no host's answer takes its place."""
+        return self._known[name] if name in self._given else None
 
     def get(self, name: str) -> Secret | None:
         """The secret of that name, if it is known yet."""

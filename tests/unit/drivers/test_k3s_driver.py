@@ -18,7 +18,7 @@ from sealboot.model.arch import Arch
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.facts import Facts
 from sealboot.model.host import Host, Inventory
-from sealboot.model.plan import Service, Step, WaitFor, WriteFile
+from sealboot.model.plan import Action, Observation, Plan, ReadSecret, Service, Step, WaitFor, WriteFile
 from sealboot.model.secret import SecretRef
 from sealboot.plan.build import make_plan
 
@@ -121,6 +121,22 @@ def test_the_operators_token_is_asked_from_nobody() -> None:
     assert isinstance(missing, tuple)
     assert {d.code for d in missing} == {"SB612"}
     assert not isinstance(make_plan(cluster.inventory, waves, {}, ctx.facts, provided=("k3s_token",)), tuple)
+
+
+def test_a_token_that_was_changed_is_noticed_before_a_node_gets_it() -> None:
+    cluster = k3s(S1, A1, options={"token_from": "env:K3S_TOKEN"})
+    ctx = cluster.context()
+    waves = cluster.driver.waves(ctx)
+    ids = [step.id for wave in waves for step in wave.steps]
+    assert ids.index("configure/s1/token") < ids.index("token/s1/read") < ids.index("configure/a1/token")
+    (read,) = [step for wave in waves for step in wave.steps if step.id == "token/s1/read"]
+    assert isinstance(read, ReadSecret)
+    assert (read.into, read.script) == ("k3s_token", scripts.READ_TOKEN)
+    seen = {i: Observation("absent" if "/a1/" in i else "same") for i in ids if i != "token/s1/read"}
+    plan = make_plan(cluster.inventory, waves, seen, ctx.facts, provided=("k3s_token",))
+    assert isinstance(plan, Plan)
+    marks = {p.step.id: p.action for w in plan.waves for p in w.steps}
+    assert (marks["token/s1/read"], marks["configure/s1/token"]) == (Action.DEPENDS, Action.NONE)
 
 
 def test_openrc_hosts_get_an_init_script() -> None:

@@ -8,11 +8,13 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sealboot.engine.context import SecretStore
 from sealboot.engine.jobs import job_key, job_state
 from sealboot.engine.steps import act, act_and_prove, holds
 from sealboot.model.plan import (
@@ -108,6 +110,19 @@ async def test_a_secret_is_read_trimmed_and_checked(work: Any) -> None:
         assert end.diagnostic.code == "SB508"
         assert why in end.diagnostic.summary
         assert "nope" not in repr(end.diagnostic)
+
+
+async def test_a_secret_of_the_operators_that_a_host_has_otherwise_is_told_and_kept(work: Any) -> None:
+    given = SecretStore(Redactor(), {"t": Secret(f"{TOKEN}\n")})
+    here = replace(work, secrets=given)
+    same = ReadSecret(id="s", host="n1", title="read", script=f"echo {TOKEN}", into="t")
+    assert (await act(here, same)).result == "same"
+    end = await act(here, replace(same, script="echo another-secret"))
+    assert end.diagnostic is not None
+    assert (end.result, end.diagnostic.code) == ("failed", "SB508")
+    assert "is another on the host" in end.diagnostic.summary
+    assert "another-secret" not in repr(end.diagnostic)
+    assert given.get("t") == Secret(f"{TOKEN}\n")
 
 
 async def test_removals(work: Any, node: Any) -> None:
