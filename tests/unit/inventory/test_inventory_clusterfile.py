@@ -72,6 +72,20 @@ def test_a_second_file_adds_what_sealboot_needs(tmp_path: Path) -> None:
     assert inventory.options["ipvs"] == "false"
 
 
+def test_a_login_of_one_host_is_not_that_of_a_host_whose_address_ends_alike(tmp_path: Path) -> None:
+    entry = "  - ips: [{}]\n    roles: [{}]\n"
+    login = "    ssh: {user: ubuntu, port: 2022}\n"
+    text = CLUSTERFILE[: CLUSTERFILE.index("  - ips")] + (
+        entry.format("1.2.3.4:22", "master") + login + entry.format("11.2.3.4:22", "node")
+    )
+    inventory, _ = load(tmp_path, text)
+    assert inventory is not None
+    assert [(h.address, h.ssh.user, h.ssh.port) for h in inventory.hosts] == [
+        ("1.2.3.4", "ubuntu", 22),
+        ("11.2.3.4", "root", 22),
+    ]
+
+
 def test_a_password_is_not_taken_over(tmp_path: Path) -> None:
     inventory, found = load(tmp_path, CLUSTERFILE.replace("port: 2222", "passwd: hunter2"))
     assert inventory is not None
