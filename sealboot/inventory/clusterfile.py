@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator
 from ipaddress import ip_address
 
+from sealboot.inventory.nodes import documents, get, made_map, scalars, text
 from sealboot.inventory.tree import Entry, List, Map, Node, Scalar, parse
 from sealboot.model.arch import arch_from_text
 from sealboot.model.diagnostic import Diagnostic, Location, Severity
@@ -22,7 +23,6 @@ from sealboot.model.diagnostic import Diagnostic, Location, Severity
 #: What a source begins with that is a Clusterfile.
 PREFIX = "sealos:"
 _ROLES = ("master", "node", "registry")
-_SEPARATOR = re.compile(rb"---(?:\s|$)")
 _RELEASE = re.compile(r"kubernetes[^:/]*:(v[0-9]+\.[0-9]+\.[0-9]+)(?:-[a-z0-9]+)?")
 _MAXIMUM_HOSTS = 10_000
 _SECRETS = ("passwd", "pkPasswd", "pkData")
@@ -37,10 +37,10 @@ def read_clusterfile(data: bytes, file: str) -> tuple[Node | None, tuple[Diagnos
     if b"{{" in data:
         at = Location(file, data[: data.index(b"{{")].count(b"\n") + 1)
         return None, (_wrong("it is a template", at, "render it first: `sealos` fills in `.Values` itself"),)
-    root = parse(_first(data), file)
+    root = parse(next(documents(data), b""), file)
     if isinstance(root, Diagnostic):
         return None, (root,)
-    if not isinstance(root, Map) or _text(root, "kind") != "Cluster":
+    if not isinstance(root, Map) or text(root, "kind") != "Cluster":
         hint = "its first document must have `kind: Cluster`"
         return None, (_wrong("it is no Clusterfile", root.at, hint),)
     reading = _Reading(root)
@@ -48,42 +48,8 @@ def read_clusterfile(data: bytes, file: str) -> tuple[Node | None, tuple[Diagnos
     return (None if any(d.severity is Severity.ERROR for d in reading.found) else made), tuple(reading.found)
 
 
-def _first(data: bytes) -> bytes:
-    """The first document that is one, in one pass; lines keep their numbers."""
-    at, begun = 0, False
-    for line in data.splitlines(keepends=True):
-        bare = line.strip(b"\xef\xbb\xbf \t\r\n")
-        if begun and _SEPARATOR.match(line):
-            return data[:at]
-        begun = begun or not (bare in {b"", b"---"} or bare.startswith(b"#"))
-        at += len(line)
-    return data
-
-
 def _wrong(what: str, at: Location, *hints: str, severity: Severity = Severity.ERROR) -> Diagnostic:
     return Diagnostic("SB020", f"the Clusterfile: {what}", severity, at=at, hints=hints)
-
-
-def _get(node: Node | None, *path: str) -> Node | None:
-    for key in path:
-        if not isinstance(node, Map) or key not in node.entries:
-            return None
-        node = node.entries[key].node
-    return node
-
-
-def _text(node: Node | None, *path: str) -> str:
-    found = _get(node, *path)
-    return found.text if isinstance(found, Scalar) else ""
-
-
-def _items(node: Node | None, *path: str) -> list[Scalar]:
-    found = _get(node, *path)
-    return [item for item in found.items if isinstance(item, Scalar)] if isinstance(found, List) else []
-
-
-def _map(at: Location, entries: dict[str, Node]) -> Map:
-    return Map({key: Entry(node.at, node) for key, node in entries.items()}, at)
 
 
 class _Reading:
@@ -96,33 +62,33 @@ class _Reading:
     def inventory(self) -> Map:
         """The tree of an inventory, as the loader validates any other."""
         root, at = self._root, self._root.at
-        name = _get(root, "metadata", "name")
+        name = get(root, "metadata", "name")
         cluster: dict[str, Node] = {
             "name": name if isinstance(name, Scalar) else Scalar("default", at),
             "driver": Scalar("sealos", at),
         }
-        for image in _items(root, "spec", "image"):
+        for image in scalars(root, "spec", "image"):
             match = _RELEASE.search(image.text)
             if match and "release" not in cluster:
                 cluster["release"] = Scalar(match[1], image.at)
         made: dict[str, Node] = {
             "version": Scalar("1", at),
-            "cluster": _map(at, cluster),
-            "artifacts": _map(at, {"rootfs": List([Scalar("rootfs/*", at)], at)}),
-            "hosts": _map(at, dict(self._hosts())),
+            "cluster": made_map(at, cluster),
+            "artifacts": made_map(at, {"rootfs": List([Scalar("rootfs/*", at)], at)}),
+            "hosts": made_map(at, dict(self._hosts())),
         }
-        env = self._variables(_items(root, "spec", "env"))
+        env = self._variables(scalars(root, "spec", "env"))
         if env:
-            made["options"] = _map(at, {"env": _map(at, env)})
-        ssh = self._ssh(_get(root, "spec", "ssh"))
+            made["options"] = made_map(at, {"env": made_map(at, env)})
+        ssh = self._ssh(get(root, "spec", "ssh"))
         if ssh:
-            made["defaults"] = _map(at, {"ssh": _map(at, ssh)})
-        return _map(at, made)
+            made["defaults"] = made_map(at, {"ssh": made_map(at, ssh)})
+        return made_map(at, made)
 
     def _ssh(self, node: Node | None) -> dict[str, Node]:
         """User and key file; a port is each host's own."""
         for name in _SECRETS:
-            secret = _get(node, name)
+            secret = get(node, name)
             if isinstance(secret, Scalar) and secret.text:
                 hint = (
                     "say where it is to be had in a second file: `defaults: {ssh: {password_from: prompt}}`"
@@ -130,7 +96,7 @@ class _Reading:
                 self.found.append(
                     _wrong(f"`{name}` is not taken over", secret.at, hint, severity=Severity.WARNING)
                 )
-        user, key = _get(node, "user"), _get(node, "pk")
+        user, key = get(node, "user"), get(node, "pk")
         made: dict[str, Node] = {}
         if isinstance(user, Scalar) and user.text:
             made["user"] = user
@@ -149,14 +115,14 @@ class _Reading:
         return made
 
     def _hosts(self) -> Iterator[tuple[str, Node]]:
-        groups = _get(self._root, "spec", "hosts")
+        groups = get(self._root, "spec", "hosts")
         if not isinstance(groups, List) or not groups.items:
             self.found.append(_wrong("it has no hosts", self._root.at, "list them under `spec.hosts`"))
             return
         seen: set[str] = set()
         for group in groups.items:
             shared = self._shared(group)
-            addresses = _items(group, "ips")
+            addresses = scalars(group, "ips")
             if not addresses:
                 self.found.append(_wrong("an entry of `hosts` has no `ips`", group.at, "list its addresses"))
             for address in addresses:
@@ -173,7 +139,7 @@ class _Reading:
     def _shared(self, group: Node) -> dict[str, Node]:
         """What all addresses of one entry have in common: role, architecture, login, variables."""
         made: dict[str, Node] = {}
-        for word in _items(group, "roles"):
+        for word in scalars(group, "roles"):
             arch = arch_from_text(word.text)
             if word.text in _ROLES:
                 made.setdefault("role", word)
@@ -184,14 +150,14 @@ class _Reading:
                 self.found.append(_wrong(f"{word.text!r} is no role", word.at, hint))
         if "role" not in made:
             self.found.append(_wrong("hosts without a role", group.at, "add `master`, `node` or `registry`"))
-        ssh = self._ssh(_get(group, "ssh"))
-        port = _get(group, "ssh", "port")
+        ssh = self._ssh(get(group, "ssh"))
+        port = get(group, "ssh", "port")
         if isinstance(port, Scalar) and port.text:
             ssh["port"] = port
-        made["ssh"] = _map(group.at, ssh)
-        env = self._variables(_items(group, "env"))
+        made["ssh"] = made_map(group.at, ssh)
+        env = self._variables(scalars(group, "env"))
         if env:
-            made["vars"] = _map(group.at, {f"env_{name}": value for name, value in env.items()})
+            made["vars"] = made_map(group.at, {f"env_{name}": value for name, value in env.items()})
         return made
 
     def _host(self, written: Scalar, shared: dict[str, Node]) -> tuple[str, Node] | None:
@@ -206,7 +172,7 @@ class _Reading:
         entries = dict(ssh.entries) if isinstance(ssh, Map) else {}
         if colon or "port" not in entries:
             entries["port"] = Entry(written.at, Scalar(port if colon else "22", written.at))
-        node = _map(written.at, {**shared, "address": Scalar(address, written.at)})
+        node = made_map(written.at, {**shared, "address": Scalar(address, written.at)})
         node.entries["ssh"] = Entry(written.at, Map(entries, written.at))
         role = shared.get("role")
         prefix = role.text if isinstance(role, Scalar) else "host"

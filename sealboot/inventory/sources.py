@@ -6,7 +6,10 @@ import os
 import stat
 from collections.abc import Sequence
 
-from sealboot.inventory.clusterfile import PREFIX, read_clusterfile
+from sealboot.inventory.clusterfile import PREFIX as CLUSTERFILE
+from sealboot.inventory.clusterfile import read_clusterfile
+from sealboot.inventory.k0sctl import PREFIX as K0SCTL
+from sealboot.inventory.k0sctl import read_k0sctl
 from sealboot.inventory.tree import MAXIMUM_BYTES, Entry, Map, Node, Scalar, parse
 from sealboot.model.diagnostic import Diagnostic, Location, has_errors
 
@@ -14,6 +17,8 @@ STDIN_NAME = "<stdin>"
 
 #: What a later file may not say again, since a host is defined in one place.
 _DEFINED_ONCE = "hosts"
+#: Files of other tools that are inventories, by what their source begins with.
+_OTHERS = {CLUSTERFILE: read_clusterfile, K0SCTL: read_k0sctl}
 _MERGED_KEYS = frozenset({"cluster", "artifacts", "verify", "defaults", "groups", "options"})
 
 
@@ -21,15 +26,16 @@ def read_sources(sources: Sequence[str], stdin: bytes | None) -> tuple[Map | Non
     """All sources as one tree, the later over the earlier; `None` when one of them cannot be read.
 
     Findings are SB001 (no such file, not a regular file), those of `parse`
-    and of a Clusterfile (`sealos:FILE`), and SB010 for a host that two sources define.
+    and of the files of other tools (`sealos:FILE`, `k0sctl:FILE`), and SB010 for a host that two sources define.
     """
     found: list[Diagnostic] = []
     maps: list[Map] = []
     failed = False
     for source in sources:
         data = _read(path_of(source), stdin)
-        if source.startswith(PREFIX) and not isinstance(data, Diagnostic):
-            made, told = read_clusterfile(data, path_of(source))
+        other = next((read for prefix, read in _OTHERS.items() if source.startswith(prefix)), None)
+        if other is not None and not isinstance(data, Diagnostic):
+            made, told = other(data, path_of(source))
             found += told
             maps += [made] if isinstance(made, Map) else []
             failed = failed or made is None
@@ -54,7 +60,7 @@ def read_sources(sources: Sequence[str], stdin: bytes | None) -> tuple[Map | Non
 
 def path_of(source: str) -> str:
     """The file that a source names, whatever form its contents have."""
-    return source.removeprefix(PREFIX)
+    return source.removeprefix(next((prefix for prefix in _OTHERS if source.startswith(prefix)), ""))
 
 
 def _none_given() -> Diagnostic:
