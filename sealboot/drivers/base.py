@@ -38,7 +38,8 @@ class Slot:
     is not wanted for one that has no other system any more.
 
     A slot `on` the controller is filled once, by what runs there, for no host:
-    its key in `Context.chosen` has the empty host name.
+    its key in `Context.chosen` has the empty host name. `hint` is what to do
+    where no file fills a slot, if that is not to get another build.
     """
 
     name: str
@@ -52,6 +53,12 @@ class Slot:
     form: Literal["", "boot", "initrd", "disk", "machine-config", "talosconfig"] = ""
     boots: bool = False
     on: Place = "host"
+    hint: str = ""
+
+    @property
+    def by_machine(self) -> bool:
+        """Whether a file for it is for one kind of machine; a configuration is for all."""
+        return self.form not in {"machine-config", "talosconfig"}
 
     def wanted_by(self, host: Host) -> bool:
         """Whether this host may need the slot filled, as far as the inventory tells."""

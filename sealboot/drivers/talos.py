@@ -20,6 +20,7 @@ from sealboot.drivers import talos_kexec as kexec
 from sealboot.drivers.base import Api, Context, Slot, Wants
 from sealboot.drivers.talos_checks import findings
 from sealboot.drivers.talos_facts import questions
+from sealboot.drivers.talos_image import gen_config, get_image
 from sealboot.drivers.talos_options import API_PORT, CONTROLPLANE, WORKER, TalosOptions, device_of
 from sealboot.model.artifact import Kind
 from sealboot.model.diagnostic import Diagnostic
@@ -54,6 +55,7 @@ class TalosDriver:
                     hosts=by_kexec,
                     form="boot",
                     boots=True,
+                    hint=get_image(inventory, "uki"),
                 ),
                 Slot(
                     kexec.INITRD,
@@ -75,6 +77,7 @@ class TalosDriver:
                     hosts=by_disk,
                     form="disk",
                     boots=True,
+                    hint=get_image(inventory, "raw"),
                 )
             )
         if typed.config_url is None:
@@ -86,6 +89,7 @@ class TalosDriver:
                     kinds=(Kind.UNKNOWN,),
                     executable=False,
                     form="machine-config",
+                    hint=gen_config(inventory, typed),
                 )
                 for role in self.roles
                 if inventory.by_role(role)
@@ -99,6 +103,7 @@ class TalosDriver:
                 executable=False,
                 form="talosconfig",
                 on="controller",
+                hint=gen_config(inventory, typed),
             ),
             Slot(cluster.TALOSCTL, patterns=("binaries/talosctl*",), required=False, on="controller"),
         )

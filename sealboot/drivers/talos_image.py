@@ -5,23 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sealboot.drivers import talos_kexec as kexec
+from sealboot.drivers.access import api_url
 from sealboot.drivers.base import Context
 from sealboot.drivers.options import origin_of
 from sealboot.drivers.talos_cluster import config_of
 from sealboot.drivers.talos_names import (
+    ARCHES,
+    RELEASES,
+    Asset,
     Installer,
     Version,
     default_installer,
     factory_url,
     installer,
     parse_installer,
+    release_asset,
     release_url,
 )
 from sealboot.drivers.talos_options import TalosOptions
 from sealboot.model.artifact import Artifact, Uki
 from sealboot.model.bootfiles import MachineConfig
 from sealboot.model.diagnostic import Diagnostic, Severity
-from sealboot.model.host import Host
+from sealboot.model.host import Host, Inventory
 
 _SOFT = Severity.WARNING
 
@@ -78,8 +83,31 @@ def _get(ctx: Context, host: Host) -> str:
     version = Version.parse(ctx.inventory.release or "")
     arch = ctx.facts[host.name].kernel_arch
     if version is None or arch is None:
-        return "use a `metal-*-uki.efi` of a release of Talos or of an image factory"
+        return get_image(ctx.inventory, "uki")
     return f"use {release_url('uki', arch, version)}, or {factory_url('uki', arch, version)}"
+
+
+def get_image(inventory: Inventory, what: Asset) -> str:
+    """What to get where no image fits."""
+    version = Version.parse(inventory.release or "")
+    names = " or ".join(str(release_asset(what, arch)) for arch in ARCHES)
+    place = f"{RELEASES}/{version}" if version is not None else "a release of Talos or an image factory"
+    return f"get {names} from {place}; any name will do"
+
+
+def gen_config(inventory: Inventory, options: TalosOptions) -> str:
+    """The command that makes the configurations and credentials of a new cluster."""
+    version = options.version(inventory)
+    first = options.first(inventory)
+    image = ""
+    if version is not None:
+        schematic = options.schematic_id
+        made = (
+            installer(version, schematic, host=options.factory) if schematic else default_installer(version)
+        )
+        image = f" --install-image {made}"
+    place = api_url(first.address if first is not None else "ENDPOINT", 6443)
+    return f"make it: `talosctl gen config {inventory.name} {place} --install-disk /dev/DISK{image} --output talos`"
 
 
 def configurations(ctx: Context, options: TalosOptions) -> Iterator[Diagnostic]:

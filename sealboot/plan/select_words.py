@@ -21,13 +21,15 @@ def nothing_fits(
     kernel = facts.kernel_arch
     wanted = kernel.both_names if kernel else f"unknown machine {facts.kernel_machine!r}"
     build = kernel.value if kernel else "right"
+    why = f"none of the files is for {wanted}" if slot.by_machine else "none of the files is one"
+    rows = (("wanted", f"{kinds_of(slot)} for {wanted}"),) if slot.by_machine else ()
     return Diagnostic(
         code="SB104",
-        summary=f"no {slot.name} for {host.name}: none of the files is for {wanted}",
+        summary=f"no {slot.name} for {host.name}: {why}",
         host=host.name,
         at=at,
-        evidence=(("wanted", f"{kinds_of(slot)} for {wanted}"), ("found", _found(offered))),
-        hints=(f"put the {build} build of {slot.name} beside the others; any name will do",),
+        evidence=(*rows, ("found", _found(offered))),
+        hints=(slot.hint or f"put the {build} build of {slot.name} beside the others; any name will do",),
     )
 
 

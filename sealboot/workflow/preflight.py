@@ -52,16 +52,24 @@ def candidates(prepared: Prepared, cache: Cache | None = None) -> Candidates:
     unverified = prepared.inventory.verify is None  # a digest that is vouched for is one that was just made
     read: dict[tuple[str, ...], tuple[Artifact, ...]] = {}
 
-    def files(patterns: tuple[str, ...], origin: str, host: Host | None = None) -> tuple[Artifact, ...]:
+    def files(
+        patterns: tuple[str, ...], origin: str, host: Host | None = None, *, told: bool = True
+    ) -> tuple[Artifact, ...]:
         if patterns not in read:
             read[patterns], wrong = collect(patterns, base, cache=cache if unverified else None)
             at = host.origin(origin) if host else prepared.inventory.origins.get(origin)
-            found.extend(d.located(at) for d in wrong)
+            found.extend(d.located(at) for d in wrong if told)
         return read[patterns]
+
+    def named(slot: Slot) -> bool:
+        """Whether it matters that a pattern names nothing: the operator wrote it, or no host can do without."""
+        return slot.name in prepared.inventory.artifacts or (slot.required and not slot.boots)
 
     by_slot = {
         slot.name: files(
-            tuple(prepared.inventory.artifacts.get(slot.name, slot.patterns)), f"artifacts.{slot.name}"
+            tuple(prepared.inventory.artifacts.get(slot.name, slot.patterns)),
+            f"artifacts.{slot.name}",
+            told=named(slot),
         )
         for slot in prepared.slots
         if any(slot.wanted_by(host) for host in prepared.selected)

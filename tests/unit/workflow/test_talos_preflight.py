@@ -132,7 +132,21 @@ def test_the_wrong_roles_configuration_stops_that_host(site: Path) -> None:
 def test_no_credentials_stop_everything(site: Path) -> None:
     (site / "talos/talosconfig").unlink()
     _, found = looked(site)
-    assert [code for code, _ in errors(found)]
+    (lacking,) = [d for d in found.report.diagnostics if d.severity is Severity.ERROR]
+    assert (lacking.code, lacking.host) == ("SB104", None)
+    assert "talosctl gen config lab https://10.0.0.11:6443" in lacking.hints[0]
+    assert "--install-image factory.talos.dev/metal-installer/" in lacking.hints[0]
+
+
+def test_patterns_that_nobody_wrote_and_nobody_needs_are_not_told(site: Path) -> None:
+    for path in (site / "binaries").iterdir():
+        path.unlink()
+    facts = {
+        name: Facts(name, "", AMD64, AMD64, 64, "little", assumed=True, observed={"api": "maintenance"})
+        for name in ("cp1", "pi1")
+    }
+    _, found = looked(site, facts)
+    assert [d.code for d in found.report.diagnostics] == ["SB708"]
 
 
 def test_another_release_than_the_inventory_names(site: Path) -> None:
