@@ -100,7 +100,8 @@ def _stale(ctx: Context, options: K3sOptions) -> Iterator[Diagnostic]:
         )
         lost = "agent" not in _states(facts) and "password" not in facts.observed.get("k3s.state", "").split()
         member = host.role == "server" and "server" not in _states(facts) and options.datastore == "etcd"
-        if asked is None or not _known(facts) or not (lost or member) or host is first:
+        begins = first is not None and host.name == first.name
+        if asked is None or begins or not _known(facts) or not (lost or member):
             continue
         yield Diagnostic(
             "SB645",

@@ -66,6 +66,6 @@ def order(ran: Ran, *labels: str) -> list[tuple[str, str, str]]:
     told = [
         (e["event"], e["step"].split("/"))
         for e in ran.events
-        if e["event"] in {"step-started", "step-finished"}
+        if e["event"] in {"StepStarted", "StepFinished"}
     ]
     return [(event, step[1], step[2]) for event, step in told if step[0] == "start" and step[2] in labels]
