@@ -8,7 +8,7 @@ Never` they cannot come from anywhere else. The corrections of k0s leave existin
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 
 from sealboot.drivers import k0s_airgap_scripts as scripts
@@ -21,11 +21,11 @@ from sealboot.drivers.k0s_airgap_rows import (
     Release,
     Table,
     bundled,
+    defaults,
     intended,
     live,
     of_release,
     release,
-    stale,
     tables,
 )
 from sealboot.drivers.k0s_options import CONTROLLERS, NODES, K0sOptions
@@ -67,11 +67,10 @@ def findings(ctx: Context, options: K0sOptions) -> Iterator[Diagnostic]:
     settings = _settings(options, found)
     yield from _balancer(ctx, options, settings)
     yield from _unknown(options, found)
-    pins = stale(ctx, options, found)
-    if pins and found.host is not None:
-        yield _stale(ctx, options, found, found.host, pins)
-    dropped = frozenset(place.path for place in pins) if options.unpin == "true" else frozenset()
-    for table in tables(ctx, options, settings, dropped):
+    pins = defaults(ctx, options, found)
+    if pins.stale and found.host is not None:
+        yield _stale(ctx, options, found, found.host, pins.stale)
+    for table in tables(ctx, options, settings, pins.dropped(options)):
         yield from _bundle(ctx, options, table)
         yield from _missing(table)
 
@@ -83,20 +82,20 @@ def unpin(ctx: Context, options: K0sOptions) -> Iterator[Step]:
     nothing changes until another one runs.
     """
     found = live(ctx, options)
-    pins = stale(ctx, options, found)
-    if options.unpin == "false" or not pins or found.host is None:
+    pins = defaults(ctx, options, found)
+    if found.host is None or not pins.dropped(options):
         return
     host = found.host
     binary, data = options.binary(host), options.data(host)
-    name = sha256(scripts.edit(pins).encode()).hexdigest()[:12]
+    name = sha256(scripts.edit(pins.every).encode()).hexdigest()[:12]
     keep = f"{options.backup_dir}/clusterconfig-{name}.json"
     yield Run(
         id=f"unpin/{host.name}/clusterconfig",
         host=host.name,
-        title=f"unpin {_count(len(pins), 'image')} in the live ClusterConfig, which stays in {keep}",
+        title=f"unpin {_count(len(pins.every), 'image')} in the live ClusterConfig, which stays in {keep}",
         timeout=120.0,
-        check=Succeeds(scripts.unpinned(binary, data, pins), timeout=60.0),
-        script=scripts.unpin(binary, data, keep, pins),
+        check=Succeeds(scripts.unpinned(binary, data, pins.every), timeout=60.0),
+        script=scripts.unpin(binary, data, keep, pins.every),
     )
 
 
@@ -108,8 +107,7 @@ def confirm(ctx: Context, options: K0sOptions) -> Iterator[Step]:
     host = found.host or (first if first is not None and first.name in ctx.facts else None)
     if not settings.never or host is None or settings.repository:
         return
-    pins = stale(ctx, options, found)
-    dropped = frozenset(place.path for place in pins) if options.unpin == "true" else frozenset()
+    dropped = defaults(ctx, options, found).dropped(options)
     rows = (row for table in tables(ctx, options, settings, dropped) for row in table.rows)
     images = sorted({str(row.needed) for row in rows if row.needed and not row.pinned})
     if images:
@@ -167,7 +165,9 @@ def _unknown(options: K0sOptions, found: Live) -> Iterator[Diagnostic]:
     )
 
 
-def _stale(ctx: Context, options: K0sOptions, found: Live, host: Host, pins: dict[Place, Pin]) -> Diagnostic:
+def _stale(
+    ctx: Context, options: K0sOptions, found: Live, host: Host, pins: Mapping[Place, Pin]
+) -> Diagnostic:
     """SB671: what older releases have pinned, beside what the coming one has."""
     has = release(ctx, options, host, found.settings.repository)
     wide = max(len("pinned"), *(len(pin.version or "-") for pin in pins.values()))

@@ -207,27 +207,44 @@ def intended(options: K0sOptions) -> Settings:
     return settings_of(flattened(options.config))
 
 
-def stale(ctx: Context, options: K0sOptions, found: Live) -> dict[Place, Pin]:
-    """The pins of the live object that an older release has put there, and nobody meant.
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """Pins of the live object that nobody meant: they hold what some release had by itself.
 
-    Proven where the installed release itself has this image by its own configuration and the coming one has
-    another; else by rule: a name of k0s' own, with another tag or in another registry than the coming
-    release has. What the inventory's own `config` says is meant.
+    `stale` are those of which the coming release has another image. Those that happen to be the same are in
+    `every` as well: left alone they would be stale one release later.
+    """
+
+    every: Mapping[Place, Pin] = field(default_factory=dict)
+    stale: Mapping[Place, Pin] = field(default_factory=dict)
+
+    def dropped(self, options: K0sOptions) -> frozenset[str]:
+        """The places that this run unpins."""
+        removed = self.every if self.stale and options.unpin == "true" else {}
+        return frozenset(place.path for place in removed)
+
+
+def defaults(ctx: Context, options: K0sOptions, found: Live) -> Defaults:
+    """What releases have pinned themselves.
+
+    Proven where the installed release has this image by its own configuration; else by rule: a name of k0s'
+    own, with another tag or in another registry than the coming release has. What the inventory's own
+    `config` says is meant.
     """
     if found.host is None or found.state != "live":
-        return {}
+        return Defaults()
     has = release(ctx, options, found.host, found.settings.repository)
-    facts = ctx.facts[found.host.name]
-    before = {Ref.of(line) for line in facts.observed.get(DEFAULTS, "").split()}
+    before = {Ref.of(line) for line in ctx.facts[found.host.name].observed.get(DEFAULTS, "").split()}
     meant = intended(options).pins
-    pins: dict[Place, Pin] = {}
+    every: dict[Place, Pin] = {}
+    stale: dict[Place, Pin] = {}
     for place in PLACES:
         pin, coming = found.settings.pins.get(place.path), has.images.get(place.path)
-        if pin is None or coming is None or meant.get(place.path) == pin:
-            continue
-        ref = pin.over(coming)
-        if ref is None or ref == coming or ref.product != place.product:
+        ref = pin.over(coming) if pin else None
+        if pin is None or ref is None or meant.get(place.path) == pin or ref.product != place.product:
             continue
         if ref in before or at_home(ref, found.settings.repository):
-            pins[place] = pin
-    return pins
+            every[place] = pin
+            if coming is not None and ref != coming:
+                stale[place] = pin
+    return Defaults(every, stale)

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -305,8 +306,16 @@ func listStored(flags Flags) error {
 		names = append(names, name)
 	}
 	sort.Strings(names)
+	if !flags.on("quiet") {
+		fmt.Println("REF TYPE DIGEST SIZE PLATFORMS LABELS")
+	}
 	for _, name := range names {
-		fmt.Println(name)
+		if flags.on("quiet") {
+			fmt.Println(name)
+			continue
+		}
+		digest := sha256.Sum256([]byte(name))
+		fmt.Printf("%s application/vnd.oci.image.manifest.v1+json sha256:%x 1.0 KiB %s io.cri-containerd.pinned=pinned\n", name, digest, platform())
 	}
 	return nil
 }
