@@ -10,7 +10,7 @@ from sealboot.model.diagnostic import Diagnostic, Location, Severity
 from sealboot.model.outcome import HostOutcome
 from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave, Run, Service, Upload
 from sealboot.model.repack import Part, RepackReport, Upx
-from sealboot.model.report import AppliedHost, ApplyReport, CheckReport, HostRow
+from sealboot.model.report import AppliedHost, ApplyReport, CheckReport, HostRow, KubeconfigReport
 from sealboot.model.verdict import Outcome, Verdict
 from sealboot.render.console import Consoles, make_consoles
 from sealboot.render.view import HumanView
@@ -177,3 +177,21 @@ def repack_report() -> RepackReport:
     proofs = ("10 program headers and the entry point are the same", "all 1936720 loaded bytes are the same")
     made = artifact("small", Arch.AMD64)
     return RepackReport(source, parts, upx, "small", made, proofs, 1_900_000, (HOSTILE,))
+
+
+def kubeconfig_report() -> KubeconfigReport:
+    """A merge whose first server was down."""
+    return KubeconfigReport(
+        cluster="lab",
+        host="ctl2",
+        context="lab",
+        server="https://10.0.0.12:6443",
+        path="~/.kube/config",
+        state="changed",
+        until="2027-11-21T09:30:00Z",
+        backup="~/.kube/config.20261121T103000.000000Z.bak",
+        merged=True,
+        diagnostics=(
+            Diagnostic("SB201", "ctl1 does not answer at 10.0.0.11:22", Severity.WARNING, host="ctl1"),
+        ),
+    )

@@ -8,7 +8,16 @@ from dataclasses import replace
 
 import pytest
 from golden_kit import assert_golden
-from render_kit import PI, Screen, apply_report, big_check_report, check_report, plan, repack_report
+from render_kit import (
+    PI,
+    Screen,
+    apply_report,
+    big_check_report,
+    check_report,
+    kubeconfig_report,
+    plan,
+    repack_report,
+)
 
 from sealboot.model.report import InspectReport, PlanReport
 from sealboot.render.view import View
@@ -25,6 +34,7 @@ SCENES: dict[str, Callable[[View], None]] = {
         replace(apply_report(), hosts=apply_report().hosts[:1], diagnostics=())
     ),
     "inspect": lambda view: view.inspected(InspectReport((PI,))),
+    "kubeconfig": lambda view: view.kubeconfig(kubeconfig_report()),
     "repack": lambda view: view.repacked(repack_report()),
 }
 

@@ -21,7 +21,15 @@ from sealboot.model.facts import BinfmtHandler, Facts, Space
 from sealboot.model.outcome import HostOutcome
 from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave, Run
 from sealboot.model.repack import Part, RepackReport, Upx
-from sealboot.model.report import AppliedHost, ApplyReport, CheckReport, HostRow, InspectReport, PlanReport
+from sealboot.model.report import (
+    AppliedHost,
+    ApplyReport,
+    CheckReport,
+    HostRow,
+    InspectReport,
+    KubeconfigReport,
+    PlanReport,
+)
 from sealboot.model.verdict import Outcome, Verdict
 from sealboot.render import jsondoc
 from sealboot.render.shapes import events_schema, main, report_schema
@@ -156,6 +164,10 @@ def test_every_other_document(tmp_path: Path) -> None:
     short = jsondoc.repacked(RepackReport(made))
     holds(schema, short)
     assert (short["output"], short["result"], short["upx"]) == (None, None, None)
+    access = KubeconfigReport("lab", "s1", "lab", "https://x", "f", "same", "2027-11-21T09:30:00Z")
+    holds(schema, jsondoc.kubeconfig(access))
+    told = dataclasses.replace(access, state="changed", backup="f.bak", merged=True, diagnostics=(FULL,))
+    holds(schema, jsondoc.kubeconfig(told))
     facts = Facts(
         host="a",
         kernel_machine="aarch64",
