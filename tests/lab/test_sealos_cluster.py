@@ -173,7 +173,7 @@ def test_what_occupies_a_host(lab: Lab, tmp_path: Path) -> None:
     assert "/usr/local/bin/containerd" in refused.told
     project.on(node, "rm /usr/local/bin/containerd; [ ! -e /var/lib/sealos ]")
 
-    listen = "use IO::Socket::INET; IO::Socket::INET->new(LocalPort => 10250, Listen => 1) or die; sleep 300"
+    listen = "use IO::Socket::INET; my $s = IO::Socket::INET->new(LocalPort => 10250, Listen => 1) or die; sleep 300"
     with lab.held(node) as shell:
         shell.stdin.write(f"exec perl -e '{listen}'\n".encode())
         shell.stdin.flush()
