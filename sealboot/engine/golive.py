@@ -66,7 +66,8 @@ if [ -n "$6" ] && [ -f "$2" ] && [ ! -L "$2" ]; then
     rm -f "$6/new"
     ln "$2" "$6/new" 2>/dev/null || cp -p "$2" "$6/new" || { rm -f "$6/new"; exit 1; }
     sb_sync "$6/new"
-    mv -f "$6/new" "$6/$sb_old" || exit 1
+    # A run that was killed here left the same file under both names, and GNU mv refuses that.
+    mv -f "$6/new" "$6/$sb_old" || [ "$(sb_hash "$6/$sb_old")" = "$sb_old" ] || exit 1
     printf '%s %s\n' "$sb_old" "$(sb_mode "$2")" | sb_record "$6/kept" || exit 1
     for sb_f in "$6"/*; do case $sb_f in "$6/$sb_old"|"$6/kept") ;; *) rm -f "$sb_f";; esac; done
   fi

@@ -56,7 +56,10 @@ cp -p "$2/$sb_sha" "$4" || { rm -f "$4"; sb_no 14; }
 [ "$(sb_hash "$4")" = "$sb_sha" ] || { rm -f "$4"; sb_no 12; }
 chmod "${sb_mode:-755}" "$4"; sb_sync "$4"
 rm -f "$2/new"
-{ ln "$1" "$2/new" 2>/dev/null || cp -p "$1" "$2/new"; } && mv -f "$2/new" "$2/$sb_now" || { rm -f "$4"; sb_no 14; }
+ln "$1" "$2/new" 2>/dev/null || cp -p "$1" "$2/new" || { rm -f "$4"; sb_no 14; }
+# A run that was killed here left the same file under both names, and GNU mv refuses that.
+mv -f "$2/new" "$2/$sb_now" || [ "$(sb_hash "$2/$sb_now")" = "$sb_now" ] || { rm -f "$4"; sb_no 14; }
+rm -f "$2/new"
 mv -f "$4" "$1" || { rm -f "$4"; sb_no 14; }
 sb_sync "${1%/*}"
 if [ "$sb_mark" = "$sb_taken" ]; then sb_taken=; fi

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -153,3 +154,52 @@ def test_places_on_a_host() -> None:
     assert (plain.state, plain.lock) == (f"{DEFAULT_STATE}/lab", f"{DEFAULT_STATE}/lock")
     own = node_paths("lab", Host("n1", "a", "node", paths={"state": "/srv/x/"}))
     assert (own.state, own.lock) == ("/srv/x", "/srv/x/lock")
+
+
+def cut(script: str) -> list[str]:
+    """The script, ended without warning before each line that changes something, and in the middle of it."""
+    lines = script.splitlines()
+    first = next(n for n, line in enumerate(lines) if line.startswith("sb_live="))
+    return ["\n".join([*lines[:n], "kill -9 $$", *lines[n:]]) for n in range(first, len(lines) - 1)]
+
+
+async def test_killed_anywhere_the_same_step_finishes(node: Any, work: Any, tmp_path: Path) -> None:
+    first, one, two = upload(node, tmp_path, b"one"), sha(b"one"), sha(b"two")
+    live, kept = Path(first.dest), Path(node.paths.previous(first.dest))
+    places = cut(put_back(first.dest, node.paths, one))
+    assert len(places) > 8
+    assert (await act(work, first)).result == "changed"
+    for place in places:
+        assert (await act(work, upload(node, tmp_path, b"two"))).result == "changed"
+        # A shell of its own: what ends is the script, and not the session that runs it.
+        await node.session.run(f"sh -c {shlex.quote(place)}", timeout=20.0)
+        assert live.read_bytes() in {b"one", b"two"}
+        looked = await rollback(node.session, first.dest, node.paths, dry=True)
+        assert isinstance(looked, Rollback), looked
+        back = looked.again or looked.state == "same"
+        assert back is (live.read_bytes() == b"one"), "what is asked again knows what was done"
+        if not back:
+            step = Run(
+                id="u", host="n1", title="put back", script=put_back(first.dest, node.paths, one),
+                check=FileIs(first.dest, one, 0o755),
+            )  # fmt: skip
+            ended = await act(work, step)
+            assert ended.result == "changed", ended.diagnostic
+            assert (kept / "kept").read_text() == f"{two} 755 taken\n"
+        assert live.read_bytes() == b"one"
+        assert {p.name for p in kept.iterdir()} <= {"kept", one, two}
+
+
+async def test_an_upload_that_was_killed_while_it_kept_the_previous_file(
+    node: Any, work: Any, tmp_path: Path
+) -> None:
+    """What it left: the live file under its second name already. GNU mv calls the two one file and fails."""
+    first = upload(node, tmp_path, b"one")
+    assert (await act(work, first)).result == "changed"
+    kept = Path(node.paths.previous(first.dest))
+    kept.mkdir(parents=True)
+    (kept / sha(b"one")).hardlink_to(first.dest)
+    ended = await act(work, upload(node, tmp_path, b"two"))
+    assert ended.result == "changed", ended.diagnostic
+    assert {p.name for p in kept.iterdir()} == {"kept", sha(b"one")}
+    assert (kept / sha(b"one")).read_bytes() == b"one"
