@@ -78,7 +78,7 @@ if sb_systemd; then
 elif [ -e "$UNIT_FILE" ]; then sb_within 150 rc-service "$UNIT" stop; rc-update -q del "$UNIT" default; fi >/dev/null 2>&1
 if sb_active; then echo "$UNIT does not stop: nothing was removed" >&2; exit 1; fi
 if [ -x "$BIN" ] && { [ -d "$DATA" ] || [ -e "$UNIT_FILE" ]; }; then
-  sb_within 600 "$BIN" reset --data-dir="$DATA" $ROOT || exit 1
+  sb_within 600 "$BIN" reset --data-dir="$DATA" $FLAGS || exit 1
 fi
 sb_real=$(CDPATH= cd -P -- "$DATA" 2>/dev/null && pwd -P) || sb_real=$DATA
 while read -r _ sb_at _; do
@@ -120,7 +120,7 @@ def _values(options: K0sOptions, host: Host) -> str:
         + values(
             CONFIG=CONFIG,
             TOKEN=TOKEN,
-            ROOT=f"--kubelet-root-dir={options.kubelet_root_dir}" if options.kubelet_root_dir else "",
+            FLAGS=f"--kubelet-root-dir={options.kubelet_root_dir}" if options.kubelet_root_dir else "",
         )
         + LIBRARY
     )
