@@ -14,12 +14,12 @@ _END = {12: 0xFFF, 16: 0xFFFF, 32: 0x0FFFFFFF}
 _COUNT = {12: 200, 16: 4200, 32: 65600}
 
 
-def fat(bits: int, files: Mapping[str, bytes]) -> bytes:
-    """A FAT file system with files by their short names (`EFI/BOOT/BOOTX64.EFI`)."""
-    count = _COUNT[bits]
+def fat(bits: int, files: Mapping[str, bytes], *, count: int = 0, roots: int = 64) -> bytes:
+    """A FAT file system with files by their short names (`EFI/BOOT/BOOTX64.EFI`), of `count` clusters."""
+    count = count or _COUNT[bits]
     width = {12: count * 3 // 2 + 4, 16: count * 2 + 4, 32: count * 4 + 8}[bits]
     table_sectors = -(-width // SECTOR)
-    roots = 0 if bits == 32 else 64
+    roots = 0 if bits == 32 else roots
     data_at = 1 + table_sectors + roots * 32 // SECTOR
     total = data_at + count
     clusters: list[bytes] = []
@@ -73,14 +73,16 @@ def fat(bits: int, files: Mapping[str, bytes]) -> bytes:
     return bytes(boot) + bytes(table) + fixed + b"".join(clusters) + bytes((count - len(clusters)) * SECTOR)
 
 
-def gpt(parts: Sequence[tuple[UUID, str, bytes]], *, code: bytes = b"", sector: int = SECTOR) -> bytes:
-    """A GPT disk whose partitions have these types, names and contents."""
+def gpt(
+    parts: Sequence[tuple[UUID, str, bytes]], *, code: bytes = b"", sector: int = SECTOR, start: int = 2048
+) -> bytes:
+    """A GPT disk whose partitions have these types, names and contents, the first of them at sector `start`."""
     mbr = bytearray(512)
     mbr[: len(code)] = code
     mbr[446:462] = struct.pack("<B3sB3sII", 0, b"\0\2\0", 0xEE, b"\xff" * 3, 1, 0xFFFFFFFF)
     mbr[510:] = b"\x55\xaa"
     rows, body = b"", b""
-    first = 2048
+    first = start
     for kind, name, content in parts:
         sectors = -(-len(content) // sector)
         label = name.encode("utf-16-le").ljust(72, b"\0")
@@ -91,7 +93,7 @@ def gpt(parts: Sequence[tuple[UUID, str, bytes]], *, code: bytes = b"", sector: 
         "<8sIIIIQQQQ16sQIII", b"EFI PART", 0x10000, 92, 0, 0, 1, first, 34, first, b"\2" * 16, 2, 128, 128, 0
     )
     head = bytes(mbr).ljust(sector, b"\0") + header.ljust(sector, b"\0") + rows
-    return head.ljust(2048 * sector, b"\0") + body
+    return head.ljust(start * sector, b"\0") + body
 
 
 def mbr(kind: int, content: bytes, *, code: bytes = b"\xfa\x31\xc0") -> bytes:
