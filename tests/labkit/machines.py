@@ -98,6 +98,26 @@ KINDS: dict[str, Kind] = {
 #: Nodes for the rarer reasons that start as fast as any, but are no part of the big tables of the fast tier.
 RARE_NODES = ("amd64-musl", "amd64-old-glibc", "i386-userland", "armhf-userland")
 
+#: Machines that are built in another way than the kind they resemble, and execute the same: no part of any table.
+TWINS: dict[str, Kind] = {
+    # Room for a second kernel, and a processor that a kernel without five-level page tables starts on.
+    "amd64-kexec-vm": Kind(
+        Arch.AMD64, "amd64", "x86_64", "minimal", "dropbear", board="amd64-kexec", vm=True, slow=True
+    ),
+    "arm64-kexec-vm": Kind(
+        Arch.ARM64, "arm64", "aarch64", "minimal", "dropbear", board="arm64-kexec", vm=True, slow=True
+    ),
+    # Booted by UEFI from its second disk; the first one is empty.
+    "amd64-uefi-vm": Kind(
+        Arch.AMD64, "amd64", "x86_64", "minimal", "dropbear", board="amd64-uefi", vm=True, slow=True
+    ),
+}
+
+
+def kind(name: str) -> Kind:
+    """The row of a table above; raises `KeyError`."""
+    return KINDS[name] if name in KINDS else TWINS[name]
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -113,7 +133,7 @@ class Order:
     @property
     def about(self) -> Kind:
         """The kind's row of the table."""
-        return KINDS[self.kind]
+        return kind(self.kind)
 
     @property
     def number(self) -> int:
@@ -147,12 +167,12 @@ class Node:
     @property
     def about(self) -> Kind:
         """The kind's row of the table above."""
-        return KINDS[self.kind]
+        return kind(self.kind)
 
     @property
     def arch(self) -> Arch:
         """The architecture of its kernel and userland."""
-        return KINDS[self.kind].arch
+        return kind(self.kind).arch
 
     @property
     def known_hosts_line(self) -> str:

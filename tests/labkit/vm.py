@@ -12,7 +12,7 @@ import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from labkit import keys
+from labkit import bootdisk, keys
 from labkit.apt import LabUnavailableError, repository
 from labkit.bridge import GATEWAY, Bridge
 from labkit.cache import CACHE, key, made
@@ -46,6 +46,7 @@ class Board:
     words: str = ""  # more of the kernel's command line
     modules: tuple[str, ...] = ()  # beyond the usual ones
     mac: str = "52:54:00:4c:42"
+    empty_disk: int = 0  # MiB of a first disk; with it the machine is booted by UEFI from its second
 
 
 BOARDS = {
@@ -104,6 +105,9 @@ BOARDS |= {
     # x86-64-v1: what the first 64-bit processors had.
     "amd64-old-cpu": replace(BOARDS["amd64"], cpu="qemu64"),
     "amd64-v2-cpu": replace(BOARDS["amd64"], cpu="Westmere"),
+    "amd64-kexec": replace(BOARDS["amd64"], cpu="max,la57=off", memory=640),
+    "arm64-kexec": replace(BOARDS["arm64"], memory=640),
+    "amd64-uefi": replace(BOARDS["amd64"], cpu="max,la57=off", memory=1024, empty_disk=128),
     # A processor that has pages of 16 KiB, which a cortex-a57 has not; Debian 12 has no such kernel.
     "arm64-16k": replace(
         BOARDS["arm64"], cpu="neoverse-n1", kernel="linux-image-arm64-16k", suite="trixie", memory=384
@@ -277,7 +281,7 @@ def start(bridge: Bridge, order: Order) -> Running:
         *("-m", str(board.memory), "-nodefaults", "-display", "none"),
         *("-netdev", f"tap,id=n,ifname={tap},script=no,downscript=no"),
         *("-device", f"{board.nic},netdev=n,mac={board.mac}:{order.number:02x}"),
-        *("-kernel", str(kernel), "-initrd", str(initramfs), "-append", command_line),
+        *_boot(order, kernel, initramfs, command_line),
         *_console(order.about.kernel_debian, order.state / "log"),
         *_device_tree(order.about),
     ]
@@ -286,6 +290,28 @@ def start(bridge: Bridge, order: Order) -> Running:
             argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
     return Running(process, tap)
+
+
+def _boot(order: Order, kernel: Path, initramfs: Path, command_line: str) -> tuple[str, ...]:
+    """The kernel handed over by the emulator, or on a disk behind an empty one."""
+    size = BOARDS[_board(order.about)].empty_disk
+    if not size:
+        return ("-kernel", str(kernel), "-initrd", str(initramfs), "-append", command_line)
+    debian = order.about.kernel_debian
+    first, second = order.state / "first.disk", order.state / "second.disk"
+    with first.open("wb") as empty:
+        empty.truncate(size << 20)
+    image = bootdisk.uki(debian, kernel.read_bytes(), initramfs.read_bytes(), command_line)
+    second.write_bytes(bootdisk.disk(image, debian, order.state))
+    drives = (
+        word
+        for number, path in enumerate((first, second), 1)
+        for word in (
+            *("-drive", f"if=none,id=d{number},format=raw,file={path}"),
+            *("-device", f"virtio-blk-pci,drive=d{number},bootindex={number}"),
+        )
+    )
+    return ("-bios", str(bootdisk.firmware()), *drives)
 
 
 def _console(debian: str, log: Path) -> tuple[str, ...]:

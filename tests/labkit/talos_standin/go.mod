@@ -1,0 +1,3 @@
+module example.org/talos-standin
+
+go 1.21
