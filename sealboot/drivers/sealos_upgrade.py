@@ -71,7 +71,7 @@ def _tools(member: Member) -> Run:
     release = member.cluster.release
     step = member.run("upgrade/tools", f"ask the root filesystem for {release}", scripts.TOOLS, "")
     exported = f"DATA={shlex.quote(member.data)} VERSION={shlex.quote(release)}\n"
-    return replace(step, check=Succeeds(f"{exported}{scripts.TOOLS}"))
+    return replace(step, check=Succeeds(f"{exported}( {scripts.TOOLS}) || exit 1\n"))
 
 
 def _credentials(member: Member) -> ReadSecret:
