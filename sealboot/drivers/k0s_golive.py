@@ -68,9 +68,10 @@ sb_refuse() { sb_say "$*: nothing was changed"; exit 65; }
 sb_record() { cat >"$1.new" && sb_sync "$1.new" && mv -f "$1.new" "$1" && sb_sync "$STORE"; }
 sb_note() { printf '%s\n' "$*" | sb_record "$STORE/doing"; }
 sb_tick() { if read -r sb_up _ </proc/uptime; then echo "${sb_up%%.*}"; else date +%s; fi; }
+# So much of it as a finding shows.
 sb_log() {
-  if sb_systemd && sb_has journalctl; then sb_within 10 journalctl -u "$UNIT" -n 40 --no-pager -q -o cat
-  else tail -n 40 "/var/log/$UNIT.err" "/var/log/$UNIT.log"; fi >&2 2>/dev/null
+  if sb_systemd && sb_has journalctl; then sb_within 10 journalctl -u "$UNIT" -n 12 --no-pager -q -o cat
+  else tail -q -n 6 "/var/log/$UNIT.err" "/var/log/$UNIT.log"; fi 2>/dev/null | cut -c 1-140
 }
 sb_stop() {
   if sb_systemd; then
@@ -195,6 +196,7 @@ sb_told() {
 }
 # An API server that is older than its kubelet is not supported.
 sb_api_first() {
+  [ -n "$VERSION" ] || return 0
   sb_said=$(sb_kubelet get --raw=/version | tr -d ' \t\r\n') || sb_refuse 'the API server does not tell its release'
   case $sb_said in *'"gitVersion":"'*) ;; *) sb_refuse 'the API server does not tell its release' ;; esac
   sb_v=${sb_said#*'"gitVersion":"v'}; sb_v=${sb_v%%'"'*}
@@ -271,10 +273,11 @@ if [ "$sb_went" = 0 ] && sb_healthy "$VERSION" "$sb_since" && sb_right "$VERSION
   exit
 fi
 sb_say "$UNIT is not well: ${sb_last:-a file cannot be put in place}"
-sb_log
-if [ "$sb_old" = - ]; then rm -f "$STORE/doing"; exit 1; fi
-sb_note undo "$sb_old" "$DIGEST"
-sb_undo
+sb_tale=$(sb_log)
+if [ "$sb_old" = - ]; then rm -f "$STORE/doing"
+else sb_note undo "$sb_old" "$DIGEST"; sb_undo; fi
+[ -z "$sb_tale" ] || sb_say "the end of its journal:
+$sb_tale"
 exit 1
 """
 

@@ -177,6 +177,12 @@ class Folder:
             limit=0,
         )
 
+    def here(self, script: str) -> str:
+        """A script of the driver's that brings its own surroundings."""
+        for place in ("/etc/", "/run/systemd/"):
+            script = script.replace(place, f"{self.root}{place}")
+        return f"ROOT={self.root} PATH={self.tools}:/usr/bin:/bin\nexport ROOT PATH\n{script}"
+
     def run(self, script: str, cut: int = 0) -> subprocess.CompletedProcess[str]:
         """Run one of the driver's scripts here, with the system's own folders below this one."""
         for place in ("/etc/", "/run/systemd/"):
