@@ -221,7 +221,16 @@ def _hosts(cluster: Cluster, host: Host) -> Step:
 
 
 def _forget(cluster: Cluster, host: Host) -> Iterator[Step]:
-    data = _data(cluster, host)
+    data, sealctl = _data(cluster, host), cluster.sealctl(host)
+    if not sealctl.startswith(f"{data}/"):  # `paths.binary` has put it where other things may be
+        yield Remove(
+            id=f"reset/{host.name}/sealctl",
+            host=host.name,
+            title=f"remove {sealctl}",
+            timeout=60.0,
+            check=PathExists(sealctl, present=False),
+            path=sealctl,
+        )
     removed = f"reset/{host.name}/data"
     yield Remove(
         id=removed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from sealboot.drivers import sealos_scripts as scripts
 from sealboot.drivers.phases_schema import PhasesOptions
 from sealboot.drivers.sealos import SealosDriver
 from sealboot.drivers.sealos_options import SealosOptions
+from sealboot.drivers.sealos_steps import Cluster as Described
 from sealboot.model.arch import Arch
 from sealboot.model.host import Host, Inventory
+from sealboot.model.plan import Remove, Run
 
 SHELLS = [
     pytest.param(["/bin/sh"], id="sh"),
@@ -217,6 +220,29 @@ def test_a_limit_leaves_the_others_out_and_still_knows_them() -> None:
     waves = cluster.driver.waves(cluster.context(["n"]))
     assert {step.host for wave in waves for step in wave.steps} == {"n"}
     assert any(step.title == "sealos.hub is 10.0.0.1" for wave in waves for step in wave.steps)
+
+
+def test_a_reset_of_sealctl_alone_removes_it_from_where_it_was_put() -> None:
+    elsewhere = Host("m", "10.0.0.1", "master", paths={"binary": "/opt/bin"})
+    made = inventory(elsewhere, Host("n", "10.0.0.2", "node"), state="absent")
+    cluster = Cluster(made, {"m": Arch.AMD64, "n": Arch.ARM64})
+    steps = {s.id: s for w in cluster.driver.waves(cluster.context()) for s in w.steps}
+    removed = {name: s.path for name, s in steps.items() if isinstance(s, Remove)}
+    data = "/var/lib/sealos/data/lab"
+    assert removed == {"reset/m/sealctl": "/opt/bin/sealctl", "reset/m/data": data, "reset/n/data": data}
+    hosts = steps["reset/m/hosts"]
+    assert isinstance(hosts, Run)
+    assert hosts.env["SEALCTL"] == "/opt/bin/sealctl"
+
+
+def test_paths_binary_is_for_sealctl_alone() -> None:
+    """A root filesystem brings its own, and that is the one that is asked."""
+    host = Host("m", "10.0.0.1", "master", paths={"binary": "/opt/bin"})
+    made = replace(inventory(host), artifacts={"rootfs": ("rootfs/*",)})
+    described = Described(
+        Cluster(made, {"m": Arch.AMD64}).context(), SealosOptions(), "10.0.0.1", ("10.0.0.1",)
+    )
+    assert described.sealctl(host) == "/var/lib/sealos/data/lab/rootfs/opt/sealctl"
 
 
 def test_the_options_of_another_driver_are_a_bug() -> None:
