@@ -16,6 +16,7 @@ from sealboot.model.archive import Image
 from sealboot.model.host import Host
 from sealboot.model.plan import Observation, Plan, Service, Step
 from sealboot.model.summary import summary
+from sealboot.plan.build import make_plan
 
 BOTH = (Image("pause:3.9", ("linux/amd64", "linux/arm64")),)
 
@@ -140,6 +141,15 @@ def test_what_is_upgraded_already_is_left_alone() -> None:
     assert [s.id for s in waves["upgrade-secrets"].steps] == ["upgrade/ctl1/sealos.admin"]
     assert {"upgrade-plane", "upgrade-first"} & waves.keys() == set()
     assert (waves["upgrade-masters"].parallel, waves["upgrade-nodes"].parallel) == (1, 1)
+
+
+def test_an_upgrade_of_some_needs_the_first_master() -> None:
+    """Nobody else can give the credentials that a drain needs."""
+    cluster = upgrading(CTL, NODE)
+    ctx = cluster.context(["box01"])
+    refused = make_plan(cluster.inventory, cluster.driver.waves(ctx), {}, ctx.facts)
+    assert not isinstance(refused, Plan)
+    assert "SB612" in {d.code for d in refused}
 
 
 def test_nothing_of_an_upgrade_is_in_other_plans() -> None:
