@@ -12,12 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from tempfile import NamedTemporaryFile, TemporaryFile
+from tempfile import NamedTemporaryFile
 from types import MappingProxyType
-from typing import IO
 
-from sealboot.artifacts.disk_look import look
-from sealboot.artifacts.diskimage import ImageError, compression, pieces
+from sealboot.artifacts.diskimage import ImageError
 from sealboot.artifacts.findings import Finding
 from sealboot.artifacts.initrd_content import unpack
 from sealboot.artifacts.reader import Reader, Refusal, open_file
@@ -25,15 +23,13 @@ from sealboot.artifacts.talos_files import MAX_BYTES, read_machine_config, read_
 from sealboot.artifacts.uki import extract
 from sealboot.artifacts.zboot import read_zboot, unwrap
 from sealboot.model.artifact import Artifact, Kernel, Kind, Layer
-from sealboot.model.bootfiles import BootFiles, DiskImage, MachineConfig, OnController, TalosConfig
+from sealboot.model.bootfiles import BootFiles, MachineConfig, OnController, TalosConfig
 from sealboot.model.diagnostic import Diagnostic, Severity, has_errors
 from sealboot.model.tree import Packed
+from sealboot.workflow.diskfiles import measured
 from sealboot.workflow.keeping import NEW, forget_old, keep, kept_folder, not_ours, open_to_others
 
 _SUFFIX = ".boot"
-#: An EFI system partition ends well before; what is in it is looked at through a temporary file.
-_LOOKED_AT = 3 << 30
-_BLOCK = 1 << 18
 
 
 def boot_cache() -> Path:
@@ -168,53 +164,18 @@ def _initrd_alone(artifact: Artifact, path: Path) -> Artifact:
 
 
 def _disk(artifact: Artifact, path: Path) -> Artifact:
-    """A disk image, inflated once: measured, digested, and its first part looked at."""
+    """A disk image, inflated once for good: measured, digested, and its first part looked at."""
     plain = replace(artifact, diagnostics=tuple(d for d in artifact.diagnostics if d.code == "SB408"))
-    with path.open("rb") as file:
-        method = compression(file.read(8))
-    digest, size = hashlib.sha256(), 0
     try:
-        with TemporaryFile(prefix="sealboot-") as scratch:
-            for piece in pieces(path):
-                digest.update(piece)
-                if size < _LOOKED_AT:
-                    _sparse(scratch, piece)
-                size += len(piece)
-            scratch.truncate(min(size, _LOOKED_AT + _BLOCK))
-            scratch.flush()
-            again = os.dup(scratch.fileno())
-            with Reader(again, os.fstat(again)) as image:
-                looked = look(image)
+        made = measured(path, artifact.sha256, boot_cache())
     except ImageError as error:
         return _refused(plain, "SB401", f"{artifact.path}: {error}")
-    if looked is None:
+    if made is None:
         return _refused(
             plain, "SB705", f"{artifact.path} is no disk image: there is no partition table in it"
         )
-    facts = {"table": looked.table, "size": f"{size} bytes", "partitions": ", ".join(looked.labels)}
-    made = DiskImage(
-        "disk image",
-        facts,
-        file=_place(artifact, path),
-        size=size,
-        sha256=digest.hexdigest(),
-        compression=str(method or ""),
-        table=looked.table,
-        bios=looked.bios,
-        loaders=looked.loaders,
-        esp=looked.esp,
-        labels=looked.labels,
-    )
-    platforms = tuple(f"linux/{arch}" for arch in looked.loaders)
-    return replace(plain, layers=(made,), platforms=platforms)
-
-
-def _sparse(file: IO[bytes], piece: bytes) -> None:
-    """Write what is not zero: an image of gigabytes is mostly nothing."""
-    if piece.strip(b"\0"):
-        file.write(piece)
-    else:
-        file.seek(len(piece), os.SEEK_CUR)
+    platforms = tuple(f"linux/{arch}" for arch in made.loaders)
+    return replace(plain, layers=(replace(made, file=_place(artifact, path)),), platforms=platforms)
 
 
 def _machine_config(artifact: Artifact, path: Path) -> Artifact:

@@ -238,6 +238,24 @@ def test_a_disk_image_however_it_is_compressed(pack: Callable[[bytes], bytes], t
     assert told(artifact) == []
 
 
+def test_an_image_is_inflated_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = ready(tmp_path, "metal.raw.gz", gzip.compress(IMAGE, mtime=0), "disk")
+
+    def nobody(path: Path) -> None:
+        raise AssertionError(f"{path} was inflated again")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sealboot.workflow.diskfiles.pieces", nobody)
+        assert ready(tmp_path, "metal.raw.gz", gzip.compress(IMAGE, mtime=0), "disk") == first
+    (kept,) = boot_cache().glob("*.disk")
+    for junk in ("", "{}", "[]", '{"size": "x"}', "[" * 9999):
+        kept.write_text(junk)
+        assert ready(tmp_path, "metal.raw.gz", gzip.compress(IMAGE, mtime=0), "disk") == first
+    boot_cache().chmod(0o777)
+    kept.write_text("nobody believes what others may have written")
+    assert ready(tmp_path, "metal.raw.gz", gzip.compress(IMAGE, mtime=0), "disk") == first
+
+
 @pytest.mark.parametrize(
     ("data", "code"),
     [
