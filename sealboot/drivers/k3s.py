@@ -28,8 +28,9 @@ from sealboot.drivers import k3s_images_space as room
 from sealboot.drivers import k3s_scripts as scripts
 from sealboot.drivers.asking import as_root
 from sealboot.drivers.base import Context, KubeconfigWay, Slot, Wants
+from sealboot.drivers.k3s_before import alone, snapshot
 from sealboot.drivers.k3s_checks import findings, paths
-from sealboot.drivers.k3s_node import SLOT, TOKEN_SECRET, Node, alone, configure, ship, snapshot, start, token
+from sealboot.drivers.k3s_node import SLOT, TOKEN_SECRET, Node, configure, ship, start, token
 from sealboot.drivers.k3s_options import K3sOptions
 from sealboot.model.artifact import Kind
 from sealboot.model.diagnostic import Diagnostic
