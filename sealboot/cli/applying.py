@@ -55,6 +55,11 @@ class Wishes:
     notes: tuple[Diagnostic, ...] = ()
     disks: tuple[str, ...] = ()
 
+    @property
+    def shown(self) -> str:
+        """What the document of the plan is called: as the command, where it is all that the command prints."""
+        return self.command if self.dry else "plan"
+
 
 def carry_out(options: Reading, prepared: Prepared, view: View, wishes: Wishes) -> Exit:
     """Everything from the first connection to the exit code."""
@@ -93,7 +98,7 @@ async def _apply(
             return runtime.finish(view, looked, of_findings(moved))
         found = (*wishes.notes, *looked.preflight.report.diagnostics)
         warnings = tuple(d for d in found if d.severity is not Severity.ERROR)
-        view.plan(PlanReport(made, warnings, looked.seconds, wishes.command), final=wishes.dry)
+        view.plan(PlanReport(made, warnings, looked.seconds, wishes.shown), final=wishes.dry)
         if wishes.dry:
             return runtime.finish(view, looked, of_findings(looked.errors))
         left_out = _left_out(looked)
@@ -112,7 +117,9 @@ async def _apply(
         if refused:
             view.message(refused, always=True)
             return runtime.finish(view, looked, Exit.REFUSED)
-        report = await carry(made, prepared, looked, wishes, options, secrets=secrets)
+        report = await carry(
+            made, prepared, looked, wishes, options, secrets=secrets, settles=not prepared.only
+        )
         report = replace(report, hosts=(*report.hosts, *left_out))
         view.applied(report, told=looked.errors)
         return runtime.finish(view, looked, _code(report, looked.errors))

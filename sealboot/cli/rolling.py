@@ -47,7 +47,7 @@ async def roll_back(
         if isinstance(made, tuple):
             view.diagnostics(COMMAND, made)
             return runtime.finish(view, looked, of_findings(made))
-        view.plan(PlanReport(made, wrong, looked.seconds, COMMAND), final=wishes.dry)
+        view.plan(PlanReport(made, wrong, looked.seconds, wishes.shown), final=wishes.dry)
         if wishes.dry:
             return runtime.finish(view, looked, of_findings(wrong))
         report = await _carried(made, prepared, looked, view, wishes, options=options)
