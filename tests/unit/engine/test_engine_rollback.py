@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from sealboot.engine.journal import Entry, History, read, write
+from sealboot.engine.journal import Entry, History, read, unfinished, write
+from sealboot.engine.options import ApplyOptions
 from sealboot.engine.rollback import Rollback, put_back, rollback
 from sealboot.engine.shell import DEFAULT_STATE, node_paths
 from sealboot.engine.steps import act, holds
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.host import Host
+from sealboot.model.outcome import HostOutcome
 from sealboot.model.plan import FileIs, Observation, Run, Upload
 
 
@@ -203,3 +205,17 @@ async def test_an_upload_that_was_killed_while_it_kept_the_previous_file(
     assert ended.result == "changed", ended.diagnostic
     assert {p.name for p in kept.iterdir()} == {"kept", sha(b"one")}
     assert (kept / sha(b"one")).read_bytes() == b"one"
+
+
+@pytest.mark.parametrize("cut_off", [True, False])
+async def test_a_rollback_does_not_settle_what_an_apply_left(
+    rig: Any, node: Any, plan_of: Any, cut_off: bool
+) -> None:
+    if cut_off:
+        assert await write(node.session, node.paths, Entry("r1", "a", "started")) is None
+    step = Run(id="back", host="n1", title="put back", script=f"touch {node.path('x')}", become=False)
+    for settles, left in ((False, ["SB512"] if cut_off else []), (True, [])):
+        report = await rig.apply(plan_of([step]), node, options=ApplyOptions(settles=settles))
+        assert [row.outcome for row in report.hosts] == [HostOutcome.CHANGED]
+        noted = await unfinished({"n1": node.fresh()}, "lab", {"n1": node.host})
+        assert [d.code for d in noted] == left
