@@ -72,9 +72,15 @@ sub known { my %k;
   return \%k }
 sub import_file { my ($f, $unpack) = @_; my $data = data(); my $before = known();
   say_err("level=info msg=\"Importing images from $f\"");
-  my $all = join " ", ctr("images", "import", "--all-platforms", "--no-unpack", "-");
-  my $bad = system("bash", "-c", "set -o pipefail; { $unpack < \"\$0\" | $all; } >\"\$1\" 2>&1", $f, "$data/agent/import.log");
-  if ($bad) { my $why = slurp("$data/agent/import.log"); $why =~ tr/"\n/  /;
+  # k3s imports all platforms and passes over what the archive lacks of them. `ctr` cannot pass over anything,
+  # so an archive that lacks a platform of its index is imported for the platform of this machine alone.
+  my ($bad, $why) = (1, "not found");
+  for my $all ("--all-platforms", "") {
+    next unless $bad && $why =~ /not found/;
+    my $import = join " ", ctr("images", "import", $all, "--no-unpack", "-");
+    $bad = system("bash", "-c", "set -o pipefail; { $unpack < \"\$0\" | $import; } >\"\$1\" 2>&1", $f, "$data/agent/import.log");
+    $why = slurp("$data/agent/import.log") }
+  if ($bad) { $why =~ tr/"\n/  /;
     say_err("level=error msg=\"Failed to process image event: failed to import $f: $why\""); return }
   my $after = known();
   for my $n (sort keys %$after) {
