@@ -56,9 +56,9 @@ def test_servers_join_one_by_one_and_come_back_from_losses(lab: Lab, tmp_path: P
         with project.running("apply", "--yes") as run:
             until_event(run, "StepStarted", step=f"start/{second.name}/service")
             cut = faults.cut_sessions(second)
-            told, _ = run.communicate(timeout=200)
+            said, _ = run.communicate(timeout=200)
         assert cut >= 1
-        assert run.returncode == 0, told
+        assert run.returncode == 0, said
         assert {row[2] for row in project.rows(first).values()} == {newer}
         assert set(project.applied().values()) == {"ok"}
 
