@@ -60,7 +60,7 @@ class SealosDriver:
         return Wants(
             directories=tuple(folders),
             tools=("grep", "sort", "tail"),
-            questions=sealos_checks.questions(host.paths.get("data") or typed.data_root),
+            questions=sealos_checks.questions(host.paths.get("data") or typed.data_root, typed),
         )
 
     def kubeconfig(self, inventory: Inventory, options: BaseModel) -> tuple[KubeconfigWay, ...]:

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 
+from sealboot.checks import ports
 from sealboot.checks.space import Load, no_space
 from sealboot.drivers.base import Context
 from sealboot.drivers.options import origin_of
@@ -21,6 +22,8 @@ from sealboot.model.host import Host, Inventory
 
 _TOOLS = ("tar", "bash", "sha256sum", "find", "mktemp")
 _SHOWN = 6
+#: What the root filesystems' own `check.sh` wants free on every member: kubelet, its neighbours, sealos' own server.
+_NODE_PORTS: tuple[ports.Port, ...] = tuple(("tcp", n) for n in (*range(10249, 10260), *range(5050, 5055)))
 _RELEASE = re.compile(r"v\d+\.\d+\.\d+(?:[-+][A-Za-z0-9.+-]+)?", re.ASCII)
 #: A variable of the tree's scripts as a host's own: `env_` and a name that a shell takes.
 _VARIABLE = re.compile(r"env_[A-Za-z_]\w*", re.ASCII)
@@ -32,7 +35,7 @@ _RUNTIMES = ("containerd", "dockerd", "crio", "k3s")
 _SOCKETS = ("/run/docker.sock", "/var/run/docker.sock", "/run/containerd/containerd.sock")
 
 
-def questions(folder: str) -> dict[str, str]:
+def questions(folder: str, options: SealosOptions) -> dict[str, str]:
     """What the probe asks for this driver; `folder` is where clusters keep their data on the host.
 
     A host is occupied by a runtime that is there although no run of ours has set up a node.
@@ -40,10 +43,12 @@ def questions(folder: str) -> dict[str, str]:
     place = shlex.quote(folder.rstrip("/"))
     member = f"[ ! -s /etc/kubernetes/kubelet.conf ] || echo {IN_CLUSTER}"
     return {
+        ports.KEY: ports.question([*_NODE_PORTS, *_master_ports(options), ("tcp", options.registry_port)]),
         "sealos.tools": f"for t in {' '.join(_TOOLS)}; do command -v $t >/dev/null 2>&1 && echo $t; done; true",
         "sealos.runtime": f"for p in {' '.join(_RUNTIMES)}; do command -v $p 2>/dev/null; done; "
         f"for s in {' '.join(_SOCKETS)}; do [ -S $s ] && echo $s; done; true",
-        "sealos.node": f'for d in {place} {place}/*; do [ -e "$d/{DONE}/check" ] && echo ours; done; true',
+        "sealos.node": f'for d in {place} {place}/*; do [ ! -d "$d/{DONE}" ] || echo begun; '
+        f'[ ! -e "$d/{DONE}/check" ] || echo ours; done; true',
         "sealos.member": f"{member}; cat {place}/{DONE}/version {place}/*/{DONE}/version 2>/dev/null; true",
     }
 
@@ -98,6 +103,7 @@ def cluster(ctx: Context) -> Iterator[Diagnostic]:
     for host in ctx.reached:
         yield from _tools(ctx, host)
         yield from _occupied(ctx, host)
+        yield from _busy(ctx, host, options)
         yield from _upgraded(ctx, host, options)
         yield from _unpacked(ctx, host, options)
     yield from _images(ctx, options)
@@ -201,6 +207,25 @@ def _unpacked(ctx: Context, host: Host, options: SealosOptions) -> Iterator[Diag
     if not no_space(host, facts, Load({place: size + blobs})):
         for found in no_space(host, facts, Load({place: 2 * size + blobs})):
             yield replace(found, severity=Severity.WARNING)
+
+
+def _master_ports(options: SealosOptions) -> tuple[ports.Port, ...]:
+    return (("tcp", options.apiserver_port), ("tcp", 2379), ("tcp", 2380))
+
+
+def _busy(ctx: Context, host: Host, options: SealosOptions) -> tuple[Diagnostic, ...]:
+    """SB311: sealos' own check would say so, once everything was copied.
+
+    On a host where a run of ours has begun, what listens may be ours: the registry does before it is marked.
+    """
+    facts = ctx.facts[host.name]
+    if facts.observed.get("sealos.node", "").strip() or IN_CLUSTER in told(ctx, host):
+        return ()
+    wanted = [*(_NODE_PORTS if host.role != "registry" else ())]
+    wanted += _master_ports(options) if host.role == "master" else ()
+    serves = options.registry(ctx.inventory) == host
+    wanted += [("tcp", options.registry_port)] if serves else []
+    return ports.taken_ports(host, facts, wanted)
 
 
 def _images(ctx: Context, options: SealosOptions) -> Iterator[Diagnostic]:

@@ -30,7 +30,7 @@ def project(lab: Lab, tmp_path: Path) -> Iterator[Project]:
         yield made
 
 
-def describe(project: Project, nodes: tuple[Node, ...], *, release: str = RELEASE, **options: str) -> None:
+def describe(project: Project, nodes: tuple[Node, ...], *, accepted: str = "", **options: str) -> None:
     """An inventory of these machines: the first is a master, the third another one."""
     roles = {node.name: "node" for node in nodes} | {nodes[0].name: "master"}
     if len(nodes) > 2:
@@ -39,9 +39,10 @@ def describe(project: Project, nodes: tuple[Node, ...], *, release: str = RELEAS
         project.folder / "inventory.yaml",
         nodes,
         driver="sealos",
-        release=release,
+        release=RELEASE,
         role=roles,
         artifacts={"rootfs": ["rootfs/*"]},
+        hosts={nodes[0].name: {"ignore": [{"code": accepted, "reason": "a test"}]}} if accepted else {},
         extra={"options": {**OPTIONS, **options}},
     )
 
@@ -162,7 +163,7 @@ def test_what_sealctl_says_is_not_believed(
 
 
 def test_what_occupies_a_host(lab: Lab, tmp_path: Path) -> None:
-    """A runtime is known before anything is copied, a port by the tree's own check before anything is installed."""
+    """A runtime and a port are known before anything is copied; a port that is accepted, the tree's own check refuses."""
     (node,) = lab.need("amd64")
     project = Project(lab, tmp_path / "project", (node,))
     folder(project.folder / "rootfs" / "amd64", Arch.AMD64)
@@ -180,6 +181,10 @@ def test_what_occupies_a_host(lab: Lab, tmp_path: Path) -> None:
         project.on(
             node, "for i in $(seq 50); do ss -Htln | grep -q :10250 && exit 0; sleep 0.1; done; exit 1"
         )
+        known = project.run("apply", "--yes")
+        assert (known.code, known.codes) == (1, {"SB311"}), known.told
+        project.on(node, "[ ! -e /var/lib/sealos ]")
+        describe(project, (node,), accepted="SB311")
         busy = project.run("apply", "--yes")
     assert busy.code == 3, busy.told
     assert "port 10250 is in use" in busy.told

@@ -8,16 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sealos_kit import CTL, CTL2, NODE, PI, program, tree_artifact, whole
+from sealos_kit import CTL, CTL2, NODE, PI, STORE, program, tree_artifact, whole
 
 from sealboot.drivers import sealos_node_scripts as node
 from sealboot.drivers import sealos_tree_scripts as tree
 from sealboot.drivers.sealos_checks import questions
+from sealboot.drivers.sealos_options import SealosOptions
 from sealboot.drivers.sealos_reset import _HOSTS as RESET_HOSTS
 from sealboot.model.arch import Arch
 from sealboot.model.archive import Image
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.facts import Space
+from sealboot.model.host import Host
 from sealboot.model.plan import Run, Succeeds
 
 
@@ -78,6 +80,25 @@ def test_hosts_without_tools_or_with_a_runtime() -> None:
     occupied = {"sealos.runtime": "/usr/bin/containerd\n/run/containerd/containerd.sock"}
     assert codes(whole(CTL, observed={"ctl1": occupied})) == [("SB622", "ctl1")]
     assert codes(whole(CTL, observed={"ctl1": {**occupied, "sealos.node": "ours"}})) == []
+
+
+@pytest.mark.parametrize(
+    ("host", "listening", "taken"),
+    [
+        (CTL, "tcp 6443\ntcp 10250\ntcp 5000", "TCP 10250, TCP 6443, TCP 5000"),
+        (NODE, "tcp 6443\ntcp 5050\ntcp 5000", "TCP 5050"),
+        (STORE, "tcp 10250\ntcp 5000", "TCP 5000"),
+    ],
+)
+def test_ports_that_are_taken_are_known_before_anything_is_copied(
+    host: Host, listening: str, taken: str
+) -> None:
+    hosts = (CTL,) if host is CTL else (CTL, host)
+    told = {"ports": listening}
+    (found,) = findings(whole(*hosts, observed={host.name: told}))
+    assert (found.code, found.host, found.evidence[0][1]) == ("SB311", host.name, taken)
+    ours = {**told, "sealos.node": "begun"}
+    assert codes(whole(*hosts, observed={host.name: ours})) == []
 
 
 @pytest.mark.parametrize("release", ["v1.29", "v1.29.9,x:y", "1.29.9"])
@@ -169,12 +190,13 @@ def test_space_for_what_is_unpacked(free: int, expected: list[tuple[str, str]]) 
 
 
 def test_the_questions_in_a_shell(tmp_path: Path) -> None:
-    asked = questions(f"{tmp_path}/data root/")
+    asked = questions(f"{tmp_path}/data root/", SealosOptions())
     assert set(sh(asked["sealos.tools"]).stdout.split()) == {"tar", "bash", "sha256sum", "find", "mktemp"}
     assert sh(asked["sealos.node"]).stdout == ""
     (tmp_path / "data root/lab/.sealboot").mkdir(parents=True)
+    assert sh(asked["sealos.node"]).stdout == "begun\n"
     (tmp_path / "data root/lab/.sealboot/check").touch()
-    assert sh(asked["sealos.node"]).stdout == "ours\n"
+    assert sh(asked["sealos.node"]).stdout == "begun\nours\n"
     assert sh(asked["sealos.runtime"], PATH="/nowhere").returncode == 0
 
 
