@@ -110,10 +110,14 @@ case "$*" in
   for flag; do case $flag in --ignore-daemonsets|--timeout=[1-9]*s|--delete-emptydir-data) ;; *) fail "unknown flag $flag" ;; esac; done
   case "$*" in *--ignore-daemonsets*) ;; *) fail 'cannot delete DaemonSet-managed Pods' ;; esac
   ask "$server" "$who drain $name" ;;
+'get nodes -o name --request-timeout='*)
+  ask "$server" "$who nodes" | while read -r name rest || [ -n "$name" ]; do echo "node/$name"; done ;;
 'delete node '*)
-  [ $# = 3 ] || [ "$4" = --ignore-not-found ] || fail "$*"
-  (ask "$server" "$who delete $3") || [ "${4:-}" = --ignore-not-found ] ;;
-'get node '*) [ $# = 3 ] || fail "$*"; ask "$server" "$who get $3" ;;
+  shift 2; names= lenient=
+  for word; do
+    case $word in --ignore-not-found) lenient=1 ;; --request-timeout=*) ;; -*) fail "unknown flag $word" ;; *) names="$names $word" ;; esac
+  done
+  for name in $names; do (ask "$server" "$who delete $name") || [ -n "$lenient" ] || exit 1; done ;;
 *) fail "unknown command: $*" ;;
 esac
 """

@@ -401,6 +401,12 @@ def test_a_reset_deletes_the_objects_of_those_that_leave(tmp_path: Path) -> None
     (step,) = waves[0].steps
     assert isinstance(step, Run)
     assert (step.host, step.env["NAMES"]) == ("ctl1", "pictl2.lan ctl1")
+    # Asked of an API server that lists one of them, another, and of none.
+    assert isinstance(step.check, Succeeds)
+    for listed, status in (("node/ctl1\\nnode/x", 1), ("node/ctl10\\nnode/x", 0), ("", 0)):
+        (tmp_path / "kubectl").write_text(f"#!/bin/sh\nprintf '{listed}'\n")
+        (tmp_path / "kubectl").chmod(0o755)
+        assert sh(step.check.script, PATH=f"{tmp_path}:/usr/bin:/bin").returncode == status
     alone = made.driver.waves(replace(ctx, selected=(PI,)))
     assert "delete-nodes" not in {w.id for w in alone}
 
