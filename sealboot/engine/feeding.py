@@ -33,7 +33,7 @@ WRONG, NO_HASH = 76, 77
 # Opening the pipe for writing waits for the reader, so its name is not needed afterwards. Whether the
 # reader still reads or not, `tee` goes on for the digest: nobody need read what follows the end of a tar.
 # It has the reader's pipe as an open file, for opening one whose reader is gone would wait for ever.
-_FED = (
+FED = (
     PRELUDE
     + r"""
 sb_hash /dev/null >/dev/null || exit 77
@@ -76,7 +76,7 @@ async def run_fed(work: Work, step: Run, feed: Feed) -> StepEnd:
             result = await work.session.stream(
                 _pieces(feed),
                 feed.size,
-                _FED,
+                FED,
                 args=(exports(dict(step.env)) + step.script, inside),
                 become=step.become,
                 stall=min(STALL, step.timeout),
