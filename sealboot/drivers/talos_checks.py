@@ -17,10 +17,6 @@ from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.facts import Facts
 from sealboot.model.host import Host
 
-_CONTAINERS = frozenset(
-    {"docker", "podman", "lxc", "lxc-libvirt", "openvz", "systemd-nspawn", "wsl", "container"}
-)
-
 
 def findings(ctx: Context, options: TalosOptions) -> Iterator[Diagnostic]:
     """Everything that stands against it: the cluster's shape and files first, then every machine."""
@@ -107,11 +103,10 @@ def _leaving(host: Host, facts: Facts) -> Iterator[Diagnostic]:
             at=host.origin("become"),
             hints=("set `become: {method: sudo}`, or log in as root",),
         )
-    kind = facts.virtualization
-    if kind in _CONTAINERS:
+    if facts.contained:
         yield Diagnostic(
             "SB697",
-            f"{host.name} is a container ({kind}): its kernel and its disks belong to another machine",
+            f"{host.name} is a container ({facts.virtualization}): its kernel and its disks belong to another machine",
             host=host.name,
             at=host.origin(),
             hints=("name the machine that the container runs on, or a virtual machine",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from sealboot.drivers import talos_kexec as kexec
@@ -9,6 +10,7 @@ from sealboot.drivers.access import api_url
 from sealboot.drivers.base import Context
 from sealboot.drivers.options import origin_of
 from sealboot.drivers.talos_cluster import config_of
+from sealboot.drivers.talos_facts import Machine
 from sealboot.drivers.talos_names import (
     ARCHES,
     RELEASES,
@@ -111,8 +113,9 @@ def gen_config(inventory: Inventory, options: TalosOptions) -> str:
 
 
 def configurations(ctx: Context, options: TalosOptions) -> Iterator[Diagnostic]:
-    """SB706 and SB707: each host's machine configuration against its role, its disk and its release."""
+    """SB706, SB707, SB714 and SB715: each host's machine configuration against its role, release and disks."""
     told: set[tuple[str, str]] = set()
+    yield from _one_cluster(ctx)
     for host in ctx.reached:
         config = config_of(ctx, host)
         chosen = ctx.chosen.get((host.name, host.role))
@@ -128,6 +131,7 @@ def configurations(ctx: Context, options: TalosOptions) -> Iterator[Diagnostic]:
                 at=host.origin(f"artifacts.{host.role}"),
                 hints=("the type decides, whatever the file is called: name the other file",),
             )
+        yield from _target(ctx, options, host, config, chosen.path)
         for what, hint in _installer(ctx, options, config):
             if (chosen.path, what) not in told:
                 told.add((chosen.path, what))
@@ -141,6 +145,53 @@ def configurations(ctx: Context, options: TalosOptions) -> Iterator[Diagnostic]:
                     evidence=(("installer", config.image or "(the default)"),),
                     hints=(hint,),
                 )
+
+
+def _target(
+    ctx: Context, options: TalosOptions, host: Host, config: MachineConfig, path: str
+) -> Iterator[Diagnostic]:
+    """SB714: Talos is to install itself on a disk that this machine has not. Every machine calls its disks otherwise."""
+    facts = ctx.facts[host.name]
+    machine = Machine.of(facts)
+    plain = re.fullmatch(r"/dev/[a-z0-9]+", config.disk)  # what stands in /dev/disk is for udev to know
+    if facts.assumed or options.route_of(host) == "disk" or not machine.disks or plain is None:
+        return
+    if not any(config.disk == f"/dev/{disk.name}" for disk in machine.disks):
+        yield Diagnostic(
+            "SB714",
+            f"{path} installs Talos on {config.disk}, which {host.name} does not have",
+            _SOFT,
+            host=host.name,
+            artifact=path,
+            at=host.origin(f"artifacts.{host.role}"),
+            evidence=(("disks", ", ".join(f"/dev/{disk.name}" for disk in machine.disks[:8])),),
+            hints=(
+                "give it a configuration of its own: `artifacts: {" + host.role + ": [...]}` on the host",
+                "or choose the disk by a `diskSelector`",
+            ),
+        )
+
+
+def _one_cluster(ctx: Context) -> Iterator[Diagnostic]:
+    """SB715: configurations that were made for different clusters never meet."""
+    files: dict[str, tuple[Host, MachineConfig]] = {}
+    for host in ctx.reached:
+        config = config_of(ctx, host)
+        if config is not None:
+            files.setdefault(ctx.chosen[host.name, host.role].path, (host, config))
+    for what, name in (("name", "cluster"), ("endpoint", "endpoint")):
+        values = {path: getattr(config, name) for path, (_, config) in files.items() if getattr(config, name)}
+        if len(set(values.values())) > 1:
+            path, (host, _) = list(files.items())[-1]
+            yield Diagnostic(
+                "SB715",
+                f"the machine configurations are of different clusters, by their {what}",
+                Severity.ERROR if what == "name" else _SOFT,  # a balancer may have two names
+                host=host.name,
+                artifact=path,
+                evidence=tuple((path, str(value)) for path, value in values.items()),
+                hints=("make them together: one `talosctl gen config` writes all of a cluster",),
+            )
 
 
 def _installer(ctx: Context, options: TalosOptions, config: MachineConfig) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,13 @@ LibcKind: TypeAlias = Literal["glibc", "musl", "none", "unknown"]
 Become: TypeAlias = Literal["root", "nopasswd", "password", "denied", "missing", "unknown"]
 
 
+#: What `Facts.virtualization` says of a machine of its own, if only a virtual one; anything else is a container.
+MACHINES = frozenset(
+    {"", "virtual", "qemu", "kvm", "vmware", "virtualbox", "xen", "hyper-v", "amazon", "google"}
+    | {"parallels", "bhyve", "apple"}
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Libc:
     """The C library of the userland and the program interpreters that exist on the host."""
@@ -129,6 +136,11 @@ class Facts:
     interpreters: frozenset[str] = frozenset()  # what scripts usually name, where it exists; empty: unknown
     beneath: Arch | None = None  # the real kernel where every program of this host runs through an emulator
     assumed: bool = False  # nobody asked the host: its architecture is what the inventory says
+
+    @property
+    def contained(self) -> bool:
+        """Whether this is a container: its kernel and its devices are another machine's."""
+        return self.virtualization not in MACHINES
 
     @property
     def emulates(self) -> frozenset[Arch]:

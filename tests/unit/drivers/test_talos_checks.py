@@ -102,7 +102,9 @@ def test_root_is_needed() -> None:
     assert Talos(CP1, facts={"cp1": facts}).found() == {}, "sudo is asked by the checks of every driver"
 
 
-@pytest.mark.parametrize("kind", ["docker", "lxc", "systemd-nspawn", "podman"])
+@pytest.mark.parametrize(
+    "kind", ["docker", "lxc", "systemd-nspawn", "podman", "kubernetes", "openvz", "what-comes-next"]
+)
 def test_a_container_is_no_machine(kind: str) -> None:
     facts = replace(linux("cp1", AMD64), virtualization=kind)
     assert list(Talos(CP1, facts={"cp1": facts}).found()) == ["SB697"]
@@ -310,6 +312,27 @@ def test_an_installer_of_another_schematic() -> None:
     found = Talos(CP1, options=options).found()["SB707"]
     known = "9cba8e32753f91a16c1837ab8abf356af021706ef284aef07380780177d9a06c"
     assert found.hints == (f"write `image: factory.talos.dev/metal-installer/{known}:v1.14.0`",)
+
+
+def test_a_disk_to_install_on_that_is_not_there() -> None:
+    """Workers that are alike share a configuration; this one has another kind of disk."""
+    found = Talos(CP1, chosen={("cp1", "controlplane"): config("controlplane", disk="/dev/nvme0n1")}).found()
+    assert {code: d.severity for code, d in found.items()} == {"SB714": Severity.WARNING}
+    assert found["SB714"].evidence == (("disks", "/dev/sda, /dev/vda"),)
+
+
+@pytest.mark.parametrize("disk", ["/dev/vda", "/dev/sda", "", "/dev/disk/by-id/ata-x"])
+def test_a_disk_to_install_on_that_may_be_there(disk: str) -> None:
+    assert Talos(CP1, chosen={("cp1", "controlplane"): config("controlplane", disk=disk)}).found() == {}
+
+
+@pytest.mark.parametrize(
+    ("changed", "severity"),
+    [({"cluster": "other"}, Severity.ERROR), ({"endpoint": "https://10.9.9.9:6443"}, Severity.WARNING)],
+)
+def test_configurations_of_two_clusters(changed: dict[str, str], severity: Severity) -> None:
+    found = Talos(CP1, W1, chosen={("w1", "worker"): config("worker", **changed)}).found()
+    assert {code: d.severity for code, d in found.items()} == {"SB715": severity}
 
 
 def test_talosctl_must_run_on_the_controller() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sealboot.model.arch import Arch
 from sealboot.model.diagnostic import Diagnostic
-from sealboot.model.facts import Facts
+from sealboot.model.facts import MACHINES, Facts
 from sealboot.probe import cpu, parse, storage, system
 from sealboot.probe.transcript import Transcript, read
 
@@ -262,3 +262,28 @@ def test_ids_that_are_no_ids_are_left_out() -> None:
 )
 def test_generations_and_extensions(arch: Arch, text: str, flags: set[str]) -> None:
     assert cpu.parse(text, arch, "", "").flags == flags
+
+
+def test_a_virtual_machine_is_never_taken_for_a_container() -> None:
+    products = (
+        "QEMU",
+        "KVM",
+        "VMware",
+        "VirtualBox",
+        "innotek GmbH",
+        "Xen",
+        "Microsoft Corporation",
+        "Amazon EC2",
+    )
+    more = (
+        "Google Compute Engine",
+        "Parallels",
+        "BHYVE",
+        "Apple Virtualization Generic Platform",
+        "Dell Inc.",
+    )
+    for product in (*products, *more):
+        told = system.virtualization({"/sys/class/dmi/id/sys_vendor": (product,)}, frozenset(), "")
+        assert told in MACHINES, product
+    assert system.virtualization({"/run/systemd/container": ("wsl",)}, frozenset(), "") not in MACHINES
+    assert system.virtualization({}, frozenset({"docker"}), "hypervisor") not in MACHINES
