@@ -115,8 +115,8 @@ def _brought(
     first = tuple(node for node in members if node.first)
     others = tuple(node for node in members if node.controller and not node.first)
     workers = tuple(node for node in members if not node.controller)
-    fresh = tuple(node for node in workers if not node.member)
-    there = tuple(node for node in workers if node.member)
+    fresh = tuple(node for node in workers if not node.joined)
+    there = tuple(node for node in workers if node.joined)
     saved = leader is not None and any(node.replaced for node in (*first, *others))
     leads = (leader,) if leader is not None else ()
     return (

@@ -21,7 +21,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from sealboot.drivers.k0s_config import CONFIG
 from sealboot.drivers.k0s_shell import LIBRARY, STATE, WHY, store, values
@@ -228,11 +228,10 @@ fi
 sb_now=$(sb_program) || sb_now=
 if [ "$sb_now" != "$SHA" ]; then
   sb_file "$STORE/k0s.next" "$SHA" || sb_refuse 'the staged k0s is not the one that was proved'
-  if [ -z "$sb_phase" ]; then
-    case $DRAIN in
-      yes) [ "$API" = 1 ] || sb_api_first; sb_drained ;;
-      unplanned) sb_refuse 'its k0s is another one than when this was planned' ;;
-    esac
+  # A node that has joined: what nobody has emptied is not touched, whatever the plan knew.
+  if [ -z "$sb_phase" ] && [ -n "$sb_now" ] && [ -n "$NODE" ] && [ -e "$DATA/kubelet.conf" ]; then
+    [ "$API" = 1 ] || sb_api_first
+    [ "$DRAIN" = 0 ] || sb_drained
   fi
 fi
 sb_config || sb_file "$STORE/k0s.yaml.next" "$CONFIG_SHA" || sb_refuse 'the staged k0s.yaml is not the one that was proved'
@@ -286,8 +285,8 @@ exit 1
 class Target:
     """What a host is to run. Digests are SHA-256 in hex; `digest` covers everything, `words` the flags.
 
-    `drain`: `yes` where the program of a node changes and it must have been emptied for this, `unplanned`
-    where nobody was asked to because the program seemed to be the same, `no` where it does not matter.
+    `drain`: a node that has joined must have been emptied before its program changes. Nothing here depends
+    on what a host was found as, so that a run which was cut off is taken up by the same script.
     """
 
     binary: str
@@ -305,7 +304,7 @@ class Target:
     says: Sequence[str]
     api: bool
     node: str
-    drain: Literal["yes", "no", "unplanned"]
+    drain: bool
     limit: int
 
     @property
@@ -332,7 +331,7 @@ class Target:
             SAYS=" ".join(self.says),
             API=int(self.api),
             NODE=self.node,
-            DRAIN=self.drain,
+            DRAIN=int(self.drain),
             LIMIT=self.limit,
         )
 

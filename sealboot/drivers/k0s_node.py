@@ -114,17 +114,19 @@ class Node:
         return self.member and self.facts.observed.get("k0s.installed", "").strip() != self.artifact.sha256
 
     @property
+    def joined(self) -> bool:
+        """Whether it is a node of a cluster: it has a kubelet's credentials, which only the API gives."""
+        return self.member and "worker" in self.facts.observed.get("k0s.state", "").split()
+
+    @property
+    def drains(self) -> bool:
+        """Whether it is emptied before its program changes; a node on its own has nowhere to send its pods."""
+        return self.options.drain.enabled == "true" and self.host.role in {"controller+worker", "worker"}
+
+    @property
     def emptied(self) -> bool:
-        """Whether the node has to be drained first; a node on its own has nowhere to send its pods."""
-        return (
-            self.replaced
-            and self.options.drain.enabled == "true"
-            and self.host.role
-            not in {
-                "controller",
-                "single",
-            }
-        )
+        """Whether this run empties it."""
+        return self.drains and self.replaced and self.joined
 
     @property
     def config(self) -> str:
@@ -162,13 +164,9 @@ class Node:
             says=says,
             api=self.controller,
             node=self.node,
-            drain="yes" if self.emptied else "unplanned" if self._settled else "no",
+            drain=self.drains,
             limit=self.options.health_timeout,
         )
-
-    @property
-    def _settled(self) -> bool:
-        return self.member and not self.replaced and self.host.role not in {"controller", "single"}
 
 
 def _digest(text: str) -> str:

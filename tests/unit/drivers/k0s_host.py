@@ -150,7 +150,7 @@ class Folder:
         config: str = "",
         environment: str = "",
         worker: bool = False,
-        drain: str = "no",
+        drain: bool = True,
         flags: tuple[str, ...] = (),
     ) -> Target:
         """What the driver would ask for."""
@@ -173,7 +173,7 @@ class Folder:
             says=('"Role":"worker"',) if worker else ('"Role":"controller"',),
             api=not worker,
             node="w1" if worker else "",
-            drain="yes" if drain == "yes" else "unplanned" if drain == "unplanned" else "no",
+            drain=drain,
             limit=0,
         )
 

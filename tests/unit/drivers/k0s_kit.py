@@ -65,7 +65,9 @@ class K0s(Cluster):
                     "k0s.units": unit,
                     "k0s.installed": sha,
                     "k0s.proven": f"d {sha} s v1.29.9+k0s.0",
-                    "k0s.state": "worker" if host.role == "worker" else "controller",
+                    "k0s.state": {"worker": "worker", "controller+worker": "controller worker"}.get(
+                        host.role, "controller"
+                    ),
                     "k0s.version": RELEASE if name in self.same else "v1.29.9+k0s.0",
                 }
                 facts[name] = replace(seen, observed=observed)
