@@ -14,7 +14,15 @@ from hashlib import sha256
 from sealboot.drivers import k0s_airgap_scripts as scripts
 from sealboot.drivers.asking import as_root
 from sealboot.drivers.base import Context, Slot
-from sealboot.drivers.k0s_airgap_places import NO_ENVOY, PROXY, Pin, Place, Settings
+from sealboot.drivers.k0s_airgap_places import (
+    ENVOY,
+    NO_ENVOY,
+    PROXY,
+    PUSHGATEWAY,
+    Pin,
+    Place,
+    Settings,
+)
 from sealboot.drivers.k0s_airgap_rows import (
     LIST_SLOT,
     Live,
@@ -108,8 +116,10 @@ def confirm(ctx: Context, options: K0sOptions) -> Iterator[Step]:
     if not settings.never or host is None or settings.repository:
         return
     dropped = defaults(ctx, options, found).dropped(options)
+    # What a release lists depends on the machine that asks it, and `--all` has not always been all.
+    silent = {PUSHGATEWAY, *({ENVOY} if ctx.facts[host.name].kernel_arch in NO_ENVOY else ())}
     rows = (row for table in tables(ctx, options, settings, dropped) for row in table.rows)
-    images = sorted({str(row.needed) for row in rows if row.needed and not row.pinned})
+    images = sorted({str(r.needed) for r in rows if r.needed and not r.pinned and r.place not in silent})
     if images:
         script = scripts.listed(options.binary(host), options.data(host), images)
         yield Run(
@@ -177,7 +187,9 @@ def _stale(
         if pin.image and pin.image != has.images[place.path].name
     )
     removed = options.unpin == "true"
-    never = found.settings.never and not removed
+    # What is in a node's runtime alone loses its hold as soon as its bundle is superseded.
+    rows = [row for table in tables(ctx, options, found.settings) for row in table.rows if row.place in pins]
+    never = found.settings.never and not all(row.bundled for row in rows)
     what = f"the live ClusterConfig pins {_count(len(pins), 'image')} of an older release"
     return Diagnostic(
         "SB671",

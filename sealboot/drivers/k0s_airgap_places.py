@@ -37,13 +37,14 @@ class Place:
 ENVOY: Final = Place(f"{_BALANCER}.envoyProxy.image", "envoyProxy", "envoy-distroless")
 TRAEFIK: Final = Place(f"{_BALANCER}.traefik.image", "traefik", "traefik")
 PROXY: Final = Place("images.kubeproxy", "kubeproxy", "kube-proxy")
+PUSHGATEWAY: Final = Place("images.pushgateway", "pushgateway", "pushgateway-ttl")
 PLACES: Final = (
     Place("images.pause", "pause", "pause"),
     PROXY,
     Place("images.coredns", "coredns", "coredns"),
     Place("images.konnectivity", "konnectivity", "apiserver-network-proxy-agent"),
     Place("images.metricsserver", "metricsserver", "metrics-server"),
-    Place("images.pushgateway", "pushgateway", "pushgateway-ttl"),
+    PUSHGATEWAY,
     Place("images.kuberouter.cni", "kuberouter.cni", "kube-router"),
     Place("images.kuberouter.cniInstaller", "cniInstaller", "cni-node"),
     Place("images.calico.cni", "calico.cni", "calico-cni"),
@@ -180,7 +181,7 @@ def wanted(settings: Settings, flags: tuple[str, ...], arch: Arch | None) -> tup
         if place in {ENVOY, TRAEFIK}:
             chosen = ENVOY if settings.balancer == "EnvoyProxy" else TRAEFIK
             return settings.balanced and place is chosen and not (place is ENVOY and arch in NO_ENVOY)
-        if place.path == "images.pushgateway":
+        if place is PUSHGATEWAY:
             return scraped
         network = place.path.split(".")[1]
         if network in {"calico", "kuberouter"}:
