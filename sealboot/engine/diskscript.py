@@ -124,6 +124,6 @@ sb_device "$1"
 if sb_has blockdev && blockdev --flushbufs "$sb_dev" 2>/dev/null; then :
 # Not where programs are on that disk: what is forgotten of them cannot be read again.
 elif [ "$3" = 0 ]; then { echo 1 >/proc/sys/vm/drop_caches; } 2>/dev/null; fi
-head -c "$2" <"$sb_dev" | sb_hash /dev/stdin
+head -c "$2" <"$sb_dev" | sb_hash /proc/self/fd/0
 """
 )

@@ -19,7 +19,7 @@ def desk() -> Desk:
     """
     state = os.environ.get("XDG_STATE_HOME", "")
     base = Path(state) if state.startswith("/") else Path.home() / ".local/state"
-    return Desk(_session, base / "sealboot")
+    return Desk(_session, base / "sealboot/desk")
 
 
 def _session(host: Host) -> Session:

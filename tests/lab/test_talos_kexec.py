@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,13 @@ def memory(node: Node) -> int:
     return int(status.split("VmRSS:")[1].split()[0]) >> 10
 
 
-def test_two_architectures_leave_by_kexec(lab: Lab, tmp_path: Path, record_property: Any) -> None:
+def figures(applied: Ran, nodes: Sequence[Node]) -> None:
+    """For whoever measures: shown with `-rP`."""
+    taken = ", ".join(f"{node.name} {memory(node)} MiB" for node in nodes)
+    sys.stdout.write(f"apply took {applied.seconds:.1f} s; {taken}\n")
+
+
+def test_two_architectures_leave_by_kexec(lab: Lab, tmp_path: Path) -> None:
     with lab.fresh("arm64-kexec-vm", "amd64-kexec-vm") as nodes:
         plane, worker = nodes
         site = Site(lab, tmp_path / "project", nodes)
@@ -163,8 +170,7 @@ def test_two_architectures_leave_by_kexec(lab: Lab, tmp_path: Path, record_prope
         }
         assert {call[call.index("--cert-fingerprint") + 1] for call in pinned} == seen
         assert site.secrets.private not in json.dumps(site.calls) + applied.told
-        record_property("apply_seconds", round(applied.seconds, 1))
-        record_property("rss", [memory(node) for node in nodes])
+        figures(applied, nodes)
 
         # Once more: nobody has SSH, everybody has what he is to have, and nothing is changed.
         again = site.run("apply", "--yes", limit=PATIENCE)
@@ -209,7 +215,7 @@ def test_what_stands_against_leaving_is_told(lab: Lab, tmp_path: Path) -> None:
         assert site.verbs() == []
 
 
-def test_a_disk_that_was_written_boots(lab: Lab, tmp_path: Path, record_property: Any) -> None:
+def test_a_disk_that_was_written_boots(lab: Lab, tmp_path: Path) -> None:
     """Booted by UEFI from its second disk; the driver writes the first one, which the firmware prefers."""
     with lab.fresh("amd64-uefi-vm") as (node,):
         site = Site(lab, tmp_path / "project", (node,))
@@ -232,5 +238,4 @@ def test_a_disk_that_was_written_boots(lab: Lab, tmp_path: Path, record_property
         written = (lab.folder / node.name / "first.disk").read_bytes()[: len(image)]
         assert hashlib.sha256(written).hexdigest() == hashlib.sha256(image).hexdigest()
         assert site.verbs() == ["apply-config", "bootstrap"]
-        record_property("apply_seconds", round(applied.seconds, 1))
-        record_property("rss", memory(node))
+        figures(applied, (node,))

@@ -41,7 +41,8 @@ func serve(address string) error {
 		if err != nil {
 			return err
 		}
-		go m.accept(listener)
+		// What an API in maintenance accepted stays in maintenance, even when it has taken a configuration.
+		go m.accept(listener, m.configured)
 		<-m.changed
 		listener.Close()
 		time.Sleep(away)
@@ -64,17 +65,17 @@ func (m *machine) listen(address string) (net.Listener, error) {
 	return tls.Listen("tcp", address, config)
 }
 
-func (m *machine) accept(listener net.Listener) {
+func (m *machine) accept(listener net.Listener, configured bool) {
 	for {
 		connection, err := listener.Accept()
 		if err != nil {
 			return
 		}
-		go m.talk(connection)
+		go m.talk(connection, configured)
 	}
 }
 
-func (m *machine) talk(connection net.Conn) {
+func (m *machine) talk(connection net.Conn, configured bool) {
 	defer connection.Close()
 	connection.SetDeadline(time.Now().Add(30 * time.Second))
 	if _, err := connection.Write([]byte(settings)); err != nil {
@@ -85,7 +86,7 @@ func (m *machine) talk(connection net.Conn) {
 	if err != nil || json.Unmarshal(line, &asked) != nil {
 		return // a client of the real protocol: it saw what it came for
 	}
-	said, err := m.answer(asked)
+	said, err := m.answer(asked, configured)
 	answer := reply{Said: said}
 	if err != nil {
 		answer.Error = err.Error()
@@ -96,13 +97,13 @@ func (m *machine) talk(connection net.Conn) {
 	}
 }
 
-func (m *machine) answer(asked request) (string, error) {
+func (m *machine) answer(asked request, configured bool) (string, error) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	switch {
-	case asked.Op == "apply-config" && !m.configured:
+	case asked.Op == "apply-config" && !configured && !m.configured:
 		return "", m.take(asked.Config)
-	case !m.configured:
+	case !configured:
 		return "", errors.New("rpc error: code = Unimplemented desc = API is not implemented in maintenance mode")
 	case asked.Op == "stage":
 		if m.plane && !m.etcd {
