@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from sealboot.drivers import k3s_images_space as room
 from sealboot.drivers.base import Context
 from sealboot.drivers.k3s_images_choice import Archive, archives, coming, digests, new_way
 from sealboot.drivers.k3s_import import stored_names
+from sealboot.drivers.k3s_node import SLOT
 from sealboot.drivers.k3s_options import K3sOptions
+from sealboot.drivers.k3s_running import version_of
 from sealboot.model.artifact import Artifact
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.host import Host
 
+#: The first patch of each minor release that imports archives while it runs; later ones all do (k3s-io/k3s#10973).
+_AWAKE = {29: 13, 30: 9, 31: 5, 32: 0}
+_RELEASE = re.compile(r"v1\.(\d{1,4})\.(\d{1,4})[\w.+-]*", re.ASCII)
+
 
 def findings(ctx: Context, options: K3sOptions) -> Iterator[Diagnostic]:
-    """SB635: an archive that k3s would not import. SB636: too little space for what becomes of it. SB665: one name twice."""
+    """SB635: an archive that k3s would not import. SB636: too little space for what becomes of it. SB665: one name twice. SB666: a release that looks at archives when it starts only."""
     for host in ctx.reached:
         wanted = archives(ctx, options, host)
         usable = {archive.slot for archive in wanted}
@@ -27,8 +34,29 @@ def findings(ctx: Context, options: K3sOptions) -> Iterator[Diagnostic]:
             if archive.layer.unfit:
                 yield _unfit(ctx, host, archive.slot, archive.artifact, archive.layer.unfit)
         yield from _twice(ctx, host, wanted)
+        yield from _asleep(ctx, options, host)
         found = room.places(ctx.facts[host.name], options, host)
         yield from room.finding(host, found, coming(ctx, options, host), new_way(ctx, options, host))
+
+
+def _asleep(ctx: Context, options: K3sOptions, host: Host) -> Iterator[Diagnostic]:
+    """SB666: new archives for a node that runs, whose k3s would import them at its next start, and none is due."""
+    facts = ctx.facts[host.name]
+    here = _RELEASE.search(facts.observed.get("k3s.version", ""))
+    stays = here is not None and here[0] in version_of(ctx.chosen.get((host.name, SLOT)))
+    if here is None or not stays or not facts.observed.get("k3s.state", "").strip():
+        return
+    minor, patch = int(here[1]), int(here[2])
+    if minor > max(_AWAKE) or patch >= _AWAKE.get(minor, patch + 1):
+        return
+    if coming(ctx, options, host).blobs and new_way(ctx, options, host) == "keep":
+        yield Diagnostic(
+            "SB666",
+            f"k3s {here[0]} on {host.name} imports archives when it starts, and it runs",
+            host=host.name,
+            at=host.origin(),
+            hints=("`images_import: stream` needs no start", "or bring a newer k3s in the same run"),
+        )
 
 
 def _twice(ctx: Context, host: Host, wanted: Sequence[Archive]) -> Iterator[Diagnostic]:

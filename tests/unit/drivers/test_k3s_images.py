@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import time
 from dataclasses import replace
@@ -170,6 +171,23 @@ def test_what_never_comes_is_named(tmp_path: Path) -> None:
     done = shell(short)
     assert done.returncode == 1
     assert "not imported for arm64: r.lan/app:1" in done.stderr
+
+
+def test_what_has_not_come_is_asked_for_once_more_by_a_new_time(tmp_path: Path) -> None:
+    imported, _, folder = local(tmp_path)
+    host = replace(PI, paths={"data": str(tmp_path / "data")})
+    ctx = context(host)
+    files = [folder / a.name for a in k3s_images_choice.archives(ctx, options_of(ctx), host)]
+    for file in files:
+        file.write_text("x")
+        os.utime(file, (1, 1))
+    (digest,) = ids(tmp_path)
+    # An import that failed, as k3s has it: nothing happens until the file changes.
+    said = f'{{"status": {{"id": "{digest}"}}, "info": {{"imageSpec": {{"architecture": "arm64"}}}}}}'
+    crictl(tmp_path, f"[ \"$(stat -c %Y {files[0]})\" -gt 1 ] || exit 1\necho '{said}'")
+    done = shell(imported.script.replace("+ 60 ))", "+ 0 ))", 1))
+    assert done.returncode == 0, done.stderr
+    assert all(file.stat().st_mtime_ns % 1_000_000_000 == 0 and file.stat().st_mtime > 1 for file in files)
 
 
 def test_superseded_archives_go_and_others_stay(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from sealboot.drivers.k3s_node import Node
 from sealboot.drivers.k3s_options import K3sOptions
 from sealboot.model.arch import Arch
 from sealboot.model.archive import Image, ImageArchive
+from sealboot.model.artifact import Other
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.facts import Space
 from sealboot.model.plan import Run, Step, Upload
@@ -210,3 +211,34 @@ def test_one_name_for_two_images_is_told_and_one_image_in_two_archives_is_not() 
     (found,) = told(ctx)
     assert (found.code, found.artifact) == ("SB665", "images/apps-arm64.tar.zst")
     assert [slot for slot, _ in found.evidence] == ["base", "apps"]
+
+
+@pytest.mark.parametrize(
+    ("running", "brought", "told_so"),
+    [
+        ("v1.29.12+k3s1", "v1.29.12+k3s1", True),
+        ("v1.29.13+k3s1", "v1.29.13+k3s1", False),
+        ("v1.31.4+k3s1", "v1.31.4+k3s1", True),
+        ("v1.28.15+k3s1", "v1.28.15+k3s1", True),
+        ("v1.32.0+k3s1", "v1.32.0+k3s1", False),
+        ("v1.29.12+k3s1", "v1.29.13+k3s1", False),
+    ],
+)
+def test_a_release_that_imports_at_its_start_only_is_told(running: str, brought: str, told_so: bool) -> None:
+    ctx = context(IMAGES * 9, STORE * 9)
+    built = Other("go", {"version": brought})
+    program = replace(ctx.chosen["pi64", "k3s"], layers=(built,))
+    facts = ctx.facts["pi64"]
+    observed = {
+        **facts.observed,
+        "k3s.state": "agent\n",
+        "k3s.version": f"k3s version {running} (0123abcd)\n",
+    }
+    ctx = replace(
+        ctx,
+        chosen={**ctx.chosen, ("pi64", "k3s"): program},
+        facts={**ctx.facts, "pi64": replace(facts, observed=observed)},
+    )
+    assert [d.code for d in told(ctx)] == (["SB666"] if told_so else [])
+    options = typed(ctx).model_copy(update={"images_import": "stream"})
+    assert [d.code for d in findings(replace(ctx, selected=(PI,)), options)] == []
