@@ -6,6 +6,7 @@ larger or deeper than any of Talos' is none. A machine configuration may have se
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -28,15 +29,22 @@ _MACHINE: Mapping[tuple[str, ...], str] = {
     ("machine", "install", "disk"): "disk",
     ("machine", "install", "wipe"): "wipe",
 }
+#: Since Talos 1.14 a document of its own takes the place of `machine.install`.
+_INSTALL = "UnattendedInstallConfig"
+_DEVICE = re.compile(r"""\s*disk\.dev_path\s*==\s*(["'])(/dev/[\w/.:+-]+)\1\s*""", re.ASCII)
 
 
 def read_machine_config(data: bytes) -> MachineConfig | None:
     """The configuration of a machine; `None` when the bytes are none."""
     found: dict[str, str] = {}
-    for path, value in _scalars(data):
-        name = _MACHINE.get(path)
-        if name is not None:
-            found.setdefault(name, value)
+    documents: dict[int, dict[tuple[str, ...], str]] = {}
+    for number, path, value in _scalars(data):
+        documents.setdefault(number, {}).setdefault(path, value)
+    for said in documents.values():
+        if ("kind",) not in said:  # the first kind of document, older than kinds
+            found = {name: said[path] for path, name in _MACHINE.items() if path in said} | found
+        elif said["kind",] == _INSTALL:
+            found |= _unattended(said)
     if found.get("version") != "v1alpha1" or "type" not in found:
         return None
     return MachineConfig(
@@ -51,12 +59,23 @@ def read_machine_config(data: bytes) -> MachineConfig | None:
     )
 
 
+def _unattended(said: Mapping[tuple[str, ...], str]) -> dict[str, str]:
+    """Installer and disk; a selector that is no plain comparison chooses what nobody knows before."""
+    found = {"wipe": said.get(("provisioning", "wipe"), "true")}
+    match = _DEVICE.fullmatch(said.get(("provisioning", "diskSelector", "match"), ""))
+    if match is not None:
+        found["disk"] = match[2]
+    if ("installer", "image") in said:
+        found["image"] = said["installer", "image"]
+    return found
+
+
 def read_talosconfig(data: bytes) -> TalosConfig | None:
     """The credentials of `talosctl`; `None` when the bytes are none, or hold no key for their context."""
     context = ""
     endpoints: dict[str, list[str]] = {}
     keys: set[str] = set()
-    for path, value in _scalars(data):
+    for _, path, value in _scalars(data):
         if path == ("context",):
             context = value
         elif path[:1] == ("contexts",) and len(path) == 3 and path[2] == "key" and value:
@@ -70,8 +89,8 @@ def read_talosconfig(data: bytes) -> TalosConfig | None:
     return TalosConfig("talosconfig", facts, context=context, endpoints=named)
 
 
-def _scalars(data: bytes) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Every value with the path that leads to it; items of a list are called by their number."""
+def _scalars(data: bytes) -> Iterator[tuple[int, tuple[str, ...], str]]:
+    """Every value with its document and the path that leads to it; items of a list are called by their number."""
     if len(data) > MAX_BYTES:
         return
     try:
@@ -103,7 +122,7 @@ class _Level:
         self.count += 1
 
 
-def _walk(events: Iterator[Any]) -> Iterator[tuple[tuple[str, ...], str]]:
+def _walk(events: Iterator[Any]) -> Iterator[tuple[int, tuple[str, ...], str]]:
     levels: list[_Level] = []
     documents = 0
     for event in events:
@@ -116,7 +135,7 @@ def _walk(events: Iterator[Any]) -> Iterator[tuple[tuple[str, ...], str]]:
             if levels and levels[-1].mapping and levels[-1].key is None:
                 levels[-1].key = text[:_VALUE]
             elif levels:
-                yield tuple(level.name for level in levels), text[:_VALUE]
+                yield documents, tuple(level.name for level in levels), text[:_VALUE]
                 levels[-1].value_read()
         elif kind in {yaml.MappingStartEvent, yaml.SequenceStartEvent}:
             if len(levels) >= _DEPTH or (levels and levels[-1].mapping and levels[-1].key is None):

@@ -128,7 +128,7 @@ class TalosDriver:
         return tuple(findings(ctx, _typed(ctx.options)))
 
     def waves(self, ctx: Context) -> tuple[Wave, ...]:
-        """Prepare all, leave together, configure all, begin the cluster once, wait until it is well."""
+        """Prepare all, leave together; then the control plane, the cluster once, the workers, and their health."""
         options = _typed(ctx.options)
         tools = cluster.Tools.of(ctx)
         linux = [host for host in ctx.reached if not ctx.facts[host.name].assumed]
@@ -136,6 +136,8 @@ class TalosDriver:
         by_disk = [h for h in linux if options.route_of(h) == "disk" and (h.name, disk.IMAGE) in ctx.chosen]
         first = options.first(ctx.inventory)
         begins = [h for h in ctx.reached if first is not None and h.name == first.name]
+        planes = [h for h in ctx.reached if h.role == CONTROLPLANE]
+        workers = [h for h in ctx.reached if h.role == WORKER]
         stages = [
             _wave(
                 "ship", "Ship kernel and initrd", (s for h in by_kexec for s in kexec.ship(ctx, options, h))
@@ -161,9 +163,9 @@ class TalosDriver:
         if tools is not None:
             stages += [
                 _wave(
-                    "configure",
-                    "Configure the machines",
-                    (s for h in ctx.reached for s in cluster.configure(ctx, options, tools, h)),
+                    "control-plane",
+                    "Configure the control plane",
+                    (s for h in planes for s in cluster.configure(ctx, options, tools, h)),
                 ),
                 _wave(
                     "bootstrap",
@@ -174,6 +176,13 @@ class TalosDriver:
                         if options.bootstrap == "true"
                         for s in cluster.bootstrap(ctx, options, tools, h)
                     ),
+                ),
+                # The API of a worker has its certificate from a control plane machine; where the endpoint is
+                # an address that etcd gives away, there is none before the bootstrap.
+                _wave(
+                    "workers",
+                    "Configure the workers",
+                    (s for h in workers for s in cluster.configure(ctx, options, tools, h)),
                 ),
                 _wave(
                     "health",

@@ -36,9 +36,11 @@ limit() { n=$1; shift; if command -v timeout >/dev/null 2>&1; then timeout "$n" 
 ctl() { limit @ASK@ "$TALOSCTL" --talosconfig "$TALOSCONFIG" -e "$ADDRESS" -n "$ADDRESS" "$@"; }
 """.replace("@ASK@", str(_ASK))
 
-#: A machine that is configured, installed and up as far as it comes by itself. Before the installation the
-#: API knows our certificate as well, but the stage is another one.
+#: A machine that is configured, installed and up as far as it comes by itself. Since 1.14 a machine is up before
+#: its installation has ended, and reboots when it has: what it began by then would be lost.
 _INSTALLED = """installed() {
+  phase=$(ctl get unattendedinstallstatuses -o 'jsonpath={.spec.phase}' 2>/dev/null) || phase=
+  case $phase in ''|installed) ;; *) return 1 ;; esac
   stage=$(ctl get machinestatus -o 'jsonpath={.spec.stage}' 2>/dev/null) || return 1
   case $stage in booting|running) return 0 ;; esac
   return 1
@@ -61,6 +63,10 @@ if ! ctl get machinestatus >/dev/null 2>&1; then
 fi
 end=$(($(date +%s) + LIMIT))
 until installed; do
+  [ "$phase" != failed ] || {
+    echo 'Talos cannot install itself: `talosctl dmesg` says why, most often the disk or the installer image' >&2
+    exit 65
+  }
   [ "$(date +%s)" -lt "$end" ] || {
     echo 'Talos took its configuration, and does not come up installed: look at the console of the machine' >&2
     exit 1

@@ -54,6 +54,31 @@ def test_what_a_machine_configuration_says() -> None:
     )
 
 
+UNATTENDED = b"""---
+apiVersion: v1alpha1
+kind: UnattendedInstallConfig
+installer: {image: factory.talos.dev/metal-installer/abc:v1.14.2}
+provisioning:
+    diskSelector: {match: 'disk.dev_path == "/dev/nvme0n1"'}
+"""
+
+
+def test_the_document_that_takes_the_place_of_install() -> None:
+    plain = CONFIG.split(b"    install:")[0] + b"cluster: {clusterName: lab}\n"
+    made = read_machine_config(plain + UNATTENDED)
+    assert made is not None
+    assert (made.image, made.disk, made.wipe) == (
+        "factory.talos.dev/metal-installer/abc:v1.14.2",
+        "/dev/nvme0n1",
+        True,
+    )
+    other = read_machine_config(
+        plain + UNATTENDED.replace(b'disk.dev_path == "/dev/nvme0n1"', b"disk.size > 10u * GB")
+    )
+    assert other is not None
+    assert other.disk == "", "which one that is shows on the machine"
+
+
 def test_no_secret_is_kept() -> None:
     for made in (read_machine_config(CONFIG), read_talosconfig(CREDENTIALS)):
         text = repr(made)

@@ -30,7 +30,7 @@ def test_machines_of_two_architectures_leave_by_kexec() -> None:
 
 def test_nobody_leaves_before_everybody_has_loaded() -> None:
     waves = [w.id for w in Talos(CP1, W1).plan(nothing_yet).waves]
-    assert waves == ["ship", "load", "handover", "configure", "bootstrap", "health"]
+    assert waves == ["ship", "load", "handover", "control-plane", "bootstrap", "workers", "health"]
 
 
 def test_a_disk_is_overwritten_and_says_what_is_lost() -> None:
