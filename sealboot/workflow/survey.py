@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sealboot.drivers.base import Wants
 from sealboot.engine.shell import node_paths
@@ -43,12 +43,11 @@ class Survey:
 def wants_of(prepared: Prepared, host: Host) -> Wants:
     """What to ask a host: the driver's wishes and the engine's own."""
     wants = prepared.driver.wants(host, prepared.options)
-    return Wants(
-        directories=tuple(
-            dict.fromkeys((*wants.directories, node_paths(prepared.inventory.name, host).state))
-        ),
+    state = node_paths(prepared.inventory.name, host).state
+    return replace(
+        wants,
+        directories=tuple(dict.fromkeys((*wants.directories, state))),
         tools=tuple(dict.fromkeys((*wants.tools, *TOOLS))),
-        questions=wants.questions,
     )
 
 

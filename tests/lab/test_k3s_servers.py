@@ -101,11 +101,38 @@ def test_nodes_that_were_made_anew_and_nodes_that_leave(lab: Lab, tmp_path: Path
 
         # Two servers leave a cluster that goes on: the one that goes last deletes the other's node.
         project.release(state="absent")
+        project.on(
+            third,
+            "mkdir -p /var/lib/kubelet && mount -t tmpfs disk /var/lib/kubelet && touch /var/lib/kubelet/.x",
+        )
         left = project.run("apply", "--yes", "--limit", f"{second.name},{third.name}")
         assert left.code == 0, left.told
         assert set(project.rows(first)) == {first.name, second.name, agent.name}
+        assert (
+            project.on(third, "grep -c '^disk /var/lib/kubelet ' /proc/mounts; ls -A /var/lib/kubelet")
+            == "1\n"
+        )
         told_left = project.run("check", "--limit", second.name)
         assert [d["host"] for d in told_left.document["diagnostics"] if d["code"] == "SB649"] == [second.name]
+
+
+def test_hosts_are_looked_at_before_anything_is_sent(lab: Lab, tmp_path: Path) -> None:
+    with lab.fresh("amd64-systemd", "amd64-openrc") as nodes:
+        project = K3sProject(lab, tmp_path / "project", nodes)
+        server, agent = nodes
+        listen = "IO::Socket::INET->new(LocalPort => 6443, Listen => 1) or die; sleep 600"
+        with lab.held(server) as shell:
+            shell.stdin.write(f"perl -MIO::Socket::INET -e '$s = {listen}'\n".encode())
+            shell.stdin.flush()
+            project.on(server, "until grep -q ':192B 00000000:0000 0A' /proc/net/tcp; do sleep 0.1; done")
+            project.on(agent, "ip route del default; mkdir -p /var/lib/rancher")
+            project.on(agent, "mount -t tmpfs -o noexec none /var/lib/rancher")
+            untouched = project.listings()
+            refused = project.run("apply", "--yes")
+        assert refused.code == 1, refused.told
+        errors = {(d["host"], d["code"]) for d in refused.document["diagnostics"] if d["severity"] == "error"}
+        assert errors == {(server.name, "SB311"), (agent.name, "SB312"), (agent.name, "SB302")}
+        assert project.differences(untouched) == ""
 
 
 def test_a_first_server_that_lost_its_data_begins_no_second_cluster(lab: Lab, tmp_path: Path) -> None:
