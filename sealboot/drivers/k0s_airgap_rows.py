@@ -30,6 +30,8 @@ from sealboot.model.host import Host
 
 #: The slot of a release's own list of images.
 LIST_SLOT: Final = "image_list"
+#: What can stand in a list of words of a shell; an archive may call its images anything.
+_PLAIN: Final = re.compile(r"[A-Za-z0-9._:/@-]+")
 _NUMBERS: Final = re.compile(r"\d+|\D+")
 
 
@@ -110,7 +112,7 @@ def _release(ctx: Context, options: K0sOptions, host: Host, repository: str) -> 
     lines = [x.facts["images"] for x in _layers(listed) if isinstance(x, Other) and x.name == IMAGE_LIST]
     refs = tuple(Ref.of(text) for line in lines for text in line.split())
     source = listed.path if listed and refs else "the bundle"
-    refs = refs or bundled(ctx, options, host)
+    refs = tuple(ref for ref in refs or bundled(ctx, options, host) if _PLAIN.fullmatch(str(ref)))
     text = _version(ctx, host)
     images: dict[str, Ref] = {}
     for place in PLACES:

@@ -396,6 +396,14 @@ def test_references(text: str, name: str, tag: str) -> None:
     assert Ref.of(text) == Ref(name, tag)
 
 
+def test_an_archive_that_calls_its_images_anything() -> None:
+    odd = [f"{HOME}/kube-proxy:v1.30.2 $(id)", f"{HOME}/coredns:*", "\x1b[2J/pause:3.9", ":", ""]
+    never = {"images": {"default_pull_policy": "Never"}}
+    cluster = upgrade(bundled=odd, config=never, dynamic_config="false", answers={})
+    assert {code for code, _ in told(cluster)} == {"SB675"}
+    assert not [s for w in cluster.waves() for s in w.steps if s.id.startswith("confirm/")]
+
+
 def test_a_step_is_a_script_without_secrets() -> None:
     steps = [s for w in upgrade(unpin="true").waves() for s in w.steps if s.id.startswith("unpin/")]
     (step,) = steps
