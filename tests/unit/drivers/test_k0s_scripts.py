@@ -227,6 +227,32 @@ def test_superseded_bundles_and_nothing_else_is_removed(host: Folder) -> None:
     assert sorted(path.name for path in (data / "images").iterdir()) == [name, "theirs.tar"]
 
 
+@pytest.mark.parametrize(
+    ("layers", "reasons"),
+    [
+        (
+            (ImageArchive("docker", (), ("linux/arm64",), unfit=("no image has a name",)),),
+            ["no image has a name"],
+        ),
+        ((), ["it is no image archive"]),
+        ((ImageArchive("docker", (), ("linux/arm64",)),), None),
+    ],
+)
+def test_a_bundle_that_k0s_would_not_import_is_told(
+    layers: tuple[ImageArchive, ...], reasons: list[str] | None
+) -> None:
+    cluster = k0s(C1, W1, options={"images": ["images"]})
+    ctx = cluster.context()
+    bundle = Artifact("b.tar", Kind.TAR, 9, "ab" * 32, ("linux/arm64",), layers)
+    ctx = replace(ctx, chosen={**ctx.chosen, ("W1", "images"): bundle})
+    told = [d for d in cluster.driver.checks(ctx) if d.code == "SB661" and d.host == "W1"]
+    assert [[text for _, text in d.evidence] for d in told] == ([] if reasons is None else [reasons])
+    slots = {slot.name: slot for slot in cluster.driver.slots(cluster.inventory, ctx.options)}
+    assert slots["images"].kinds == (Kind.TAR,), "k0s unpacks nothing"
+    assert slots["images"].wanted_by(W1)
+    assert not slots["images"].wanted_by(C1), "a controller alone runs no pods"
+
+
 # -- away with it --------------------------------------------------------------------------------------------------
 
 
