@@ -60,7 +60,27 @@ def merged(existing: str, access: Access, name: str, server: str, *, force: bool
         if _get(root, key) is None:
             _set(root, key, _node(ours[key]))
     made_text: str = yaml.serialize(root, Dumper=yaml.SafeDumper, width=2**31 - 1, allow_unicode=True)
+    again = _root(made_text)
+    if isinstance(again, Refusal) or not _same(root, again, set()):
+        return Refusal("it has texts that cannot be written again as they are")
     return made_text
+
+
+def _same(one: Any, other: Any, seen: set[tuple[int, int]]) -> bool:
+    """Whether two graphs say the same; what is shared by aliases is compared once."""
+    if (id(one), id(other)) in seen:
+        return True
+    seen.add((id(one), id(other)))
+    if type(one) is not type(other) or one.tag != other.tag:
+        return False
+    if isinstance(one, yaml.ScalarNode):
+        return bool(one.value == other.value)
+    if len(one.value) != len(other.value):
+        return False
+    pairs = zip(one.value, other.value, strict=True)
+    if isinstance(one, yaml.SequenceNode):
+        return all(_same(a, b, seen) for a, b in pairs)
+    return all(_same(a[0], b[0], seen) and _same(a[1], b[1], seen) for a, b in pairs)
 
 
 def _root(existing: str) -> Any:

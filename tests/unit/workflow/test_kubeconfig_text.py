@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from access_kit import UNTIL, admin, b64
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sealboot.workflow.kubeconfig_text import Access, name_fault, read, text, url_fault
@@ -114,6 +114,7 @@ def test_what_is_no_kubeconfig_at_all(data: bytes) -> None:
     assert isinstance(read(data), str)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_reading_never_raises(data: bytes) -> None:
     assert isinstance(read(data), str)
@@ -126,6 +127,7 @@ _TREES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(["clusters", "users", "contexts", "current-context", "kind", "apiVersion"]),
     _TREES,
@@ -136,6 +138,7 @@ def test_reading_never_raises_whatever_stands_in_a_place(key: str, tree: Any) ->
     assert isinstance(got, str) or tree in (None, "")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_urls_that_are_taken_have_a_host_and_nothing_odd(rest: str) -> None:
     url = f"https://{rest}"
