@@ -22,7 +22,11 @@ _RELEASE = re.compile(r"v1\.(\d{1,4})\.(\d{1,4})[\w.+-]*", re.ASCII)
 
 
 def findings(ctx: Context, options: K3sOptions) -> Iterator[Diagnostic]:
-    """SB635: an archive that k3s would not import. SB636: too little space for what becomes of it. SB665: one name twice. SB666: a release that looks at archives when it starts only."""
+    """What is wrong with the archives themselves, with two of them together, or with the host.
+
+    SB635: k3s would not import it. SB636: too little space for what becomes of it. SB665: one name for
+    two images. SB666: a release that looks for archives when it starts only.
+    """
     for host in ctx.reached:
         wanted = archives(ctx, options, host)
         usable = {archive.slot for archive in wanted}
