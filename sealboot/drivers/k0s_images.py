@@ -151,7 +151,7 @@ def findings(ctx: Context, options: K0sOptions) -> Iterator[Diagnostic]:
         for slot in options.image_slots(ctx.inventory):
             chosen = ctx.chosen.get((host.name, slot))
             bundle = made.get(slot)
-            reasons = bundle.layer.unfit if bundle else ("it is no image archive",)
+            reasons = _unfit(bundle.layer) if bundle else ("it is no image archive",)
             if chosen is None or not reasons:
                 continue
             yield Diagnostic(
@@ -162,6 +162,15 @@ def findings(ctx: Context, options: K0sOptions) -> Iterator[Diagnostic]:
                 at=ctx.inventory.origins.get(f"artifacts.{slot}"),
                 evidence=tuple((f"reason {n}", text) for n, text in enumerate(reasons, 1)),
             )
+
+
+def _unfit(layer: ImageArchive) -> tuple[str, ...]:
+    """Why an import would leave nothing that a pod could name."""
+    unnamed = sum(not image.name for image in layer.images)
+    return (
+        *(("it holds no image",) if not layer.images else ()),
+        *((f"{unnamed} images have no name: nothing can refer to them",) if unnamed else ()),
+    )
 
 
 def _verify(node: Node, wanted: Sequence[Bundle]) -> str:

@@ -230,12 +230,13 @@ def test_superseded_bundles_and_nothing_else_is_removed(host: Folder) -> None:
 @pytest.mark.parametrize(
     ("layers", "reasons"),
     [
+        ((ImageArchive("docker", (), ("linux/arm64",)),), ["it holds no image"]),
         (
-            (ImageArchive("docker", (), ("linux/arm64",), unfit=("no image has a name",)),),
-            ["no image has a name"],
+            (ImageArchive("docker", (Image("", ("linux/arm64",)),), ("linux/arm64",)),),
+            ["1 images have no name: nothing can refer to them"],
         ),
         ((), ["it is no image archive"]),
-        ((ImageArchive("docker", (), ("linux/arm64",)),), None),
+        ((ImageArchive("docker", (Image("a:1", ("linux/arm64",)),), unfit=("k3s alone minds",)),), None),
     ],
 )
 def test_a_bundle_that_k0s_would_not_import_is_told(
