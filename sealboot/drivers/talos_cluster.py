@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from sealboot.drivers.base import Context
 from sealboot.drivers.talos_options import CONTROLPLANE, WORKER, TalosOptions
@@ -97,7 +98,7 @@ done
 """.replace("@HAS@", _HAS_ETCD)
 
 _HEALTH = """limit 60 "$TALOSCTL" --talosconfig "$TALOSCONFIG" -e "$ADDRESS" -n "$ADDRESS" health \\
-  --control-plane-nodes "$CONTROL" ${WORKERS:+--worker-nodes "$WORKERS"} --wait-timeout 45s
+  ${CONTROL:+--control-plane-nodes "$CONTROL"} ${WORKERS:+--worker-nodes "$WORKERS"} --wait-timeout 45s
 """
 
 
@@ -205,11 +206,24 @@ def bootstrap(ctx: Context, options: TalosOptions, tools: Tools, host: Host) -> 
     )
 
 
+def _number(address: str) -> bool:
+    try:
+        ip_address(address)
+    except ValueError:
+        return False
+    return True
+
+
 def health(ctx: Context, options: TalosOptions, tools: Tools, host: Host) -> Iterator[Step]:
-    """Wait until every machine of the inventory and Kubernetes itself are well."""
+    """Wait until every machine and Kubernetes itself are well.
+
+    Which machines there are is told where all addresses are numbers, as `talosctl` takes them; else
+    Talos finds them by its own discovery.
+    """
+    numbered = all(_number(h.address) for h in ctx.inventory.hosts)
 
     def addresses(role: str) -> str:
-        return ",".join(h.address for h in ctx.inventory.by_role(role))
+        return ",".join(h.address for h in ctx.inventory.by_role(role)) if numbered else ""
 
     yield WaitFor(
         id=f"health/{host.name}/cluster",

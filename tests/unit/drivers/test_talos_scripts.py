@@ -346,3 +346,13 @@ def test_health_is_asked_of_all_machines(site: Site) -> None:
     site.machine(CP1.address, "running")
     assert site.do("health/cp1/cluster").returncode == 0
     assert f"--control-plane-nodes {CP1.address},{CP2.address} --worker-nodes {W1.address}" in site.calls[-1]
+
+
+def test_machines_with_names_are_found_by_talos_itself() -> None:
+    """`talosctl health` takes numbers alone."""
+    for address, flags in (("10.0.0.11", True), ("cp1.lan", False)):
+        host = replace(CP1, address=address)
+        step = Talos(host, facts={"cp1": maintenance("cp1", Arch.AMD64)}).steps()["health/cp1/cluster"]
+        assert isinstance(step, WaitFor)
+        assert ("CONTROL=10.0.0.11\n" in step.target) is flags
+        assert ("CONTROL=''\n" in step.target) is not flags
