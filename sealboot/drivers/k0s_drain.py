@@ -38,7 +38,6 @@ _DRAIN = r"""
 sb_empty() {
   sb_seen=$(sb_look "$1") || { echo "$1: the API server does not tell of it" >&2; return; }
   sb_state=$(sb_field 2 "$sb_seen")
-  case $sb_state in runs."$2"|done."$2"*) return ;; esac
   case $(sb_field 1 "$sb_seen").$sb_state in
     *.kept|true.|true.runs.*|true.failed.*) sb_kept=.kept ;;
     *) sb_kept= ;;

@@ -74,10 +74,10 @@ def test_what_we_cordoned_in_a_run_that_died_is_still_ours(host: Folder) -> None
     assert host.said("state") == f"drained.{ID}"
 
 
-def test_a_node_that_runs_it_already_is_left_alone(host: Folder) -> None:
+def test_a_node_whose_program_somebody_swapped_back_is_emptied_once_more(host: Folder) -> None:
     host.node("w1", state=f"runs.{ID}")
     host.run(script(host))
-    assert host.said("cordoned") == ""
+    assert (host.said("cordoned"), host.said("state")) == ("true", f"drained.{ID}")
 
 
 @pytest.mark.parametrize(
