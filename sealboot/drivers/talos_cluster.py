@@ -143,13 +143,15 @@ def configure(ctx: Context, options: TalosOptions, tools: Tools, host: Host) -> 
     installed = tools.script(f"{_INSTALLED}installed\n", ADDRESS=host.address)
     if config is not None and config.file is not None and options.config_url is None:
         facts = ctx.facts[host.name]
+        target = _target(options, host, config, configured=facts.observed.get("api") == "configured")
         known = facts.observed.get("api.key", "") if facts.assumed else ""
         secret: Mapping[str, str] = {} if facts.assumed else {"KEY": key_name(host)}
         yield Run(
             id=f"configure/{host.name}/apply",
             host=host.name,
-            title=f"apply the machine configuration of a {host.role}, and wait until Talos is installed",
-            destroys=_lost(options, host, config, configured=facts.observed.get("api") == "configured"),
+            title=f"apply the machine configuration of a {host.role}"
+            + (f": Talos goes onto {target}" if target else ""),
+            destroys=f"everything on {target} of {host.name}, where Talos installs itself" if target else "",
             timeout=float(options.install_timeout),
             become=False,
             on="controller",
@@ -178,12 +180,11 @@ def configure(ctx: Context, options: TalosOptions, tools: Tools, host: Host) -> 
     )
 
 
-def _lost(options: TalosOptions, host: Host, config: MachineConfig, *, configured: bool) -> str:
-    """What Talos overwrites when it installs itself; nothing where it runs from its disk already."""
+def _target(options: TalosOptions, host: Host, config: MachineConfig, *, configured: bool) -> str:
+    """The disk that Talos overwrites when it installs itself; empty where it runs from its disk already."""
     if configured or options.route_of(host) == "disk":
         return ""
-    disk = config.disk or "the disk that its machine configuration chooses"
-    return f"everything on {disk} of {host.name}, where Talos installs itself"
+    return config.disk or "the disk that its machine configuration chooses"
 
 
 def bootstrap(ctx: Context, options: TalosOptions, tools: Tools, host: Host) -> Iterator[Step]:
