@@ -102,15 +102,15 @@ func (k *Kubelet) say(format string, args ...any) {
 
 func storePath(data string) string { return filepath.Join(data, "containerd/images.json") }
 
-// storedImages are the images of the node by name, with the file that each came from.
-func storedImages(data string) map[string]string {
-	stored := map[string]string{}
+// storedImages are the images of the node by name, with the files that each came from.
+func storedImages(data string) map[string]map[string]bool {
+	stored := map[string]map[string]bool{}
 	_ = loadJSON(storePath(data), &stored)
 	return stored
 }
 
-// importBundles takes in every new file; an image is pinned while its file is there, and goes when it is not:
-// the kubelet collects what nothing pins.
+// importBundles takes in every new file; an image is pinned while one of its files is there, and goes when none
+// is: the kubelet collects what nothing pins.
 func (k *Kubelet) importBundles() {
 	folder := filepath.Join(k.data, "images")
 	entries, _ := os.ReadDir(folder)
@@ -129,12 +129,20 @@ func (k *Kubelet) importBundles() {
 			continue
 		}
 		for _, name := range names {
-			stored[name] = path
+			if stored[name] == nil {
+				stored[name] = map[string]bool{}
+			}
+			stored[name][path] = true
 		}
 		logf("OCI bundle %s loaded", path)
 	}
-	for name, path := range stored {
-		if _, err := os.Stat(path); err != nil {
+	for name, paths := range stored {
+		for path := range paths {
+			if _, err := os.Stat(path); err != nil {
+				delete(paths, path)
+			}
+		}
+		if len(paths) == 0 {
 			delete(stored, name)
 		}
 	}
