@@ -9,6 +9,7 @@ import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -17,6 +18,7 @@ from disk_kit import ESP, fat, gpt
 from fit_kit import facts_of
 
 from sealboot.artifacts import inspect
+from sealboot.artifacts.uki import extract
 from sealboot.drivers.base import Slot
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Artifact, Kind
@@ -167,6 +169,18 @@ def test_a_file_that_changed_after_it_was_looked_at(tmp_path: Path) -> None:
     (tmp_path / "image.efi").write_bytes(UKI[AMD64])
     (made,) = made_ready([seen], "boot", tmp_path)
     assert told(made) == ["SB408"]
+
+
+def test_a_file_that_changes_while_it_is_taken_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def meanwhile(*arguments: Any, **options: Any) -> Any:
+        with (tmp_path / "image.efi").open("r+b") as file:
+            file.write(b"MZ")
+        return extract(*arguments, **options)
+
+    monkeypatch.setattr("sealboot.workflow.bootfiles.extract", meanwhile)
+    made = ready(tmp_path, "image.efi", UKI[ARM64])
+    assert told(made) == ["SB408"]
+    assert boot_files_of(made) is None
 
 
 # -- matched
