@@ -158,8 +158,8 @@ def test_two_architectures_leave_by_kexec(lab: Lab, tmp_path: Path) -> None:
         for node in nodes:
             assert answers(node, 50000)
             assert not answers(node, 22)
-        assert sorted(site.verbs()) == ["apply-config", "apply-config", "bootstrap"]
-        assert site.verbs()[-1] == "bootstrap"
+        # A worker's API has its certificate from the control plane: the cluster begins before it.
+        assert site.verbs() == ["apply-config", "bootstrap", "apply-config"]
         # Each machine got its configuration under the key that it was recognised by.
         pinned = [call for call in site.calls if "apply-config" in call]
         assert all("--cert-fingerprint" in call and "--insecure" in call for call in pinned)
