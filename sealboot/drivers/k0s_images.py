@@ -36,6 +36,9 @@ sb_have() {
   if [ "$(cat "$STORE/images/$1" 2>/dev/null)" = "$2 $(sb_stat "$PLACE/$1")" ]; then return 0; fi
   sb_file "$PLACE/$1" "$2"
 }
+sb_mark() { mkdir -p "$STORE/images" && printf '%s %s\n' "$2" "$(sb_stat "$PLACE/$1")" >"$STORE/images/$1"; }
+# Imported once more, and so the newest source of its images: those that a superseded bundle has too stay.
+sb_renew() { touch "$PLACE/$1" && sb_mark "$1" "$2"; }
 """
 
 
@@ -101,10 +104,10 @@ def put(node: Node) -> Iterator[Step]:
             title=f"put it into {folder(node.options, node.host)}",
             timeout=300.0,
             check=Succeeds(f"{_head(node)}sb_have {said}\n", timeout=300.0),
-            script=f"""{_head(node)}( umask 022; mkdir -p "$PLACE" "$STORE" ) && mkdir -p "$STORE/images" || exit 1
+            script=f"""{_head(node)}( umask 022; mkdir -p "$PLACE" "$STORE" ) || exit 1
 sb_file {waiting} {bundle.artifact.sha256} || {{ echo 'it is not the file that was proved' >&2; exit 1; }}
 chmod 644 {waiting} && mv -f {waiting} "$PLACE/{bundle.name}" && sb_sync "$PLACE" || exit 1
-printf '%s %s\\n' {bundle.artifact.sha256} "$(sb_stat "$PLACE/{bundle.name}")" >"$STORE/images/{bundle.name}"
+sb_mark {said}
 rmdir "$PLACE.next" 2>/dev/null
 exit 0
 """,
@@ -128,7 +131,7 @@ def imported(node: Node) -> Iterator[Step]:
     )
     keep = "|".join(shlex.quote(bundle.name) for bundle in wanted)
     loop = (
-        f"cd {shlex.quote(place)} 2>/dev/null || exit 0\nfor file in *{MARK}.tar; do\n"
+        f"cd {shlex.quote(place)} 2>/dev/null || exit 0\n@AGAIN@for file in *{MARK}.tar; do\n"
         f"  case $file in {keep}|'*{MARK}.tar') continue ;; esac\n"
     )
     remembered = shlex.quote(f"{store(node.binary)}/images")
@@ -137,8 +140,10 @@ def imported(node: Node) -> Iterator[Step]:
         host=node.name,
         title="remove superseded bundles",
         timeout=60.0,
-        check=Succeeds(f"{loop}  exit 1\ndone\n"),
-        script=f'{loop}  rm -f -- "$file" {remembered}/"$file" || exit 1\ndone\n',
+        check=Succeeds(loop.replace("@AGAIN@", "") + "  exit 1\ndone\n"),
+        script=_head(node)
+        + loop.replace("@AGAIN@", _again(wanted))
+        + f'  rm -f -- "$file" {remembered}/"$file" || exit 1\ndone\n',
     )
 
 
@@ -202,8 +207,12 @@ sb_all() {{
     return "".join(lines)
 
 
+def _again(wanted: Sequence[Bundle]) -> str:
+    return "".join(f"sb_renew {shlex.quote(b.name)} {b.artifact.sha256}\n" for b in wanted)
+
+
 def _wait(node: Node, wanted: Sequence[Bundle], limit: int) -> str:
-    files = " ".join(f'"$PLACE/{bundle.name}"' for bundle in wanted)
+    again = _again(wanted).replace("\n", "; ")
     return f"""sb_until=$(( $(date +%s) + {limit} )) sb_again=$(( $(date +%s) + {_AGAIN} ))
 until sb_all; do
   sb_now=$(date +%s)
@@ -214,7 +223,7 @@ until sb_all; do
   fi
   if [ "$sb_now" -ge "$sb_again" ]; then
     sb_again=$(( sb_until + 1 ))
-    touch {files}
+    {again}
   fi
   sleep 1
 done

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -223,7 +224,12 @@ def test_superseded_bundles_and_nothing_else_is_removed(host: Folder) -> None:
     assert host.run(images.check.script).returncode == 0
     (data / "images/000-images-arm64-00000000.sealboot.tar").touch()
     (data / "images/theirs.tar").touch()
+    os.utime(live, (1, 1))
     assert host.run(superseded.script).returncode == 0
+    assert live.stat().st_mtime > 1, "imported once more: images that both bundles have stay"
+    assert (host.store / f"images/{name}").read_text().startswith(f"{sha} ")
+    assert isinstance(superseded.check, Succeeds)
+    assert host.run(superseded.check.script).returncode == 0
     assert sorted(path.name for path in (data / "images").iterdir()) == [name, "theirs.tar"]
 
 
