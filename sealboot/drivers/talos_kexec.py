@@ -58,7 +58,7 @@ sb_first=$(sb_load -s) && sb_said=$sb_first || sb_said=$(sb_load) || {
 """
 _TOLD = """    *) sb_why="kexec failed" ;;
   esac
-  printf '%s\\n' "$sb_why" "kexec -s: $sb_first" "kexec: $sb_said" >&2
+  printf '%s\\n' "$sb_why" "kexec -s: $sb_first" "kexec: $sb_said" | head -n 6 >&2
   exit 65
 }
 [ "$(cat /sys/kernel/kexec_loaded)" = 1 ] || { echo 'kexec ended well, and no kernel is loaded' >&2; exit 65; }
