@@ -115,6 +115,7 @@ def _brought(
     first = tuple(node for node in members if node.first)
     others = tuple(node for node in members if node.controller and not node.first)
     workers = tuple(node for node in members if not node.controller)
+    up = tuple(node for node in (*first, *others) if node.member)
     fresh = tuple(node for node in workers if not node.joined)
     there = tuple(node for node in workers if node.joined)
     saved = leader is not None and any(node.replaced for node in (*first, *others))
@@ -124,6 +125,7 @@ def _brought(
         _wave("ship", "Send k0s", (s for n in members for s in steps.ship(n))),
         _wave("images", "Send image bundles", (s for n in members for s in images.put(n))),
         _wave("configure", "Have settings ready", (s for n in members for s in steps.configure(n))),
+        _wave("wake", "Start controllers that are down", (s for n in up for s in steps.wake(n))),
         _wave("backup", "Keep a backup", (s for n in leads if saved for s in steps.backup(n))),
         _wave("confirm", "Have the images confirmed", k0s_airgap.confirm(ctx, options)),
         _wave("unpin", "Unpin images of older releases", k0s_airgap.unpin(ctx, options)),

@@ -245,6 +245,18 @@ def begin(node: Node, joining: tuple[Node, ...]) -> Iterator[Step]:
         yield _asked(node, "etcd", "make sure that etcd has no member in the place of a new one", script)
 
 
+def wake(node: Node) -> Iterator[Step]:
+    """A controller that is down is started as it is: where all are, no single one would become ready without the others."""
+    yield Run(
+        id=f"wake/{node.name}/service",
+        host=node.name,
+        title=f"start {node.unit} where it is down",
+        timeout=180.0,
+        check=Succeeds(scripts.is_awake(node.binary, node.unit)),
+        script=scripts.wake(node.binary, node.unit),
+    )
+
+
 def _asked(node: Node, label: str, title: str, script: str) -> Step:
     return Run(
         id=f"alone/{node.name}/{label}",

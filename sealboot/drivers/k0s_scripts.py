@@ -99,6 +99,29 @@ exit 0
 """
 
 
+def is_awake(binary: str, unit: str) -> str:
+    """Succeeds where the service runs, or nothing of ours was ever proven to."""
+    return (
+        values(BIN=binary, STORE=store(binary), UNIT=unit)
+        + LIBRARY
+        + '[ ! -e "$STORE/runs" ] || [ -e "$STORE/doing" ] || sb_active\n'
+    )
+
+
+def wake(binary: str, unit: str) -> str:
+    """Start what is there, and give it a minute to answer; it is not asked whether it is ready."""
+    return (
+        values(BIN=binary, STORE=store(binary), UNIT=unit)
+        + LIBRARY
+        + """if sb_systemd; then sb_within 60 systemctl --no-ask-password start -- "$UNIT"
+else ( umask 022; sb_within 60 rc-service "$UNIT" start >/dev/null ); fi || exit 1
+sb_until=$(( $(date +%s) + 60 ))
+until [ -n "$(sb_status)" ] || [ "$(date +%s)" -ge "$sb_until" ]; do sleep 0.5 2>/dev/null || sleep 1; done
+sb_active
+"""
+    )
+
+
 def not_members(binary: str, data: str, places: Sequence[str]) -> str:
     """Succeeds when etcd has no member at these addresses, at which empty controllers are to join.
 

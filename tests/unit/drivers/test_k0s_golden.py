@@ -95,6 +95,17 @@ def test_an_upgrade_is_one_controller_at_a_time_and_drained_batches() -> None:
     assert all(isinstance(p.step, Run) and p.step.detached for w in swaps for p in w.steps)
 
 
+def test_controllers_that_are_all_down_are_started_together() -> None:
+    names = tuple(h.name for h in ALL)
+    plan = k0s(*ALL, same=names).plan(
+        lambda s: Observation("differs" if s.id.startswith("wake/") else "same")
+    )
+    (wave,) = [w for w in plan.waves if w.id == "wake"]
+    assert (wave.hosts, wave.parallel) == (("c1", "c2", "c3"), None)
+    assert set(marks(plan).values()) <= {"~", "?"}
+    assert [w.id for w in plan.waves].index("wake") < [w.id for w in plan.waves].index("first")
+
+
 def test_a_fresh_host_joins_while_others_are_upgraded() -> None:
     plan = k0s(C1, W1, W2, old=("c1", "W1")).plan(
         lambda step: fresh(step) if step.host == "w2" else other_program(step)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from k0s_host import Folder
 
+from sealboot.drivers import k0s_scripts as scripts
 from sealboot.drivers.k0s_golive import REFUSED
 
 OLD, NEW = "v1.29.9+k0s.0", "v1.30.2+k0s.0"
@@ -82,6 +83,20 @@ def test_one_that_is_not_well_is_rolled_back_byte_for_byte(each: Folder, health:
     assert not (host.root / "etc/systemd/system/k0scontroller.service.d/env.conf").exists()
     assert "--debug" not in host.running
     assert host.run(before.done).returncode == 0
+
+
+def test_a_controller_that_is_down_is_started_as_it_is(host: Folder) -> None:
+    check = scripts.is_awake(str(host.bin / "k0s"), "k0scontroller")
+    assert host.run(check).returncode == 0, "nothing of ours was ever proven"
+    installed(host)
+    assert host.run(check).returncode == 0
+    assert host.run("systemctl stop k0scontroller").returncode == 0
+    assert host.run(check).returncode == 1
+    assert host.run(scripts.wake(str(host.bin / "k0s"), "k0scontroller")).returncode == 0
+    assert host.run(check).returncode == 0
+    (host.store / "doing").write_text("swap a b\n")
+    host.run("systemctl stop k0scontroller")
+    assert host.run(check).returncode == 0, "a cut swap has its own way back"
 
 
 def test_drift_is_noticed(host: Folder) -> None:
