@@ -97,8 +97,13 @@ rm -f "$BIN" && rm -rf "$STORE"
 def waves(ctx: Context, options: K0sOptions, leader: Node | None) -> tuple[Wave, ...]:
     """What takes k0s off the leaving hosts: workers at once, then controllers from the last to the first."""
     hosts = tuple(host for host in ctx.reached if options.leaving(host))
-    workers = tuple(s for h in hosts if h.role == "worker" for s in _steps(ctx, options, h))
-    controllers = tuple(s for h in reversed(hosts) if h.role in CONTROLLERS for s in _steps(ctx, options, h))
+    workers = tuple(_clean(options, h) for h in hosts if h.role == "worker")
+    controllers = tuple(
+        step
+        for host in reversed(hosts)
+        if host.role in CONTROLLERS
+        for step in (*(_leave(ctx, options, host) if leader is None else ()), _clean(options, host))
+    )
     ours = tuple(_ours(options, host) for host in hosts)
     told = tuple(_forget(ctx, leader, hosts)) if leader is not None and hosts else ()
     stages = (
@@ -165,20 +170,25 @@ def _forget(ctx: Context, leader: Node, hosts: Sequence[Host]) -> Iterator[Step]
     )
 
 
-def _steps(ctx: Context, options: K0sOptions, host: Host) -> Iterator[Step]:
-    head = _values(options, host)
+def _leave(ctx: Context, options: K0sOptions, host: Host) -> Iterator[Step]:
+    """Where no controller of this run stays, each leaves by itself before it is stopped."""
     place = address_of(host, ctx.facts.get(host.name))
-    if host.role in CONTROLLERS and place:
-        alone = head + values(PEER=f"[{place}]" if ":" in place else place) + _LEAVE
-        yield Run(
-            id=f"reset/{host.name}/etcd",
-            host=host.name,
-            title="leave etcd while it lives",
-            timeout=120.0,
-            check=Succeeds(f"{alone}exit 1\n", timeout=60.0),
-            script=alone + _LEAVES,
-        )
+    if not place:
+        return
+    alone = _values(options, host) + values(PEER=f"[{place}]" if ":" in place else place) + _LEAVE
     yield Run(
+        id=f"reset/{host.name}/etcd",
+        host=host.name,
+        title="leave etcd while it lives",
+        timeout=120.0,
+        check=Succeeds(f"{alone}exit 1\n", timeout=60.0),
+        script=alone + _LEAVES,
+    )
+
+
+def _clean(options: K0sOptions, host: Host) -> Step:
+    head = _values(options, host)
+    return Run(
         id=f"reset/{host.name}/clean",
         host=host.name,
         title="stop k0s, let it clean up, and remove what it kept",
