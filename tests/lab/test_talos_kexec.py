@@ -215,8 +215,12 @@ def test_what_stands_against_leaving_is_told(lab: Lab, tmp_path: Path) -> None:
         assert site.verbs() == []
 
 
-def test_a_disk_that_was_written_boots(lab: Lab, tmp_path: Path) -> None:
-    """Booted by UEFI from its second disk; the driver writes the first one, which the firmware prefers."""
+@pytest.mark.parametrize("held", [False, True], ids=["free", "in-use"])
+def test_a_disk_that_was_written_boots(lab: Lab, tmp_path: Path, held: bool) -> None:
+    """Booted by UEFI from its second disk; the driver writes the first one, which the firmware prefers.
+
+    `held`: the running system has files open for writing there, and goes down with them.
+    """
     with lab.fresh("amd64-uefi-vm") as (node,):
         site = Site(lab, tmp_path / "project", (node,))
         image = talos.disk_image("amd64", tmp_path, words=talos.address_words(node))
@@ -230,6 +234,13 @@ def test_a_disk_that_was_written_boots(lab: Lab, tmp_path: Path) -> None:
         assert refused.code == 5, refused.told
         assert site.on(node, "head -c 512 /dev/vda | tr -d '\\0' | wc -c").strip() == "0"
 
+        if held:
+            site.on(node, "mke2fs /dev/vda >/dev/null && mkdir /mnt/old && mount /dev/vda /mnt/old")
+            site.on(node, "(while :; do date >>/mnt/old/log; sleep 0.1; done) >/dev/null 2>&1 &")
+            kept = site.run("apply", "--yes", "--confirm-disk", node.name, limit=PATIENCE)
+            assert (kept.code, "SB699" in kept.codes) == (1, True), kept.told
+            disk[node.name]["vars"]["overwrite"] = "running-system"
+            site.write(hosts=disk, artifacts={"image": ["binaries/*.raw.zst"]})
         applied = site.run("apply", "--yes", "--confirm-disk", node.name, limit=PATIENCE)
         assert applied.code == 0, applied.told
         assert outcomes(applied) == {node.name: "changed"}
