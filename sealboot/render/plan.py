@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from sealboot.model.names import fold
-from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave, sent_bytes
+from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave, Run, WriteDisk, sent_bytes
 from sealboot.model.summary import summary as summarize
 from sealboot.render.text import human_bytes, plural, safe
 
@@ -27,7 +27,11 @@ def _line(planned: PlannedStep) -> tuple[str, str]:
     detail = f"  ({safe(planned.detail)})" if planned.detail else ""
     amount = sent_bytes(step) if planned.action.value in "+~" else 0
     size = f"  {human_bytes(amount)}" if amount else ""
-    return planned.action.value, f"{safe(step.title)}{size}{detail}"
+    lost = ""
+    if isinstance(step, (WriteDisk, Run)) and step.destroys and planned.action.value in "+~":
+        lost = f"  [destroys {safe(step.destroys)}]"
+    place = "  (on this machine)" if step.on == "controller" else ""
+    return planned.action.value, f"{safe(step.title)}{size}{place}{detail}{lost}"
 
 
 def _wave(wave: PlannedWave, *, full: bool) -> Iterator[Text]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import shutil
@@ -207,3 +208,25 @@ async def test_what_is_killed_here_is_told_and_done_again(
     report = await rig.apply(plan_of((run(f"touch {done}", id="first"),)), desk=place, silent=(SILENT,))
     assert [d.code for d in report.diagnostics] == ["SB512"]
     assert done.exists()
+
+
+async def test_a_step_here_that_hangs_delays_no_interrupt(
+    rig: Any, plan_of: Any, place: Desk, runtime: Path, tmp_path: Path
+) -> None:
+    pid = tmp_path / "pid"
+    step = run(f"echo $$ >{pid}; sleep 300 & echo $! >>{pid}; wait", timeout=600.0, files={"key": "x"})
+    going = asyncio.create_task(rig.apply(plan_of((step,)), desk=place, silent=(SILENT,)))
+    for _ in range(500):
+        if pid.exists() and len(pid.read_text().split()) == 2:
+            break
+        await asyncio.sleep(0.02)
+    rig.engine.abort("SIGINT")
+    report = await asyncio.wait_for(going, 5)
+    assert [h.outcome for h in report.hosts] == [HostOutcome.UNKNOWN]
+    assert leftovers(runtime) == []
+    for number in pid.read_text().split():
+        for _ in range(200):
+            if not Path("/proc", number).exists():
+                break
+            await asyncio.sleep(0.02)
+        assert not Path("/proc", number).exists(), "nothing of it goes on"
