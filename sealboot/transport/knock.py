@@ -25,10 +25,9 @@ from sealboot.transport.resolve import Address, NoAddress, Resolver
 CONNECT_LIMIT = 5.0
 #: Seconds in which a server that wants a certificate says so. In TLS 1.3 the handshake is over for
 #: the client before the server has looked at the client's answer (RFC 8446, section 2).
-VERDICT_LIMIT = 2.0
-
-#: What an HTTP/2 client says first: the preface and empty settings (RFC 9113, section 3.4). A server answers.
-_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"
+#: Whoever wants none begins to talk at once (a gRPC server, with its settings), so this is the time for
+#: servers that are silent. Nothing is sent meanwhile: what a server leaves unread would cost us its alert.
+VERDICT_LIMIT = 5.0
 
 #: How OpenSSL names the alerts that mean: not without a certificate (RFC 8446, section 6.2).
 _REFUSALS = ("CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "HANDSHAKE_FAILURE", "ACCESS_DENIED")
@@ -92,8 +91,6 @@ async def _look(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> G
     key, chosen = _key(shown.getpeercert(binary_form=True)), shown.selected_alpn_protocol() or ""
     refused = False
     try:
-        if chosen == "h2":
-            writer.write(_HELLO)
         with contextlib.suppress(TimeoutError):  # silence: nobody objects to us
             async with asyncio.timeout(VERDICT_LIMIT):
                 await reader.read(1)

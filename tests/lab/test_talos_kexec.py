@@ -9,6 +9,7 @@ import hashlib
 import json
 import socket
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 from labkit import talos
 from labkit.lab import Lab
 from labkit.machines import Node
-from labkit.project import Project, Ran
+from labkit.project import Project, Ran, until_event
 
 pytestmark = [pytest.mark.slow, pytest.mark.vm, pytest.mark.timeout(900)]
 
@@ -184,6 +185,34 @@ def test_two_architectures_leave_by_kexec(lab: Lab, tmp_path: Path) -> None:
         assert {d["host"] for d in told} == {node.name for node in nodes}
         assert all("(configured)" in d["summary"] for d in told)
         assert boots, "they ran something else before"
+
+
+def test_a_controller_killed_while_a_machine_leaves(lab: Lab, tmp_path: Path) -> None:
+    """Nobody waits for the machine any more; the same command finds it by its answer and goes on from there."""
+    with lab.fresh("amd64-kexec-vm") as (node,):
+        site = Site(lab, tmp_path / "project", (node,))
+        site.put(IMAGES["amd64"], talos.uki("amd64"))
+        site.write()
+        equipped(lab, node)
+        with site.running("apply", "--yes", "--confirm-disk", node.name) as first:
+            until_event(first, "StepStarted", step=f"handover/{node.name}/kexec")
+            deadline = time.monotonic() + PATIENCE
+            while answers(node, 22) and time.monotonic() < deadline:
+                time.sleep(0.1)
+        assert site.verbs() == []
+        seen = site.run("check", limit=PATIENCE)
+        while seen.code == 4 and time.monotonic() < deadline:  # it is on its way, and answers nobody yet
+            seen = site.run("check", limit=PATIENCE)
+        assert seen.code == 0, seen.told
+        (told,) = (d for d in seen.document["diagnostics"] if d["code"] == "SB210")
+        assert "(maintenance)" in told["summary"]
+        ran = site.run("apply", "--yes", "--confirm-disk", node.name, limit=PATIENCE)
+        assert ran.code == 0, ran.told
+        assert outcomes(ran) == {node.name: "changed"}
+        assert site.verbs() == ["apply-config", "bootstrap"]
+        (pinned,) = (call for call in site.calls if "apply-config" in call)
+        key = told["evidence"]["key"].removeprefix("SHA256:")
+        assert pinned[pinned.index("--cert-fingerprint") + 1] == key
 
 
 def test_what_stands_against_leaving_is_told(lab: Lab, tmp_path: Path) -> None:
