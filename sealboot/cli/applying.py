@@ -217,6 +217,7 @@ async def carry(
                 uploads=wishes.uploads,
                 lock_timeout=wishes.lock_timeout,
                 planned_since=time.time() - looked.seconds,
+                base=Path(prepared.inventory.base),
                 command=wishes.command,
                 settles=settles,
             ),

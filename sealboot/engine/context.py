@@ -90,12 +90,17 @@ class Sources:
 
     `planned` are digests that were taken after `since` (seconds since the
     epoch): a file whose inode did not change from well before then on is the
-    one that was read, and is not read again.
+    one that was read, and is not read again. Plans name files as the inventory
+    does: relative to its folder, which is `base`, whatever the working
+    directory is.
     """
 
-    __slots__ = ("_digests", "_locks", "_planned", "_since", "inside")
+    __slots__ = ("_base", "_digests", "_locks", "_planned", "_since", "inside")
 
-    def __init__(self, planned: Mapping[str, str] | None = None, since: float = 0.0) -> None:
+    def __init__(
+        self, planned: Mapping[str, str] | None = None, since: float = 0.0, base: Path | None = None
+    ) -> None:
+        self._base = base or Path()
         #: The same for what is in compressed files.
         self.inside = Unpacked()
         self._planned = planned or {}
@@ -103,17 +108,22 @@ class Sources:
         self._digests: dict[tuple[str, int, int, int], str] = {}
         self._locks: dict[str, asyncio.Lock] = {}
 
-    async def digest(self, path: Path) -> str | OSError:
+    def path(self, source: str) -> Path:
+        """Where the file that a step calls so is."""
+        return self._base / source
+
+    async def digest(self, source: str) -> str | OSError:
         """The SHA-256 of the file as it is now; re-read only if its size, time or inode changed."""
-        async with self._locks.setdefault(str(path), asyncio.Lock()):
+        async with self._locks.setdefault(source, asyncio.Lock()):
             try:
-                return await asyncio.to_thread(self._digest, path)
+                return await asyncio.to_thread(self._digest, source)
             except OSError as error:
                 return error
 
-    def _digest(self, path: Path) -> str:
+    def _digest(self, source: str) -> str:
+        path = self.path(source)
         seen = path.stat()
-        planned = self._planned.get(str(path))
+        planned = self._planned.get(source)
         # The change time moves with every write, and unlike the other times nobody can set it back.
         if planned is not None and seen.st_ctime < self._since - CLOCK_STEP:
             return planned

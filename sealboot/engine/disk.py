@@ -87,7 +87,12 @@ def _refusal(step: WriteDisk, told: Mapping[str, tuple[str, ...]]) -> str | None
 
 
 async def _write(work: Work, step: WriteDisk, *, gzip: bool) -> StepEnd:
-    image = _Image(step, gzip=gzip, progress=lambda done: work.progress(step, done, step.raw_size))
+    image = _Image(
+        work.sources.path(step.source),
+        step,
+        gzip=gzip,
+        progress=lambda done: work.progress(step, done, step.raw_size),
+    )
     place = work.paths.state
     result = await work.session.stream(
         iter(image),
@@ -149,6 +154,7 @@ def half_written(host: str, step: WriteDisk, why: str, evidence: tuple[tuple[str
 class _Image:
     """The bytes to send, and how far they got. A problem with the file ends them early and is kept."""
 
+    path: Path
     step: WriteDisk
     gzip: bool
     progress: Callable[[int], None]
@@ -167,7 +173,7 @@ class _Image:
 
     def _plain(self) -> Iterator[bytes]:
         done = 0
-        for piece in pieces(Path(self.step.source), self.step.raw_size):
+        for piece in pieces(self.path, self.step.raw_size):
             yield piece
             done += len(piece)
             self.progress(done)
@@ -176,7 +182,7 @@ class _Image:
         # The least effort: zeros vanish all the same, and what is compressed already does not shrink.
         engine = zlib.compressobj(1, zlib.DEFLATED, 31)
         done = flushed = 0
-        for piece in pieces(Path(self.step.source), self.step.raw_size):
+        for piece in pieces(self.path, self.step.raw_size):
             made = engine.compress(piece)
             done += len(piece)
             if done - flushed >= _FLUSH:

@@ -74,7 +74,7 @@ async def run_fed(work: Work, step: Run, feed: Feed) -> StepEnd:
     async with work.uploads:
         try:
             result = await work.session.stream(
-                _pieces(feed),
+                _pieces(work.sources.path(feed.source), feed),
                 feed.size,
                 FED,
                 args=(exports(dict(step.env)) + step.script, inside),
@@ -91,19 +91,19 @@ async def _inside(work: Work, feed: Feed) -> str | Diagnostic:
     """The digest of what will be sent."""
     if not feed.unpack:
         return feed.sha256
-    found = await work.sources.inside.digest(Path(feed.source))
+    found = await work.sources.inside.digest(work.sources.path(feed.source))
     if isinstance(found, str):
         return _changed(work, feed, found)
     digest, size = found
     return digest if size == feed.size else _changed(work, feed, f"{size} bytes are in it, not {feed.size}")
 
 
-def _pieces(feed: Feed) -> Iterator[bytes]:
+def _pieces(path: Path, feed: Feed) -> Iterator[bytes]:
     """What is sent; the digest of that was taken before, so a file that changes meanwhile is found out."""
     if feed.unpack:
-        yield from pieces(Path(feed.source))
+        yield from pieces(path)
         return
-    with Path(feed.source).open("rb") as file:
+    with path.open("rb") as file:
         while piece := file.read(_PIECE):
             yield piece
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from sealboot.engine.bus import Bus
 from sealboot.engine.context import Reconnect, SecretStore, Sources
@@ -24,6 +25,7 @@ class ApplyOptions:
     long a host may stay away (a reboot) before its state counts as unknown.
     `planned_since` is the time (seconds since the epoch) after which the files
     of the plan were read; 0 where the plan is older than this process.
+    `base` is the folder that the plan's files are relative to.
     `settles`: coming to this plan's end ends what an earlier run left undone;
     a plan of something else leaves that for the next apply.
     """
@@ -40,6 +42,7 @@ class ApplyOptions:
     who: str = ""
     run_id: str = ""
     planned_since: float = 0.0
+    base: Path = Path()
     settles: bool = True
 
 

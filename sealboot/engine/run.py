@@ -89,7 +89,7 @@ class Engine:
             options=options,
             claim=claim,
             secrets=SecretStore(redactor, secrets),
-            sources=Sources(plan.artifacts, options.planned_since),
+            sources=Sources(plan.artifacts, options.planned_since, options.base),
             uploads=asyncio.Semaphore(max(1, options.uploads)),
             reconnect=reconnect,
             knock=knock,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from sealboot.engine.context import StepEnd, Work
 from sealboot.engine.failures import quotes, status_words
 from sealboot.engine.golive import discard, go_live, prepare, transfer_failed
@@ -46,7 +44,7 @@ async def upload(work: Work, step: Upload) -> StepEnd:
 
 async def source_moved(work: Work, step: Upload | WriteDisk | Feed) -> Diagnostic | None:
     """SB504 when the file on the controller is no longer the one that was planned."""
-    now = await work.sources.digest(Path(step.source))
+    now = await work.sources.digest(step.source)
     if now == step.sha256:
         return None
     seen = f"cannot be read: {now.strerror}" if isinstance(now, OSError) else f"sha256 {now}"
@@ -67,7 +65,7 @@ async def _send(work: Work, step: Upload, staged: str) -> tuple[int, StepEnd | N
     for _ in range(ATTEMPTS):
         before = sent
         put = await work.session.put(
-            Path(step.source),
+            work.sources.path(step.source),
             staged,
             mode=0o700,
             become=step.become,

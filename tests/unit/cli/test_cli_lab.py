@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from cli_kit import Lab, terminal
+from cli_kit import Lab, run, terminal
 from jsonschema import Draft202012Validator
 
 from sealboot.model.arch import Arch
@@ -165,6 +165,14 @@ def test_apply_as_jsonl_and_a_second_time(own_lab: Lab) -> None:
     second = own_lab.run("apply", "--yes", "--format", "json")
     assert (second.code, second.document["summary"]["changed"]) == (0, 0)
     assert {h["outcome"] for h in second.document["hosts"]} == {"ok"}
+
+
+def test_files_are_those_of_the_inventorys_folder_wherever_one_stands(own_lab: Lab) -> None:
+    name = own_lab.folder.name
+    known = ("-i", f"{name}/inventory.yaml", "--known-hosts", f"{name}/known_hosts")
+    ran = run(own_lab.folder.parent, "apply", *known, "--yes", "--format", "json")
+    assert ran.code == 0, ran.out + ran.err
+    assert {h["outcome"] for h in ran.document["hosts"]} == {"changed"}
 
 
 def test_a_plan_that_cannot_be_saved(shared_lab: Lab) -> None:

@@ -100,7 +100,7 @@ async def test_what_is_shipped_is_what_was_planned(site: Path) -> None:
     prepared, found = looked(site)
     uploads = [s for w in prepared.waves(found.context) for s in w.steps if isinstance(s, Upload)]
     sources = Sources()
-    assert [await sources.digest(Path(s.source)) for s in uploads] == [s.sha256 for s in uploads]
+    assert [await sources.digest(s.source) for s in uploads] == [s.sha256 for s in uploads]
 
 
 def test_nothing_is_planned_for_a_machine_without_an_image(site: Path) -> None:
