@@ -23,7 +23,10 @@ def absent(prepared: Prepared) -> Prepared | tuple[Diagnostic, ...]:
                 "SB683",
                 f"the driver `{inventory.driver}` does not know what takes its cluster down",
                 at=inventory.origins.get("cluster.driver"),
-                hints=("write what undoes the steps as phases in an inventory of their own, and apply it",),
+                hints=(
+                    "what phases did is undone by phases in an inventory of their own: apply that",
+                    "Talos is taken off a machine by `talosctl reset`",
+                ),
             ),
         )
     wanted = replace(inventory, options={**inventory.options, _OPTION: _ABSENT})
