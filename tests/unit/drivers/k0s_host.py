@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from sealboot.drivers.k0s_config import environment_file
 from sealboot.drivers.k0s_golive import Target
 from sealboot.drivers.k0s_shell import STORE_NAME
 
@@ -48,6 +49,24 @@ case $verb in
 esac
 """
 
+_RC_SERVICE = """#!/bin/sh
+run=$ROOT/run/systemd
+case $2 in
+  status) [ -e "$run/active" ] ;;
+  stop) rm -f "$run/active" "$ROOT/run/status" ;;
+  start) ROOT=$ROOT $(sed -n 's/^ExecStart=//p' "$ROOT/etc/init.d/$1") ;;
+  *) echo "rc-service: $*" >&2; exit 64 ;;
+esac
+"""
+
+_RC_UPDATE = """#!/bin/sh
+case "$*" in
+  'show default') [ ! -e "$ROOT/run/systemd/enabled" ] || cat "$ROOT/run/systemd/enabled" ;;
+  '-q add '*' default') echo " $3 | default" >"$ROOT/run/systemd/enabled" ;;
+  *) echo "rc-update: $*" >&2; exit 64 ;;
+esac
+"""
+
 _K0S = """#!/bin/sh
 version=@VERSION@ health=@HEALTH@
 run=$ROOT/run/systemd api=$ROOT/api
@@ -56,7 +75,8 @@ case $1 in
   install)
     shift; force=; words=
     for word in "$@"; do if [ "$word" = --force ]; then force=1; else words="$words $word"; fi; done
-    unit=$ROOT/etc/systemd/system/k0s${words%% --*}.service; unit=$(echo "$unit" | tr -d ' ')
+    role=${words%% --*}; unit=$ROOT/etc/systemd/system/k0s${role# }.service
+    [ -d "$ROOT/run/systemd/system" ] || unit=$ROOT/etc/init.d/k0s${role# }
     [ ! -e "$unit" ] || [ -n "$force" ] || { echo 'Init already exists' >&2; exit 1; }
     printf 'ExecStart=%s\\n' "$0$words" >"$unit" ;;
   controller|worker)
@@ -89,8 +109,8 @@ esac
 class Folder:
     """The host. `shell` runs its scripts (dash, or busybox with its own applets)."""
 
-    def __init__(self, root: Path, shell: tuple[str, ...] = ("/bin/sh",)) -> None:
-        self.root, self.shell = root, shell
+    def __init__(self, root: Path, shell: tuple[str, ...] = ("/bin/sh",), *, openrc: bool = False) -> None:
+        self.root, self.shell, self.openrc = root, shell, openrc
         self.bin = root / "usr/local/bin"
         self.store = self.bin / STORE_NAME
         self.tools = root / "tools"
@@ -105,6 +125,11 @@ class Folder:
         self._program(
             self.tools / "systemctl", _COUNTED.replace("@REAL@", str(self.tools / "systemctl.real"))
         )
+        if openrc:
+            (root / "run/systemd/system").rmdir()
+            (root / "etc/init.d").mkdir()
+            self._program(self.tools / "rc-service", _RC_SERVICE)
+            self._program(self.tools / "rc-update", _RC_UPDATE)
         self._program(self.tools / "journalctl", "#!/bin/sh\necho a line of the journal\n")
 
     @staticmethod
@@ -161,10 +186,10 @@ class Folder:
             binary=str(self.bin / "k0s"),
             data=str(self.root / "var/lib/k0s"),
             unit=unit,
-            openrc=False,
+            openrc=self.openrc,
             sha256=sums[0],
             config_sha256=sums[1] if config else "",
-            environment=f"/etc/systemd/system/{unit}.service.d/env.conf",
+            environment=environment_file(unit, openrc=self.openrc),
             environment_sha256=sums[2] if environment else "",
             words=words,
             words_sha256=hashlib.sha256(" ".join(words).encode()).hexdigest(),

@@ -85,6 +85,20 @@ def test_one_that_is_not_well_is_rolled_back_byte_for_byte(each: Folder, health:
     assert host.run(before.done).returncode == 0
 
 
+@pytest.mark.parametrize("health", ["good", "sick"])
+def test_openrc_starts_stops_and_rolls_back_as_well(tmp_path: Path, health: str) -> None:
+    host = Folder(tmp_path / "host", openrc=True)
+    old = installed(host)
+    new = host.k0s(NEW, health)
+    host.stage(new, CONFIG, "export A='b'\n")
+    target = host.target(new, NEW, config=CONFIG, environment="export A='b'\n")
+    ran = host.run(target.script)
+    assert (ran.returncode, host.live) == ((0, new) if health == "good" else (1, old)), ran.stderr
+    kept = host.target(old, OLD, config=CONFIG)
+    assert host.run((target if health == "good" else kept).done).returncode == 0
+    assert (host.root / "etc/conf.d/k0scontroller").exists() is (health == "good")
+
+
 def test_a_controller_that_is_down_is_started_as_it_is(host: Folder) -> None:
     check = scripts.is_awake(str(host.bin / "k0s"), "k0scontroller")
     assert host.run(check).returncode == 0, "nothing of ours was ever proven"
