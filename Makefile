@@ -44,7 +44,7 @@ table-rare: $(DEV)  ## docs/oracle-rare.md: the same for the rarer reasons, on m
 schemas: $(DEV)
 	@$(BIN)/python -m sealboot.inventory.schema > schemas/inventory.schema.json
 	@$(BIN)/python -m sealboot.plan.planfile > schemas/plan.schema.json
-	@$(BIN)/python -m sealboot.render.shapes schemas
+	@$(BIN)/python -m sealboot.render.schemas schemas
 
 SECONDS ?= 900
 SEED ?= $(shell date +%s)

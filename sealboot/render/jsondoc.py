@@ -30,12 +30,10 @@ from sealboot.model.report import (
     PlanReport,
 )
 from sealboot.model.verdict import Verdict
+from sealboot.render.shape_parts import FORMAT, ArtifactShape, DiagnosticShape, LayerShape
 from sealboot.render.shapes import (
-    FORMAT,
     ApplyShape,
-    ArtifactShape,
     CheckShape,
-    DiagnosticShape,
     Document,
     FactsReportShape,
     FindingsShape,
@@ -43,7 +41,6 @@ from sealboot.render.shapes import (
     HostShape,
     InspectShape,
     KubeconfigShape,
-    LayerShape,
     PairShape,
     PlanBody,
     PlanShape,

@@ -9,7 +9,7 @@ from sealboot.model.artifact import Artifact, Kind
 from sealboot.model.report import InspectReport
 from sealboot.render import jsondoc
 from sealboot.render.archive import images_lines, rootfs_lines
-from sealboot.render.shapes import report_schema
+from sealboot.render.schemas import report_schema
 
 
 def test_images_in_words() -> None:

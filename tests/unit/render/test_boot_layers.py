@@ -14,7 +14,7 @@ from render_kit import Screen
 from sealboot.model.artifact import Artifact
 from sealboot.model.report import InspectReport
 from sealboot.render import jsondoc
-from sealboot.render.shapes import report_schema
+from sealboot.render.schemas import report_schema
 
 
 def shown(found: Artifact) -> str:

@@ -32,7 +32,7 @@ from sealboot.model.report import (
 )
 from sealboot.model.verdict import Outcome, Verdict
 from sealboot.render import jsondoc
-from sealboot.render.shapes import events_schema, main, report_schema
+from sealboot.render.schemas import events_schema, main, report_schema
 
 ROOT = Path(__file__).parents[3]
 
