@@ -192,7 +192,7 @@ BALANCED: Mapping[str, Any] = {**NEVER, "network": {"nodeLocalLoadBalancing": {"
 
 def test_images_that_an_old_release_has_pinned(lab: Lab, tmp_path: Path) -> None:
     """k0s issue 5258: dynamic configuration, controller+worker, node-local load balancing, nothing pulled."""
-    with lab.fresh("amd64-systemd", "arm64-systemd", "arm64-systemd") as (controller, worker, late):
+    with lab.fresh("amd64-systemd", "arm64-systemd", "amd64-systemd") as (controller, worker, late):
         project = Project(lab, tmp_path / "project", (controller, worker))
         roles = {controller: "controller+worker", worker: "worker"}
         release(project, PINNED)
