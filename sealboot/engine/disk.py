@@ -26,6 +26,8 @@ from sealboot.transport.base import Result
 LOOK_TIMEOUT = 60.0
 #: Bytes of the image after which something is sent in any case, so that a stretch of zeros is no silence.
 _FLUSH = 4 << 20
+#: How often an image is written where the running system is on that disk.
+IN_USE_ATTEMPTS = 3
 #: What remembers things where the host's own disks are read-only by now.
 _IN_MEMORY = "/run/sealboot"
 
@@ -46,8 +48,16 @@ async def write_disk(work: Work, step: WriteDisk) -> StepEnd:
             return gzip
         if step.in_use:
             work.paths = replace(work.paths, state=f"{_IN_MEMORY}/{key(work.paths.state)}")
-        end = await _write(work, step, gzip=gzip)
-    return end if end.result != "changed" else await _read_back(work, step, end.sent)
+        sent = 0
+        for left in reversed(range(IN_USE_ATTEMPTS if step.in_use else 1)):
+            end = await _write(work, step, gzip=gzip)
+            sent += end.sent
+            if end.result == "changed":
+                end = await _read_back(work, step)
+            # What ran on the disk may have written a last time, over the image; it cannot do so for ever.
+            if not (left and end.diagnostic is not None and end.diagnostic.code == "SB525"):
+                break
+    return StepEnd(end.result, end.diagnostic, sent)
 
 
 async def _look(work: Work, step: WriteDisk) -> StepEnd | bool:
@@ -113,7 +123,7 @@ async def _write(work: Work, step: WriteDisk, *, gzip: bool) -> StepEnd:
     return StepEnd("failed", told, image.sent)
 
 
-async def _read_back(work: Work, step: WriteDisk, sent: int) -> StepEnd:
+async def _read_back(work: Work, step: WriteDisk) -> StepEnd:
     result = await work.session.run(
         READ_BACK,
         args=(step.device, str(step.raw_size), str(int(step.in_use))),
@@ -122,9 +132,9 @@ async def _read_back(work: Work, step: WriteDisk, sent: int) -> StepEnd:
     )
     seen = result.text.strip()
     if result.ok and seen == step.raw_sha256:
-        return StepEnd("changed", sent=sent)
+        return StepEnd("changed")
     if not result.ok:
-        return work.ended(step, result, "what was written cannot be read back", sent=sent)
+        return work.ended(step, result, "what was written cannot be read back")
     differs = Diagnostic(
         "SB525",
         f"{step.title}: what {step.device} gives back is not what was written",
@@ -134,7 +144,7 @@ async def _read_back(work: Work, step: WriteDisk, sent: int) -> StepEnd:
         notes=("what was on the device before is lost",),
         hints=("look for failing storage or memory, then run the same command again",),
     )
-    return StepEnd("failed", differs, sent)
+    return StepEnd("failed", differs)
 
 
 def half_written(host: str, step: WriteDisk, why: str, evidence: tuple[tuple[str, str], ...]) -> Diagnostic:

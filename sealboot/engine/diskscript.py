@@ -34,6 +34,19 @@ sb_writable() {
   done
   return 1
 }
+# What was written to files between the last flush and the moment when they became read-only still lies in
+# memory, and no sync flushes a read-only file system: the kernel's own writers do, when it is old enough.
+sb_settle() {
+  for sb_f in dirty_expire_centisecs dirty_writeback_centisecs; do echo 1 >"/proc/sys/vm/$sb_f"; done 2>/dev/null
+  sb_n=0
+  while sb_dirty && [ "$sb_n" -lt 100 ]; do sb_n=$((sb_n + 1)); sleep 0.1 2>/dev/null || sleep 1; done
+}
+sb_dirty() {
+  while read -r sb_k sb_v _; do
+    case $sb_k in Dirty:|Writeback:) [ "$sb_v" = 0 ] || return 0;; esac
+  done </proc/meminfo
+  return 1
+}
 sb_user() { printf 'user=%s\n' "$1"; }
 sb_users() {
   for sb_part in "$sb_sys" "$sb_sys"/*; do
@@ -99,6 +112,7 @@ if [ "$4" = 1 ]; then
     sb_n=$((sb_n + 1)); [ "$sb_n" -gt 100 ] && { echo 'its file systems stay writable' >&2; exit 68; }
     sleep 0.1 2>/dev/null || sleep 1
   done
+  sb_settle
 elif [ -n "$(sb_users)" ]; then sb_users >&2; exit 69
 fi
 if [ "$2" = 1 ]; then
