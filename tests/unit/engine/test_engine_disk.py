@@ -24,6 +24,7 @@ from sealboot.model.host import BecomeSettings, Host
 from sealboot.model.outcome import HostOutcome
 from sealboot.model.plan import WriteDisk
 from sealboot.transport.base import Result
+from sealboot.transport.fake import FakeSession
 from sealboot.transport.local import LocalSession
 
 MIB = 1 << 20
@@ -294,3 +295,40 @@ async def test_a_connection_that_comes_back_is_used_at_once(
     await here.close()
     assert [h.outcome for h in report.hosts] == [HostOutcome.CHANGED]
     assert (breaks.streams, disk.content(len(raw))) == (2, raw)
+
+
+# -- under the running system: told to a fake, because it would be this machine's own disk -----------
+
+
+def fake_host(*read_back: str) -> FakeSession:
+    host = FakeSession("n1")
+    looked = b"device=/dev/vda\nsize=99999999\nuser=vda1 is mounted on /\ngzip=0\n"
+    host.expect(lambda call: call.script == diskscript.LOOK, looked)
+    host.expect(lambda call: call.script == diskscript.WRITE, kind="stream", times=None)
+    for digest in read_back:
+        host.expect(lambda call: call.script == diskscript.READ_BACK, f"{digest}\n".encode())
+    return host
+
+
+@pytest.mark.parametrize("late", [0, 1, 2, 3])
+async def test_what_ran_there_may_write_late_but_not_for_ever(late: int, tmp_path: Path, work: Any) -> None:
+    raw = image(70_000)
+    wanted = step(tmp_path, Disk("/dev/vda", tmp_path), raw, in_use=True)
+    host = fake_host(*["f" * 64] * late, *[wanted.raw_sha256] * (late < 3))
+    work.session = host
+    end = await act(work, wanted)
+    host.verify()
+    assert end.result == ("changed" if late < 3 else "failed")
+    assert end.sent == len(raw) * min(late + 1, 3)
+    streams = [call for call in host.calls if call.kind == "stream"]
+    assert {call.args[3] for call in streams} == {"1"}
+    # What must be remembered from now on is kept in memory: the disk is somebody else's.
+    assert work.paths.state.startswith("/run/sealboot/")
+    assert all(call.args[2].startswith("/run/sealboot/") for call in streams)
+
+
+async def test_a_disk_in_use_is_refused_unless_the_step_says_so(tmp_path: Path, work: Any) -> None:
+    work.session = fake_host()
+    before = work.paths
+    assert "it is in use" in await refused(work, step(tmp_path, Disk("/dev/vda", tmp_path), image(70_000)))
+    assert work.paths == before
