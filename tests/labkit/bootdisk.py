@@ -20,11 +20,16 @@ _FIRST = 2048
 _MARGIN = 16 << 20
 
 
+def stub(debian: str) -> Path:
+    """systemd's stub for Debian's architecture `debian`, as `ukify` would use it."""
+    (found,) = extract("systemd-boot-efi", debian).glob("usr/lib/systemd/boot/efi/linux*.efi.stub")
+    return found
+
+
 def uki(debian: str, kernel: bytes, initrd: bytes, cmdline: str, os_release: bytes = b"ID=lab\n") -> bytes:
     """A unified kernel image on systemd's stub for Debian's architecture `debian`."""
-    (stub,) = extract("systemd-boot-efi", debian).glob("usr/lib/systemd/boot/efi/linux*.efi.stub")
     parts = [(".osrel", os_release), (".cmdline", cmdline.encode()), (".linux", kernel), (".initrd", initrd)]
-    return add_sections(stub.read_bytes(), parts)
+    return add_sections(stub(debian).read_bytes(), parts)
 
 
 def disk(image: bytes, debian: str, folder: Path) -> bytes:

@@ -7,14 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from labkit.bootdisk import stub as stub  # noqa: PLC0414 (boot files are had from here)
 from labkit.debs import extract
 from labkit.vm import kernel_of
-
-
-def stub(debian: str) -> Path:
-    """systemd's stub for Debian's architecture `debian`, as `ukify` would use it."""
-    (found,) = extract("systemd-boot-efi", debian).glob("usr/lib/systemd/boot/efi/linux*.efi.stub")
-    return found
 
 
 def kernel(debian: str) -> Path:
