@@ -54,7 +54,9 @@ async def write_disk(work: Work, step: WriteDisk) -> StepEnd:
             sent += end.sent
             if end.result == "changed":
                 end = await _read_back(work, step)
-            # What ran on the disk may have written a last time, over the image; it cannot do so for ever.
+            # What ran on the disk may have written a last time, over the image. Whoever still reads its files
+            # finds garbage, and a file system that notes this in its superblock writes once more: told by
+            # what is read back, as long as it happens before that.
             if not (left and end.diagnostic is not None and end.diagnostic.code == "SB525"):
                 break
     return StepEnd(end.result, end.diagnostic, sent)

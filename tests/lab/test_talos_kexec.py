@@ -248,7 +248,7 @@ def test_what_stands_against_leaving_is_told(lab: Lab, tmp_path: Path) -> None:
 def test_a_disk_that_was_written_boots(lab: Lab, tmp_path: Path, held: bool) -> None:
     """Booted by UEFI from its second disk; the driver writes the first one, which the firmware prefers.
 
-    `held`: the running system has files open for writing there, and goes down with them.
+    `held`: the running system writes to files there until it cannot any more.
     """
     with lab.fresh("amd64-uefi-vm") as (node,):
         site = Site(lab, tmp_path / "project", (node,))
@@ -265,7 +265,7 @@ def test_a_disk_that_was_written_boots(lab: Lab, tmp_path: Path, held: bool) -> 
 
         if held:
             site.on(node, "mke2fs /dev/vda >/dev/null && mkdir /mnt/old && mount /dev/vda /mnt/old")
-            site.on(node, "(while :; do date >>/mnt/old/log; sleep 0.1; done) >/dev/null 2>&1 &")
+            site.on(node, "(while date >>/mnt/old/log; do sleep 0.1; done) >/dev/null 2>&1 &")
             kept = site.run("apply", "--yes", "--confirm-disk", node.name, limit=PATIENCE)
             assert (kept.code, "SB699" in kept.codes) == (1, True), kept.told
             disk[node.name]["vars"]["overwrite"] = "running-system"
