@@ -8,24 +8,26 @@ from sealboot.drivers.base import Context
 from sealboot.drivers.k0s_config import address_of
 from sealboot.drivers.k0s_node import SLOT, Node, release_of
 from sealboot.drivers.k0s_options import CONTROLLERS, K0sOptions
-from sealboot.drivers.kubelet import KUBEADM, RELEASE
-from sealboot.model.diagnostic import Diagnostic, Severity
+from sealboot.drivers.kubelet import RELEASE
+from sealboot.drivers.members import Words, foreign, release_step, second_cluster
+from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.facts import Facts
 from sealboot.model.host import Host
 
 _LEAVE = "k0s etcd leave --peer-address "
+_WORDS = Words("k0s", "a backup", second="SB655", step="SB656", foreign="SB657")
 
 
 def findings(ctx: Context, options: K0sOptions) -> Iterator[Diagnostic]:
     """SB655 to SB658 and SB664, from what the hosts told."""
-    yield from _second(ctx, options)
+    yield from filter(None, (_second(ctx, options),))
     yield from _etcd(ctx, options)
     yield from _workers(ctx, options)
     for host in ctx.reached:
         if options.leaving(host):
             continue
-        yield from _foreign(host, ctx.facts[host.name], options)
-        yield from _step(ctx, host, ctx.facts[host.name])
+        facts = ctx.facts[host.name]
+        yield from filter(None, (_foreign(host, facts, options), _step(ctx, host, facts)))
 
 
 def nodes(ctx: Context, options: K0sOptions) -> tuple[Node, ...]:
@@ -41,29 +43,15 @@ def _states(facts: Facts) -> set[str]:
     return set(facts.observed.get("k0s.state", "").split())
 
 
-def _second(ctx: Context, options: K0sOptions) -> Iterator[Diagnostic]:
+def _second(ctx: Context, options: K0sOptions) -> Diagnostic | None:
     """SB655: the controller that begins the cluster is empty, and others are members of one."""
     first = options.first(ctx.inventory)
     if first is None or first.name not in ctx.facts or "controller" in _states(ctx.facts[first.name]):
-        return
+        return None
     staying = [h for h in ctx.reached if h.name != first.name and not options.leaving(h)]
     members = [h for h in staying if _states(ctx.facts[h.name])]
-    if not members:
-        return
-    controllers = [h.name for h in members if "controller" in _states(ctx.facts[h.name])]
-    hint = (
-        f"put {controllers[0]} first in the inventory: then {first.name} joins its cluster"
-        if controllers
-        else "restore a backup, or take k0s off the others first (`state: absent`): the cluster is lost"
-    )
-    yield Diagnostic(
-        "SB655",
-        f"{first.name} is empty and would begin a cluster, and {members[0].name} is in one already",
-        host=first.name,
-        also=tuple(host.name for host in members),
-        at=first.origin(),
-        evidence=(("members", ", ".join(host.name for host in members)),),
-        hints=(hint,),
+    return second_cluster(
+        _WORDS, first, members, [h for h in members if "controller" in _states(ctx.facts[h.name])]
     )
 
 
@@ -85,55 +73,19 @@ def _etcd(ctx: Context, options: K0sOptions) -> Iterator[Diagnostic]:
             )
 
 
-def _foreign(host: Host, facts: Facts, options: K0sOptions) -> Iterator[Diagnostic]:
+def _foreign(host: Host, facts: Facts, options: K0sOptions) -> Diagnostic | None:
     """SB657: its settings would be replaced by ours."""
     found = facts.observed.get("k0s.foreign", "").split()
     ours = bool(facts.observed.get("k0s.proven", "").strip())
-    if ours or options.adopt == "true":
-        found = [path for path in found if path == KUBEADM]
-    if not found:
-        return
-    kubeadm = KUBEADM in found
-    what = "is a node of a kubeadm cluster" if kubeadm else "has a k0s that is not of our making"
-    hint = (
-        "reset it first, or take it out of the inventory"
-        if kubeadm
-        else "to take it over with these settings: `options: {adopt: true}`"
-    )
-    yield Diagnostic(
-        "SB657",
-        f"{host.name} {what}",
-        host=host.name,
-        at=host.origin(),
-        evidence=(("found", ", ".join(found)),),
-        hints=(hint,),
-    )
+    return foreign(_WORDS, host, found, adopted=ours or options.adopt == "true")
 
 
-def _step(ctx: Context, host: Host, facts: Facts) -> Iterator[Diagnostic]:
+def _step(ctx: Context, host: Host, facts: Facts) -> Diagnostic | None:
     """SB656: Kubernetes goes from one minor release to the next, and not back."""
-    old = RELEASE.search(facts.observed.get("k0s.version", ""))
-    new = RELEASE.search(release_of(ctx.chosen.get((host.name, SLOT))) or ctx.inventory.release or "")
-    if old is None or new is None or not _states(facts):
-        return
-    before, after = ([int(part) for part in match.groups()] for match in (old, new))
-    back = after < before
-    if not back and after[0] == before[0] and after[1] <= before[1] + 1:
-        return
-    how = "go back" if back else "skip releases"
-    yield Diagnostic(
-        "SB656",
-        f"{host.name} would {how}: from k0s {old[0]} to {new[0]}",
-        Severity.WARNING if back and after[:2] == before[:2] else Severity.ERROR,
-        host=host.name,
-        at=host.origin(),
-        evidence=(("installed", old[0]), ("to be installed", new[0])),
-        hints=(
-            "restore a backup that the older release has made"
-            if back
-            else f"go by v{before[0]}.{before[1] + 1} first",
-        ),
-    )
+    if not _states(facts):
+        return None
+    wanted = release_of(ctx.chosen.get((host.name, SLOT))) or ctx.inventory.release or ""
+    return release_step(_WORDS, host, facts.observed.get("k0s.version", ""), wanted)
 
 
 def _workers(ctx: Context, options: K0sOptions) -> Iterator[Diagnostic]:

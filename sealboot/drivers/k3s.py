@@ -32,6 +32,7 @@ from sealboot.drivers.k3s_before import alone, snapshot
 from sealboot.drivers.k3s_checks import findings, paths
 from sealboot.drivers.k3s_node import SLOT, TOKEN_SECRET, Node, configure, ship, start, token
 from sealboot.drivers.k3s_options import K3sOptions
+from sealboot.drivers.kubelet import MEMORY_GROUP
 from sealboot.model.artifact import Kind
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.host import Host, Inventory
@@ -80,7 +81,7 @@ class K3sDriver:
             # k3s unpacks containerd, runc and the rest of itself there.
             programs=(typed.data(host),),
             questions={
-                "k3s.memory": k3s_hosts.MEMORY_GROUP,
+                "k3s.memory": MEMORY_GROUP,
                 "k3s.units": k3s_hosts.UNITS,
                 "k3s.resolver": k3s_hosts.RESOLVER,
                 "k3s.selinux": k3s_hosts.SELINUX,

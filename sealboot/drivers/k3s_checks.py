@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -11,15 +10,13 @@ from sealboot.drivers.base import Context
 from sealboot.drivers.k3s_config import node_name
 from sealboot.drivers.k3s_options import K3sOptions
 from sealboot.drivers.kinds import plain_path
+from sealboot.drivers.kubelet import NODE_NAME
 from sealboot.drivers.options import origin_of
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.host import Host, Inventory
 from sealboot.model.paths import SYSTEM_DIRECTORIES
 
 #: What Kubernetes takes for a node's name (RFC 1123, DNS subdomain).
-_NODE_NAME = re.compile(
-    r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*"
-)
 
 
 def findings(ctx: Context, options: K3sOptions) -> Iterator[Diagnostic]:
@@ -82,7 +79,7 @@ def _names(inventory: Inventory) -> Iterator[Diagnostic]:
         text = ""
         if len(hosts) > 1:
             text = f"{len(hosts)} hosts would be one node called {name}"
-        elif not _NODE_NAME.fullmatch(name):
+        elif not NODE_NAME.fullmatch(name):
             text = f"{name!r} is no name that Kubernetes takes for a node"
         if text:
             yield Diagnostic(

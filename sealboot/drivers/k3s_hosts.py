@@ -21,18 +21,6 @@ _INITS = frozenset({"systemd", "openrc"})
 _RELEASED = frozenset({Arch.AMD64, Arch.ARM64, Arch.ARM})
 #: What the published 32-bit program is built for: on less it dies of an illegal instruction.
 _ARM_LEVEL: Final = 7
-
-#: The control group controller of memory, without which the kubelet does not start: Raspberry Pi OS
-#: leaves it out unless the kernel's command line asks for it.
-MEMORY_GROUP: Final = """if [ -r /sys/fs/cgroup/cgroup.controllers ]; then
-  case " $(cat /sys/fs/cgroup/cgroup.controllers) " in *' memory '*) echo yes ;; *) echo no ;; esac
-elif [ -r /proc/cgroups ]; then
-  while read -r name _ _ enabled; do
-    [ "$name" = memory ] && { [ "$enabled" = 1 ] && echo yes || echo no; }
-  done </proc/cgroups
-fi
-exit 0
-"""
 #: The services of k3s that this host has, whoever put them there.
 UNITS: Final = """for name in k3s k3s-agent; do
   for file in "/etc/systemd/system/$name.service" "/etc/init.d/$name"; do

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from sealboot.drivers.base import Context
 from sealboot.drivers.k3s_config import node_name
 from sealboot.drivers.k3s_node import SLOT
 from sealboot.drivers.k3s_options import K3sOptions
+from sealboot.drivers.members import Words, foreign, release_step, second_cluster
 from sealboot.model.artifact import Artifact, Other
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.facts import Facts
 from sealboot.model.host import Host
 
-_VERSION = re.compile(r"\bv(\d{1,4})\.(\d{1,4})\.(\d{1,4})(?:[-+][\w.+-]*)?", re.ASCII)
-_KUBEADM = "/etc/kubernetes/kubelet.conf"
+_WORDS = Words("k3s", "a snapshot", second="SB638", step="SB640", foreign="SB641")
 
 
 def findings(ctx: Context, options: K3sOptions) -> Iterator[Diagnostic]:
     """SB638, SB640, SB641, SB645 and SB646, from what the hosts told."""
-    yield from _second(ctx, options)
+    yield from filter(None, (_second(ctx, options),))
     yield from _unasked(ctx, options)
     yield from _stale(ctx, options)
     for host in ctx.reached:
         facts = ctx.facts[host.name]
-        yield from _foreign(host, facts, options)
-        yield from _step(ctx, host, facts)
+        yield from filter(None, (_foreign(host, facts, options), _step(ctx, host, facts)))
 
 
 def _states(facts: Facts) -> set[str]:
@@ -38,28 +36,14 @@ def _known(facts: Facts) -> bool:
     return "closed" not in facts.observed.get("k3s.state", "").split()
 
 
-def _second(ctx: Context, options: K3sOptions) -> Iterator[Diagnostic]:
+def _second(ctx: Context, options: K3sOptions) -> Diagnostic | None:
     """SB638: the server that begins the cluster is empty, and others are members of one."""
     first = options.first(ctx.inventory)
     if first is None or not _empty(ctx, first):
-        return
+        return None
     members = [h for h in ctx.reached if h.name != first.name and _states(ctx.facts[h.name])]
-    if not members:
-        return
-    servers = [h.name for h in members if "server" in _states(ctx.facts[h.name])]
-    hint = (
-        f"put {servers[0]} first in the inventory: then {first.name} joins its cluster"
-        if servers
-        else "restore its data, or take k3s off the others first (`state: absent`): the cluster is lost"
-    )
-    yield Diagnostic(
-        "SB638",
-        f"{first.name} is empty and would begin a cluster, and {members[0].name} is in one already",
-        host=first.name,
-        also=tuple(host.name for host in members),
-        at=first.origin(),
-        evidence=(("members", ", ".join(host.name for host in members)),),
-        hints=(hint,),
+    return second_cluster(
+        _WORDS, first, members, [h for h in members if "server" in _states(ctx.facts[h.name])]
     )
 
 
@@ -113,55 +97,18 @@ def _stale(ctx: Context, options: K3sOptions) -> Iterator[Diagnostic]:
         )
 
 
-def _foreign(host: Host, facts: Facts, options: K3sOptions) -> Iterator[Diagnostic]:
+def _foreign(host: Host, facts: Facts, options: K3sOptions) -> Diagnostic | None:
     """SB641: its settings would be replaced by ours."""
     found = facts.observed.get("k3s.foreign", "").split()
-    if options.adopt == "true":
-        found = [path for path in found if path == _KUBEADM]
-    if found:
-        what = (
-            "is a node of a kubeadm cluster" if _KUBEADM in found else "has a k3s that is not of our making"
-        )
-        hint = (
-            "reset it first, or take it out of the inventory"
-            if _KUBEADM in found
-            else "to take it over with these settings: `options: {adopt: true}`"
-        )
-        yield Diagnostic(
-            "SB641",
-            f"{host.name} {what}",
-            host=host.name,
-            at=host.origin(),
-            evidence=(("found", ", ".join(found)),),
-            hints=(hint,),
-        )
+    return foreign(_WORDS, host, found, adopted=options.adopt == "true")
 
 
-def _step(ctx: Context, host: Host, facts: Facts) -> Iterator[Diagnostic]:
+def _step(ctx: Context, host: Host, facts: Facts) -> Diagnostic | None:
     """SB640: Kubernetes goes from one minor release to the next, and not back."""
-    old = _VERSION.search(facts.observed.get("k3s.version", ""))
-    new = _VERSION.search(version_of(ctx.chosen.get((host.name, SLOT))) or ctx.inventory.release or "")
-    there = _states(facts) or facts.observed.get("k3s.units", "").split()
-    if old is None or new is None or not there:
-        return
-    before, after = ([int(part) for part in match.groups()] for match in (old, new))
-    back = after < before
-    if not back and (after[0] == before[0] and after[1] <= before[1] + 1):
-        return
-    how = "go back" if back else "skip releases"
-    yield Diagnostic(
-        "SB640",
-        f"{host.name} would {how}: from k3s {old[0]} to {new[0]}",
-        Severity.WARNING if back and after[:2] == before[:2] else Severity.ERROR,
-        host=host.name,
-        at=host.origin(),
-        evidence=(("installed", old[0]), ("to be installed", new[0])),
-        hints=(
-            "restore a snapshot that the older release has made"
-            if back
-            else f"go by v{before[0]}.{before[1] + 1} first",
-        ),
-    )
+    if not (_states(facts) or facts.observed.get("k3s.units", "").split()):
+        return None
+    wanted = version_of(ctx.chosen.get((host.name, SLOT))) or ctx.inventory.release or ""
+    return release_step(_WORDS, host, facts.observed.get("k3s.version", ""), wanted)
 
 
 def version_of(artifact: Artifact | None) -> str:

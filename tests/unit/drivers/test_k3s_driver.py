@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from driver_kit import Cluster
 
-from sealboot.drivers import k3s_hosts
 from sealboot.drivers import k3s_scripts as scripts
 from sealboot.drivers.base import UsesSecrets
+from sealboot.drivers.kubelet import MEMORY_GROUP
 from sealboot.drivers.options import validate
 from sealboot.model.arch import Arch
 from sealboot.model.diagnostic import Diagnostic, Severity
@@ -190,9 +190,7 @@ def test_node_readiness_is_asked_as_the_kubelet(tmp_path: Path) -> None:
 
 
 def test_memory_group_is_read_from_both_kinds_of_control_groups() -> None:
-    said = subprocess.run(
-        ["/bin/sh", "-c", k3s_hosts.MEMORY_GROUP], capture_output=True, text=True, check=True
-    ).stdout
+    said = subprocess.run(["/bin/sh", "-c", MEMORY_GROUP], capture_output=True, text=True, check=True).stdout
     assert said.strip() in {"yes", "no", ""}
 
 
