@@ -8,30 +8,19 @@ from typing import Annotated
 
 import typer
 
-from sealboot.cli.options import Reading, takes
+from sealboot.cli.options import Changing, takes
 
 
-@takes(Reading)
+@takes(Changing)
 def apply(
-    options: Reading,
+    options: Changing,
     *,
     planfile: Annotated[
         Path | None,
         typer.Argument(metavar="PLANFILE", help="a plan saved by `plan -o`; refused when stale"),
     ] = None,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="do not ask")] = False,
-    ready_only: Annotated[
-        bool, typer.Option("--ready-only", help="leave out hosts with errors, by name")
-    ] = False,
-    max_failures: Annotated[
-        int,
-        typer.Option("--max-failures", metavar="N", min=0, help="failed hosts to bear"),
-    ] = 0,
     uploads: Annotated[int, typer.Option("--uploads", metavar="N", min=1, help="uploads at once")] = 8,
-    lock_timeout: Annotated[
-        float,
-        typer.Option("--lock-timeout", metavar="SECONDS", min=0, help="seconds to wait for the lock"),
-    ] = 0.0,
     accept_new: Annotated[
         bool, typer.Option("--accept-new", help="pin unknown host keys (changed ones are always refused)")
     ] = False,
@@ -55,10 +44,10 @@ def apply(
     wishes = Wishes(
         planfile=planfile,
         yes=yes,
-        ready_only=ready_only,
-        max_failures=max_failures,
+        ready_only=options.ready_only,
+        max_failures=options.max_failures,
         uploads=uploads,
-        lock_timeout=lock_timeout,
+        lock_timeout=options.lock_timeout,
         accept_new=accept_new,
         disks=tuple(confirm_disk or ()),
     )

@@ -110,6 +110,23 @@ class Reading(Remote):
     no_cache: Annotated[bool, typer.Option("--no-cache", help="read every file anew")] = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changing(Reading):
+    """What every command that changes hosts takes."""
+
+    ready_only: Annotated[bool, typer.Option("--ready-only", help="leave out hosts with errors, by name")] = (
+        False
+    )
+    max_failures: Annotated[
+        int,
+        typer.Option("--max-failures", metavar="N", min=0, help="failed hosts to bear"),
+    ] = 0
+    lock_timeout: Annotated[
+        float,
+        typer.Option("--lock-timeout", metavar="SECONDS", min=0, help="seconds to wait for the lock"),
+    ] = 0.0
+
+
 def _from_environment(parameter: inspect.Parameter) -> inspect.Parameter:
     """The same parameter; an option `--some-name` is also read from `SEALBOOT_SOME_NAME`."""
     (option,) = [m for m in parameter.annotation.__metadata__ if isinstance(m, ParameterInfo)]

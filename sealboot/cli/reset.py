@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sealboot.cli.options import Reading, examples, takes
+from sealboot.cli.options import Changing, Reading, examples, takes
 
 
 @examples(
@@ -15,9 +15,9 @@ from sealboot.cli.options import Reading, examples, takes
     "sealboot reset --limit pi07     one node, before it is taken away",
     "sealboot reset --confirm lab    all of cluster lab, without being asked",
 )
-@takes(Reading)
+@takes(Changing)
 def reset(
-    options: Reading,
+    options: Changing,
     *,
     confirm: Annotated[
         str | None,
@@ -30,17 +30,6 @@ def reset(
     force: Annotated[
         bool, typer.Option("--force", help="even a server that hosts outside of --limit need")
     ] = False,
-    ready_only: Annotated[
-        bool, typer.Option("--ready-only", help="leave out hosts with errors, by name")
-    ] = False,
-    max_failures: Annotated[
-        int,
-        typer.Option("--max-failures", metavar="N", min=0, help="failed hosts to bear"),
-    ] = 0,
-    lock_timeout: Annotated[
-        float,
-        typer.Option("--lock-timeout", metavar="SECONDS", min=0, help="seconds to wait for the lock"),
-    ] = 0.0,
 ) -> None:
     """Take the cluster down, with all its data.
 
@@ -75,9 +64,9 @@ def reset(
         return "" if answer == name else "That is not its name. Nothing was changed."
 
     wishes = Wishes(
-        ready_only=ready_only,
-        max_failures=max_failures,
-        lock_timeout=lock_timeout,
+        ready_only=options.ready_only,
+        max_failures=options.max_failures,
+        lock_timeout=options.lock_timeout,
         command="reset",
         dry=dry_run,
         consent=consent,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sealboot.cli.options import Reading, examples, takes
+from sealboot.cli.options import Changing, examples, takes
 
 
 @examples(
@@ -14,26 +14,15 @@ from sealboot.cli.options import Reading, examples, takes
     "sealboot rollback --limit ctl1      on one host",
     "sealboot rollback --slot k3s -y     one of several programs, unasked",
 )
-@takes(Reading)
+@takes(Changing)
 def rollback(
-    options: Reading,
+    options: Changing,
     *,
     slot: Annotated[
         list[str] | None, typer.Option("--slot", metavar="NAME", help="only this program; repeatable")
     ] = None,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="do not ask")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")] = False,
-    ready_only: Annotated[
-        bool, typer.Option("--ready-only", help="leave out hosts with errors, by name")
-    ] = False,
-    max_failures: Annotated[
-        int,
-        typer.Option("--max-failures", metavar="N", min=0, help="failed hosts to bear"),
-    ] = 0,
-    lock_timeout: Annotated[
-        float,
-        typer.Option("--lock-timeout", metavar="SECONDS", min=0, help="seconds to wait for the lock"),
-    ] = 0.0,
 ) -> None:
     """Put back the programs that the last apply replaced.
 
@@ -48,9 +37,9 @@ def rollback(
     prepared = runtime.prepared_or_leave(options, view, "rollback")
     wishes = Wishes(
         yes=yes,
-        ready_only=ready_only,
-        max_failures=max_failures,
-        lock_timeout=lock_timeout,
+        ready_only=options.ready_only,
+        max_failures=options.max_failures,
+        lock_timeout=options.lock_timeout,
         command="rollback",
         dry=dry_run,
     )
