@@ -95,7 +95,12 @@ def done(_: Step) -> Observation:
 
 
 #: Fields that most steps leave alone, so that a page tells only of those that do not.
-_USUAL = (("no_block", False), ("on", "host"), ("files", {}), ("file_secrets", ()))
+_USUAL: tuple[tuple[str, object], ...] = (
+    ("no_block", False),
+    ("on", "host"),
+    ("files", {}),
+    ("file_secrets", ()),
+)
 
 
 def text_of(plan: Plan) -> str:

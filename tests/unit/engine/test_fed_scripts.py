@@ -9,7 +9,7 @@ from pathlib import Path
 
 import image_kit
 import pytest
-from conftest import Node
+from engine_kit import Node
 
 from sealboot.engine.actions import run_script
 from sealboot.engine.context import Work

@@ -283,7 +283,9 @@ def test_a_virtual_machine_is_never_taken_for_a_container() -> None:
         "Dell Inc.",
     )
     for product in (*products, *more):
-        told = system.virtualization({"/sys/class/dmi/id/sys_vendor": (product,)}, frozenset(), "")
+        told = system.virtualization({"/sys/class/dmi/id/sys_vendor": (product,)}, frozenset(), frozenset())
         assert told in MACHINES, product
-    assert system.virtualization({"/run/systemd/container": ("wsl",)}, frozenset(), "") not in MACHINES
-    assert system.virtualization({}, frozenset({"docker"}), "hypervisor") not in MACHINES
+    assert (
+        system.virtualization({"/run/systemd/container": ("wsl",)}, frozenset(), frozenset()) not in MACHINES
+    )
+    assert system.virtualization({}, frozenset({"docker"}), frozenset({"hypervisor"})) not in MACHINES

@@ -65,7 +65,8 @@ async def test_a_second_one_is_asked_when_the_first_is_down(first: Diagnostic | 
     "first", [Diagnostic("SB202", "its key changed", host="s1"), giving("s1", b"users: [{exec: x}]")]
 )
 async def test_a_host_that_is_not_who_it_was_ends_the_search(first: Diagnostic | FakeSession) -> None:
-    connector = FakeConnector({"s1": first, "s2": FakeSession("s2")})
+    sessions: dict[str, Session | Diagnostic] = {"s1": first, "s2": FakeSession("s2")}
+    connector = FakeConnector(sessions)
     got = await fetch(connector, WAYS, Redactor())
     assert isinstance(got, tuple)
     assert [d.code for d in got] == ["SB202" if isinstance(first, Diagnostic) else "SB681"]
@@ -73,7 +74,11 @@ async def test_a_host_that_is_not_who_it_was_ends_the_search(first: Diagnostic |
 
 
 async def test_nobody_has_one() -> None:
-    connector = FakeConnector({"s1": DOWN, "s2": giving("s2", Result("timeout", None, b"half of a key"))})
+    silent: dict[str, Session | Diagnostic] = {
+        "s1": DOWN,
+        "s2": giving("s2", Result("timeout", None, b"half of a key")),
+    }
+    connector = FakeConnector(silent)
     got = await fetch(connector, WAYS, Redactor())
     assert isinstance(got, tuple)
     assert [d.code for d in got] == ["SB201", "SB680"]
