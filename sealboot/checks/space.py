@@ -11,7 +11,8 @@ from types import MappingProxyType
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.facts import Facts, Space
 from sealboot.model.host import Host
-from sealboot.model.plan import Upload, Wave
+from sealboot.model.plan import Wave
+from sealboot.model.steps import Upload
 
 #: A file system that is filled to the last block fails in other places; journals and logs grow meanwhile.
 HEADROOM = 1.2

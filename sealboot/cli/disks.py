@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sealboot.cli import runtime
 from sealboot.cli.options import Reading
-from sealboot.model.plan import Run, WriteDisk
+from sealboot.model.steps import Run, WriteDisk
 from sealboot.render.text import safe
 
 

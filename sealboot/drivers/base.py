@@ -16,8 +16,9 @@ from sealboot.model.artifact import Artifact, Kind
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.facts import Facts
 from sealboot.model.host import Host, Inventory
-from sealboot.model.plan import Place, Wave
+from sealboot.model.plan import Wave
 from sealboot.model.secret import SecretRef
+from sealboot.model.steps import Place
 
 
 @dataclass(frozen=True, slots=True)

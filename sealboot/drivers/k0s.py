@@ -25,7 +25,8 @@ from sealboot.drivers.k0s_options import CONTROLLERS, NODES, K0sOptions
 from sealboot.drivers.kubelet import MEMORY_GROUP
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.host import Host, Inventory
-from sealboot.model.plan import Step, Wave
+from sealboot.model.plan import Wave
+from sealboot.model.steps import Step
 
 _TOOLS = ("base64", "cut", "gzip", "sed", "sha256sum", "stat", "tail", "tr")
 

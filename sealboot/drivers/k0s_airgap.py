@@ -40,7 +40,7 @@ from sealboot.drivers.k0s_options import CONTROLLERS, NODES, K0sOptions
 from sealboot.model.artifact import Kind
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.host import Host, Inventory
-from sealboot.model.plan import Run, Step, Succeeds
+from sealboot.model.steps import Run, Step, Succeeds
 
 _OFFER = (
     "to have them removed before a controller is upgraded: `options: {unpin: true}`",

@@ -20,7 +20,7 @@ from sealboot.model.archive import ImageArchive
 from sealboot.model.artifact import Artifact, Kind
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.host import Host
-from sealboot.model.plan import Run, Step, Succeeds, Upload
+from sealboot.model.steps import Run, Step, Succeeds, Upload
 
 #: What k0s imports: it unpacks no compressed archive.
 KINDS: Final = (Kind.TAR,)

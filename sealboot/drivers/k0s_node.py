@@ -29,7 +29,7 @@ from sealboot.drivers.k0s_shell import store
 from sealboot.model.artifact import Artifact, Other
 from sealboot.model.facts import Facts
 from sealboot.model.host import Host
-from sealboot.model.plan import ReadSecret, Run, Step, Succeeds, Upload, WaitFor, WriteFile
+from sealboot.model.steps import ReadSecret, Run, Step, Succeeds, Upload, WaitFor, WriteFile
 from sealboot.plan.fingerprint import digest
 
 SLOT: Final = "k0s"

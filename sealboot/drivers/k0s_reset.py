@@ -15,7 +15,8 @@ from sealboot.drivers.k0s_node import Node
 from sealboot.drivers.k0s_options import CONTROLLERS, NODES, K0sOptions
 from sealboot.drivers.k0s_shell import LIBRARY, store, values
 from sealboot.model.host import Host
-from sealboot.model.plan import Run, Step, Succeeds, Wave
+from sealboot.model.plan import Wave
+from sealboot.model.steps import Run, Step, Succeeds
 
 _OURS = r"""
 [ -e "$UNIT_FILE" ] || [ -e "$BIN" ] || exit 0

@@ -8,7 +8,8 @@ from sealboot.drivers import k0s_drain
 from sealboot.drivers.k0s_drain import Turn
 from sealboot.drivers.k0s_node import Node, join, run
 from sealboot.drivers.k0s_options import K0sOptions
-from sealboot.model.plan import Run, Step, Succeeds, Wave
+from sealboot.model.plan import Wave
+from sealboot.model.steps import Run, Step, Succeeds
 
 
 def change(node: Node) -> Iterator[Step]:

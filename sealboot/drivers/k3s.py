@@ -36,8 +36,9 @@ from sealboot.drivers.kubelet import MEMORY_GROUP
 from sealboot.model.artifact import Kind
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.host import Host, Inventory
-from sealboot.model.plan import Step, Wave
+from sealboot.model.plan import Wave
 from sealboot.model.secret import SecretRef
+from sealboot.model.steps import Step
 
 #: Compressions that k3s unpacks; what the bytes are decides its ending on the host.
 ARCHIVES = (Kind.TAR, Kind.GZIP, Kind.ZSTD, Kind.BZIP2)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sealboot.drivers import k3s_scripts as scripts
 from sealboot.drivers.k3s_config import API_PORT, address_of, bracketed
 from sealboot.drivers.k3s_node import Node
-from sealboot.model.plan import Run, Step, Succeeds
+from sealboot.model.steps import Run, Step, Succeeds
 
 
 def alone(node: Node) -> Iterator[Step]:

@@ -21,7 +21,7 @@ from sealboot.drivers.k3s_images_choice import MARK, Archive, archives, digests,
 from sealboot.drivers.k3s_import import importing, pinning, stored_names
 from sealboot.drivers.k3s_node import Node
 from sealboot.model.feed import Feed
-from sealboot.model.plan import FileIs, PathExists, Run, Step, Succeeds, Upload
+from sealboot.model.steps import FileIs, PathExists, Run, Step, Succeeds, Upload
 
 #: Seconds after which an import that has not come is asked for once more.
 _AGAIN = 60

@@ -20,7 +20,7 @@ from typing import Final
 
 from sealboot.drivers.k3s_config import CONFIG_DIR, SERVICES
 from sealboot.model.artifact import Artifact
-from sealboot.model.plan import FileIs, Run, Step, Succeeds, Upload
+from sealboot.model.steps import FileIs, Run, Step, Succeeds, Upload
 from sealboot.plan.fingerprint import digest
 
 #: The slot of the script, and where it lies on a host: gone with everything else when k3s is taken off.

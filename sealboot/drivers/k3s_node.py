@@ -25,7 +25,7 @@ from sealboot.drivers.k3s_options import K3sOptions
 from sealboot.drivers.shape import shape_check
 from sealboot.model.artifact import Artifact
 from sealboot.model.host import Host
-from sealboot.model.plan import (
+from sealboot.model.steps import (
     FileIs,
     ReadSecret,
     Run,

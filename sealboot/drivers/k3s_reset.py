@@ -23,7 +23,8 @@ from sealboot.drivers.k3s_options import K3sOptions
 from sealboot.drivers.k3s_reset_scripts import BEGUN, CLEAN, ELSEWHERE, INSIDE, LINKS, OURS, forget, forgotten
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.host import Host, Inventory
-from sealboot.model.plan import PathExists, Remove, Run, Service, ServiceIs, Step, Succeeds, Wave
+from sealboot.model.plan import Wave
+from sealboot.model.steps import PathExists, Remove, Run, Service, ServiceIs, Step, Succeeds
 
 
 def waves(options: K3sOptions, inventory: Inventory, hosts: Sequence[Host]) -> tuple[Wave, ...]:

@@ -24,7 +24,8 @@ from sealboot.model.artifact import Kind
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.host import Host, Inventory
 from sealboot.model.names import closest
-from sealboot.model.plan import Step, Wave
+from sealboot.model.plan import Wave
+from sealboot.model.steps import Step
 
 
 class PhasesDriver:

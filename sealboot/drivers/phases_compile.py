@@ -18,7 +18,7 @@ from sealboot.drivers.phases_schema import PhasePart, slug
 from sealboot.drivers.shape import shape_check
 from sealboot.drivers.template import Scope
 from sealboot.model.paths import SYSTEM_DIRECTORIES
-from sealboot.model.plan import (
+from sealboot.model.steps import (
     Check,
     FileIs,
     PathExists,

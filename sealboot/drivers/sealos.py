@@ -25,7 +25,8 @@ from sealboot.model.artifact import Artifact
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.host import Host, Inventory
 from sealboot.model.names import closest
-from sealboot.model.plan import FileIs, Run, Step, Succeeds, Upload, Wave
+from sealboot.model.plan import Wave
+from sealboot.model.steps import FileIs, Run, Step, Succeeds, Upload
 
 SLOT = "sealctl"
 

@@ -20,7 +20,8 @@ from sealboot.drivers.sealos_member import Member, members, with_env
 from sealboot.drivers.sealos_registry import images, registry
 from sealboot.drivers.sealos_steps import Cluster, entry, hostname, ip_of, ipvs, lvscare
 from sealboot.drivers.sealos_tree import mount
-from sealboot.model.plan import FileIs, ReadSecret, Run, Step, Succeeds, WaitFor, Wave, WriteFile
+from sealboot.model.plan import Wave
+from sealboot.model.steps import FileIs, ReadSecret, Run, Step, Succeeds, WaitFor, WriteFile
 
 _TOKEN, _CA, _KEY = "sealos.token", "sealos.ca", "sealos.key"
 

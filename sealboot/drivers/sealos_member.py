@@ -9,7 +9,7 @@ from sealboot.drivers.base import Context
 from sealboot.drivers.sealos_steps import Cluster
 from sealboot.drivers.sealos_tree import chosen_tree, stamp_of
 from sealboot.model.host import Host
-from sealboot.model.plan import Run, Succeeds
+from sealboot.model.steps import Run, Succeeds
 from sealboot.model.tree import Tree
 
 #: What the probe's answer `sealos.member` begins with on a host that is in a cluster; releases follow it.

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from sealboot.drivers import sealos_node_scripts as node
 from sealboot.drivers.sealos_member import Member, with_env
-from sealboot.model.plan import FileIs, Run, Step, Succeeds, Upload, WaitFor
+from sealboot.model.steps import FileIs, Run, Step, Succeeds, Upload, WaitFor
 from sealboot.model.tree import Packed
 
 _BLOBS = "rootfs/registry/docker/registry/v2/blobs/sha256"

@@ -16,7 +16,8 @@ from sealboot.drivers.sealos_node_scripts import DONE
 from sealboot.drivers.sealos_scripts import LOST_ENTRIES, ipvs_rule
 from sealboot.drivers.sealos_steps import Cluster
 from sealboot.model.host import Host
-from sealboot.model.plan import PathExists, Remove, Run, Step, Succeeds, Wave
+from sealboot.model.plan import Wave
+from sealboot.model.steps import PathExists, Remove, Run, Step, Succeeds
 
 _NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", re.ASCII)
 _FOLDERS = ("/etc/kubernetes", "/etc/cni", "/opt/cni")

@@ -10,7 +10,7 @@ from sealboot.drivers.base import Context
 from sealboot.drivers.sealos_options import SealosOptions
 from sealboot.drivers.sealos_tree import has_tree
 from sealboot.model.host import Host
-from sealboot.model.plan import Run, Step, Succeeds
+from sealboot.model.steps import Run, Step, Succeeds
 
 
 @dataclass(frozen=True, slots=True)

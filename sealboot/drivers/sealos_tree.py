@@ -21,7 +21,7 @@ from sealboot.model.artifact import Artifact, Elf, Kind
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.facts import Facts
 from sealboot.model.host import Host, Inventory
-from sealboot.model.plan import Run, Step, Succeeds, Upload
+from sealboot.model.steps import Run, Step, Succeeds, Upload
 from sealboot.model.tree import Program, Tree, tree_of
 
 SLOT = "rootfs"

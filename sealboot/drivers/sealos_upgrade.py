@@ -17,7 +17,8 @@ from dataclasses import replace
 from sealboot.drivers import sealos_upgrade_scripts as scripts
 from sealboot.drivers.sealos_member import Member, with_env
 from sealboot.drivers.sealos_node_scripts import either, initialised, marked
-from sealboot.model.plan import ReadSecret, Run, Service, ServiceIs, Step, Succeeds, WaitFor, Wave, WriteFile
+from sealboot.model.plan import Wave
+from sealboot.model.steps import ReadSecret, Run, Service, ServiceIs, Step, Succeeds, WaitFor, WriteFile
 
 _ADMIN = "sealos.admin"
 

@@ -25,7 +25,8 @@ from sealboot.drivers.talos_options import API_PORT, CONTROLPLANE, WORKER, Talos
 from sealboot.model.artifact import Kind
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.host import Host, Inventory
-from sealboot.model.plan import Step, Wave
+from sealboot.model.plan import Wave
+from sealboot.model.steps import Step
 
 _COMPRESSED = (Kind.ZSTD, Kind.XZ, Kind.GZIP, Kind.BZIP2)
 _INITRDS = (Kind.INITRD, *_COMPRESSED, Kind.LZ4)

@@ -16,7 +16,7 @@ from sealboot.drivers.talos_options import CONTROLPLANE, WORKER, TalosOptions
 from sealboot.drivers.talos_steps import assigned, key_name
 from sealboot.model.bootfiles import MachineConfig, TalosConfig, file_of, machine_config_of
 from sealboot.model.host import Host
-from sealboot.model.plan import Run, Step, Succeeds, WaitFor
+from sealboot.model.steps import Run, Step, Succeeds, WaitFor
 from sealboot.model.tree import Packed
 
 #: The slot of each thing that is used on the controller, and the key of its hosts in `Context.chosen`.

@@ -12,7 +12,7 @@ from sealboot.drivers.talos_steps import key_name
 from sealboot.model.arch import Arch
 from sealboot.model.bootfiles import disk_image_of
 from sealboot.model.host import Host
-from sealboot.model.plan import Handover, Run, Step, WriteDisk
+from sealboot.model.steps import Handover, Run, Step, WriteDisk
 
 IMAGE: Final = "image"
 

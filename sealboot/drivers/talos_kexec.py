@@ -16,7 +16,7 @@ from sealboot.drivers.talos_steps import key_name
 from sealboot.model.artifact import Artifact, Uki
 from sealboot.model.bootfiles import boot_files_of
 from sealboot.model.host import Host
-from sealboot.model.plan import FileIs, Handover, Run, Step, Upload
+from sealboot.model.steps import FileIs, Handover, Run, Step, Upload
 from sealboot.model.tree import Packed
 
 BOOT: Final = "boot"

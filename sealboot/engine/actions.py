@@ -15,8 +15,8 @@ from sealboot.engine.jobs import exports, missing_output, run_detached
 from sealboot.engine.shell import nonce, staged_name
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.paths import SYSTEM_DIRECTORIES
-from sealboot.model.plan import ReadSecret, Remove, Run, WriteFile
 from sealboot.model.secret import Secret
+from sealboot.model.steps import ReadSecret, Remove, Run, WriteFile
 
 # $1 path, $2 recursive. A tree is not left half named: what can be is renamed first, then removed.
 # What is mounted below it is somebody's data: nothing is removed then.

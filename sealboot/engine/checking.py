@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from sealboot.model.plan import (
+from sealboot.model.steps import (
     Check,
     FileIs,
     PathExists,

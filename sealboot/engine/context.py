@@ -15,8 +15,8 @@ from sealboot.engine.shell import NodePaths
 from sealboot.engine.unpacked import Unpacked
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.facts import Facts
-from sealboot.model.plan import Step
 from sealboot.model.secret import Redactor, Secret
+from sealboot.model.steps import Step
 from sealboot.transport.base import Knock, Result, Session
 
 #: lost: the connection broke while the step ran, so nobody knows yet. unknown: nobody can know.

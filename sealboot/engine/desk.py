@@ -27,7 +27,8 @@ from sealboot.engine.observe import ask
 from sealboot.engine.shell import NodePaths, quoted
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.host import Host
-from sealboot.model.plan import Observation, ReadSecret, Run, Step, Succeeds, WaitFor
+from sealboot.model.plan import Observation
+from sealboot.model.steps import ReadSecret, Run, Step, Succeeds, WaitFor
 from sealboot.transport.base import Session
 
 _PREFIX = "sealboot-desk-"

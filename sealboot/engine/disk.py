@@ -19,7 +19,7 @@ from sealboot.engine.failures import ending_words, quotes
 from sealboot.engine.shell import key
 from sealboot.engine.upload import source_moved
 from sealboot.model.diagnostic import Diagnostic
-from sealboot.model.plan import WriteDisk
+from sealboot.model.steps import WriteDisk
 from sealboot.transport.base import Result
 
 #: Seconds for the questions about a device.

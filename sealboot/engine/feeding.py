@@ -19,7 +19,7 @@ from sealboot.engine.shell import PRELUDE
 from sealboot.engine.upload import source_moved
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.feed import Feed
-from sealboot.model.plan import Run
+from sealboot.model.steps import Run
 from sealboot.transport.base import Result
 
 #: Seconds in which no byte may move: a reader that stores what it reads waits for slow cards.

@@ -6,7 +6,7 @@ from sealboot.engine.context import StepEnd, Work
 from sealboot.engine.failures import quotes
 from sealboot.engine.shell import PRELUDE, STAGED
 from sealboot.model.diagnostic import Diagnostic
-from sealboot.model.plan import Step, Upload, WriteFile
+from sealboot.model.steps import Step, Upload, WriteFile
 from sealboot.transport.base import Result
 
 #: Seconds for the small scripts around a transfer; flushing a large file to a slow card takes long.

@@ -15,7 +15,7 @@ from sealboot.engine.context import StepEnd, Work
 from sealboot.engine.failures import status_words, tail
 from sealboot.engine.jobs import glance, start
 from sealboot.model.diagnostic import Diagnostic, Severity
-from sealboot.model.plan import Handover, Run
+from sealboot.model.steps import Handover, Run
 from sealboot.transport.base import Greeting, Result, Session
 
 #: Seconds between two looks.

@@ -18,19 +18,9 @@ from sealboot.engine.steps import act, act_and_prove, holds
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.events import Found, HostFinished, StepFinished, StepStarted
 from sealboot.model.outcome import HostOutcome
-from sealboot.model.plan import (
-    Action,
-    Handover,
-    Observation,
-    PlannedStep,
-    PlannedWave,
-    ReadSecret,
-    Run,
-    Step,
-    WaitFor,
-    WriteFile,
-)
+from sealboot.model.plan import Action, Observation, PlannedStep, PlannedWave
 from sealboot.model.report import AppliedHost
+from sealboot.model.steps import Handover, ReadSecret, Run, Step, WaitFor, WriteFile
 from sealboot.transport.base import Hold
 
 _NOTHING: Mapping[str, Observation] = {}

@@ -17,7 +17,7 @@ from sealboot.engine.failures import status_words, step_failed, tail
 from sealboot.engine.jobscript import JOB_STATE
 from sealboot.engine.shell import PRELUDE, key, quoted
 from sealboot.model.diagnostic import Diagnostic
-from sealboot.model.plan import Run, Step
+from sealboot.model.steps import Run, Step
 from sealboot.transport.base import Result
 
 #: Seconds that one poll may wait on the host for the job's end.

@@ -18,7 +18,7 @@ from sealboot.engine.failures import note, unanswered
 from sealboot.engine.shell import PRELUDE, NodePaths, node_paths
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.host import Host
-from sealboot.model.plan import Step
+from sealboot.model.steps import Step
 from sealboot.transport.base import Session
 
 #: Where a cluster's host has its journal.

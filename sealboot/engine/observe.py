@@ -10,7 +10,8 @@ from sealboot.engine.checking import effective_check
 from sealboot.engine.failures import unanswered
 from sealboot.engine.shell import PRELUDE, NodePaths, nonce, quoted
 from sealboot.model.diagnostic import Diagnostic
-from sealboot.model.plan import Check, FileIs, Observation, PathExists, ServiceIs, Step, Succeeds
+from sealboot.model.plan import Observation
+from sealboot.model.steps import Check, FileIs, PathExists, ServiceIs, Step, Succeeds
 from sealboot.transport.base import Session
 
 #: Seconds for a round of checks beyond what its scripts ask for themselves: hashing large files takes time.

@@ -10,7 +10,7 @@ from sealboot.engine.bus import Bus
 from sealboot.engine.context import Reconnect, SecretStore, Sources
 from sealboot.engine.lock import Claim
 from sealboot.model.diagnostic import Diagnostic
-from sealboot.model.plan import ReadSecret
+from sealboot.model.steps import ReadSecret
 from sealboot.transport.base import Knock
 
 

@@ -12,7 +12,7 @@ from sealboot.engine.lock import Holder, busy, retake
 from sealboot.engine.options import Shared
 from sealboot.engine.steps import act_and_prove, holds, may_repeat
 from sealboot.model.diagnostic import Diagnostic
-from sealboot.model.plan import Run, Step, WriteDisk
+from sealboot.model.steps import Run, Step, WriteDisk
 from sealboot.transport.base import Hold
 
 #: How often a step that may be repeated is done again after its connection was lost.

@@ -25,9 +25,10 @@ from sealboot.model.events import Sink, StageStarted, WaveStarted
 from sealboot.model.facts import Facts
 from sealboot.model.host import Host
 from sealboot.model.outcome import HostOutcome
-from sealboot.model.plan import Plan, PlannedWave, Step
+from sealboot.model.plan import Plan, PlannedWave
 from sealboot.model.report import AppliedHost, ApplyReport
 from sealboot.model.secret import Redactor, Secret
+from sealboot.model.steps import Step
 from sealboot.transport.base import Hold, Knock, Session
 
 #: Seconds that letting go of the locks may take: they free themselves with the connections anyway.

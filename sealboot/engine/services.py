@@ -6,7 +6,7 @@ from sealboot.engine.context import StepEnd, Work
 from sealboot.engine.failures import quotes, step_failed
 from sealboot.engine.shell import PRELUDE
 from sealboot.model.diagnostic import Diagnostic
-from sealboot.model.plan import Service
+from sealboot.model.steps import Service
 
 # $1 name, $2 state, $3 enabled (1, 0, empty), $4 daemon-reload, $5 seconds, $6 stamp, $7 stamp file,
 # $8 no-block. A queued job counts as under way; a program that the kernel refused (203) or that ends

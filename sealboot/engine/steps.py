@@ -16,9 +16,9 @@ from sealboot.engine.services import service
 from sealboot.engine.upload import upload
 from sealboot.engine.waiting import wait_for
 from sealboot.model.diagnostic import Diagnostic
-from sealboot.model.plan import (
+from sealboot.model.plan import Observation
+from sealboot.model.steps import (
     Handover,
-    Observation,
     ReadSecret,
     Remove,
     Run,

@@ -8,7 +8,7 @@ from sealboot.engine.golive import discard, go_live, prepare, transfer_failed
 from sealboot.engine.shell import nonce, staged_name
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.feed import Feed
-from sealboot.model.plan import Upload, WriteDisk
+from sealboot.model.steps import Upload, WriteDisk
 from sealboot.plan.diagnose import diagnose
 from sealboot.transport.base import PutResult, Result
 

@@ -9,7 +9,7 @@ from sealboot.engine.context import StepEnd, Work
 from sealboot.engine.failures import quotes
 from sealboot.engine.shell import PRELUDE
 from sealboot.model.diagnostic import Diagnostic
-from sealboot.model.plan import WaitFor
+from sealboot.model.steps import WaitFor
 
 #: Exit status of the script where no tool on the host can ask (EX_UNAVAILABLE of sysexits.h).
 _NO_TOOL = 69

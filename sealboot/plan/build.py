@@ -23,20 +23,15 @@ from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.facts import Facts
 from sealboot.model.feed import Feed
 from sealboot.model.host import Inventory
-from sealboot.model.plan import (
-    Action,
+from sealboot.model.plan import Action, Observation, Plan, PlannedStep, PlannedWave, Wave
+from sealboot.model.steps import (
     Handover,
-    Observation,
-    Plan,
-    PlannedStep,
-    PlannedWave,
     ReadSecret,
     Remove,
     Run,
     Step,
     Upload,
     WaitFor,
-    Wave,
     WriteDisk,
     WriteFile,
 )

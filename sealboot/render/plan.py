@@ -9,7 +9,8 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from sealboot.model.names import fold
-from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave, Run, WriteDisk, sent_bytes
+from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave, sent_bytes
+from sealboot.model.steps import Run, WriteDisk
 from sealboot.model.summary import summary as summarize
 from sealboot.render.text import human_bytes, plural, safe
 

@@ -18,8 +18,9 @@ from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.events import Found, Sink, StageStarted
 from sealboot.model.host import Host
 from sealboot.model.names import closest
-from sealboot.model.plan import Observation, Plan, Step, Upload, Wave
+from sealboot.model.plan import Observation, Plan, Wave
 from sealboot.model.secret import Redactor
+from sealboot.model.steps import Step, Upload
 from sealboot.plan.build import make_plan
 from sealboot.workflow.desk import desk
 from sealboot.workflow.preflight import Preflight, complete

@@ -22,18 +22,8 @@ from sealboot.model.artifact import Artifact, Kind
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.events import Sink
 from sealboot.model.names import closest
-from sealboot.model.plan import (
-    FileIs,
-    Observation,
-    Plan,
-    ReadSecret,
-    Run,
-    Service,
-    Step,
-    Upload,
-    WaitFor,
-    Wave,
-)
+from sealboot.model.plan import Observation, Plan, Wave
+from sealboot.model.steps import FileIs, ReadSecret, Run, Service, Step, Upload, WaitFor
 from sealboot.plan.build import make_plan, secrets_used
 from sealboot.transport.base import Session
 from sealboot.workflow.planning import observed

@@ -28,8 +28,8 @@ from sealboot.model.artifact import Artifact, Kind
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.facts import Facts
 from sealboot.model.host import BecomeSettings, Host
-from sealboot.model.plan import Run
 from sealboot.model.secret import Secret, SecretRef
+from sealboot.model.steps import Run
 from sealboot.plan.diagnose import diagnose
 from sealboot.probe.parse import parse
 from sealboot.render.text import safe

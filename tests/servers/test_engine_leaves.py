@@ -23,9 +23,10 @@ from sealboot.engine.run import Engine
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.host import Host
 from sealboot.model.outcome import HostOutcome
-from sealboot.model.plan import Action, Handover, Plan, PlannedStep, PlannedWave, Step, WriteDisk
+from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave
 from sealboot.model.report import ApplyReport
 from sealboot.model.secret import Redactor
+from sealboot.model.steps import Handover, Step, WriteDisk
 from sealboot.transport.base import Greeting, Session
 from sealboot.transport.knock import knock
 from sealboot.transport.resolve import Resolver

@@ -22,19 +22,10 @@ from sealboot.engine.run import Engine
 from sealboot.engine.shell import NodePaths, node_paths
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.host import Host
-from sealboot.model.plan import (
-    Action,
-    PathExists,
-    Plan,
-    PlannedStep,
-    PlannedWave,
-    Run,
-    Step,
-    Upload,
-    WriteFile,
-)
+from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave
 from sealboot.model.report import ApplyReport
 from sealboot.model.secret import Redactor
+from sealboot.model.steps import PathExists, Run, Step, Upload, WriteFile
 from sealboot.transport.session import SshSession
 
 

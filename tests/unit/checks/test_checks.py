@@ -22,8 +22,9 @@ from sealboot.model.artifact import Artifact, Elf, Kind
 from sealboot.model.diagnostic import Diagnostic, Location, Severity
 from sealboot.model.facts import Become, Cpu, Facts, Space
 from sealboot.model.host import BecomeSettings, Host, Ignore
-from sealboot.model.plan import Remove, Upload, Wave
+from sealboot.model.plan import Wave
 from sealboot.model.secret import SecretRef
+from sealboot.model.steps import Remove, Upload
 
 MIB = 1024 * 1024
 HOST = Host("pi01", "10.0.0.1", "agent", origins={"": Location("inventory.yaml", 3, 5)})

@@ -7,7 +7,7 @@ import pytest
 from sealboot.cli import runtime
 from sealboot.cli.disks import consent_to
 from sealboot.cli.options import Reading
-from sealboot.model.plan import Run, WriteDisk
+from sealboot.model.steps import Run, WriteDisk
 
 
 def disk(host: str, destroys: str = "everything on /dev/sda") -> WriteDisk:

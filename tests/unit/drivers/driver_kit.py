@@ -16,7 +16,8 @@ from sealboot.model.artifact import Artifact, Elf, Kind
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.facts import Facts
 from sealboot.model.host import Host, Inventory
-from sealboot.model.plan import Observation, Plan, Run, Step, Upload, WriteFile
+from sealboot.model.plan import Observation, Plan
+from sealboot.model.steps import Run, Step, Upload, WriteFile
 from sealboot.plan.build import make_plan
 from sealboot.workflow.drivers import known_drivers
 

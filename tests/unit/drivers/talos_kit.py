@@ -17,7 +17,7 @@ from sealboot.model.bootfiles import BootFiles, DiskImage, MachineConfig, OnCont
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.facts import Cpu, Facts
 from sealboot.model.host import Host, Inventory
-from sealboot.model.plan import Step
+from sealboot.model.steps import Step
 from sealboot.model.tree import Packed
 
 CP1 = Host("cp1", "10.0.0.11", "controlplane")

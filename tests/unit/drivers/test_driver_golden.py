@@ -7,7 +7,8 @@ from driver_kit import Cluster, compare, done, example, fresh
 
 from sealboot.model.arch import Arch
 from sealboot.model.host import Host, Inventory
-from sealboot.model.plan import Observation, Step, Upload, WriteFile
+from sealboot.model.plan import Observation
+from sealboot.model.steps import Step, Upload, WriteFile
 from sealboot.model.summary import summary
 
 MIXED = {"m1": Arch.AMD64, "m2": Arch.ARM64, "m3": Arch.ARM64, "m4": Arch.AMD64}

@@ -22,9 +22,10 @@ from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.events import Event
 from sealboot.model.host import BecomeSettings, Host, Inventory
 from sealboot.model.outcome import HostOutcome
-from sealboot.model.plan import Observation, Plan, Step
+from sealboot.model.plan import Observation, Plan
 from sealboot.model.report import ApplyReport
 from sealboot.model.secret import Redactor
+from sealboot.model.steps import Step
 from sealboot.plan.build import make_plan
 from sealboot.plan.planfile import dumps
 from sealboot.transport.local import LocalSession

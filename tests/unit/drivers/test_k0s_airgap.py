@@ -16,7 +16,8 @@ from sealboot.model.archive import IMAGE_LIST, Image, ImageArchive
 from sealboot.model.artifact import Artifact, Kind, Other
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.host import Host
-from sealboot.model.plan import Observation, Run, Step, Wave
+from sealboot.model.plan import Observation, Wave
+from sealboot.model.steps import Run, Step
 from sealboot.render.findings import lines
 
 BOTH = Host("c1", "10.0.0.11", "controller+worker")

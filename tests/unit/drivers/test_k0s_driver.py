@@ -18,7 +18,7 @@ from sealboot.model.artifact import Other
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.facts import Facts
 from sealboot.model.host import Host, Ignore, Inventory
-from sealboot.model.plan import ReadSecret, Run, Step, Upload, WaitFor, WriteFile
+from sealboot.model.steps import ReadSecret, Run, Step, Upload, WaitFor, WriteFile
 
 
 def found(

@@ -16,7 +16,7 @@ from sealboot.drivers.base import Context
 from sealboot.drivers.k0s_node import release_of
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Artifact
-from sealboot.model.plan import Upload
+from sealboot.model.steps import Upload
 from sealboot.plan.select import Selection, select
 
 ARCHES = {"c1": Arch.AMD64, "W1": Arch.ARM64}

@@ -5,7 +5,8 @@ from dataclasses import replace
 from driver_kit import Observe, done, fresh
 from k0s_kit import ARCHES, C1, C2, C3, W1, W2, W3, compare, k0s
 
-from sealboot.model.plan import Observation, Plan, Run, Step, Upload
+from sealboot.model.plan import Observation, Plan
+from sealboot.model.steps import Run, Step, Upload
 
 ALL = (C1, C2, C3, W1, W2, W3)
 

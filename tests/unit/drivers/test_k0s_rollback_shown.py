@@ -12,9 +12,10 @@ from sealboot.engine.options import ApplyOptions
 from sealboot.engine.run import Engine
 from sealboot.model.host import BecomeSettings, Host
 from sealboot.model.outcome import HostOutcome
-from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave, Run, Succeeds
+from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave
 from sealboot.model.report import ApplyReport
 from sealboot.model.secret import Redactor
+from sealboot.model.steps import Run, Succeeds
 from sealboot.render.findings import lines
 from sealboot.transport.local import LocalSession
 

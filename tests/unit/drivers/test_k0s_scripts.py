@@ -21,7 +21,7 @@ from sealboot.model.arch import Arch
 from sealboot.model.archive import Image, ImageArchive
 from sealboot.model.artifact import Artifact, Kind
 from sealboot.model.host import Host
-from sealboot.model.plan import ReadSecret, Run, Step, Succeeds
+from sealboot.model.steps import ReadSecret, Run, Step, Succeeds
 
 TOKEN = base64.b64encode(
     gzip.compress(b"users:\n- name: x\n  user:\n    token: abc123.0123456789abcdef\n" * 9)

@@ -18,8 +18,9 @@ from sealboot.model.arch import Arch
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.facts import Facts
 from sealboot.model.host import Host, Inventory
-from sealboot.model.plan import Action, Observation, Plan, ReadSecret, Service, Step, WaitFor, WriteFile
+from sealboot.model.plan import Action, Observation, Plan
 from sealboot.model.secret import SecretRef
+from sealboot.model.steps import ReadSecret, Service, Step, WaitFor, WriteFile
 from sealboot.plan.build import make_plan
 
 S1 = Host("s1", "10.0.0.11", "server")

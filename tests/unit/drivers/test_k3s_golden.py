@@ -11,7 +11,8 @@ from sealboot.model.arch import Arch
 from sealboot.model.archive import Image, ImageArchive
 from sealboot.model.artifact import Artifact, Kind
 from sealboot.model.host import Host, Inventory
-from sealboot.model.plan import Observation, Run, Step, Upload
+from sealboot.model.plan import Observation
+from sealboot.model.steps import Run, Step, Upload
 from sealboot.model.summary import summary
 
 S1 = Host("s1", "10.0.0.11", "server")

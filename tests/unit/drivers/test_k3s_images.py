@@ -25,8 +25,9 @@ from sealboot.model.archive import ImageArchive
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.facts import Space
 from sealboot.model.host import BecomeSettings, Host
-from sealboot.model.plan import PathExists, Plan, Run, Step, Succeeds, Upload, Wave
+from sealboot.model.plan import Plan, Wave
 from sealboot.model.secret import Redactor
+from sealboot.model.steps import PathExists, Run, Step, Succeeds, Upload
 from sealboot.plan.build import make_plan
 from sealboot.transport.local import LocalSession
 

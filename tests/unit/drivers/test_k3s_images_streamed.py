@@ -22,7 +22,7 @@ from sealboot.model.archive import Image, ImageArchive
 from sealboot.model.artifact import Other
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.facts import Space
-from sealboot.model.plan import Run, Step, Upload
+from sealboot.model.steps import Run, Step, Upload
 
 #: What each of the two file systems of `WithPlaces` must keep free, in KiB.
 IMAGES, STORE = 2_048_000, 10_240

@@ -18,7 +18,8 @@ from sealboot.drivers.k3s_install import MARK, Install, uninstaller
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Artifact, Kind
 from sealboot.model.host import Host, Inventory
-from sealboot.model.plan import Observation, Run, Service, Succeeds, Upload
+from sealboot.model.plan import Observation
+from sealboot.model.steps import Run, Service, Succeeds, Upload
 
 S1 = Host("s1", "10.0.0.11", "server")
 A1 = Host("a1", "10.0.0.21", "agent", paths={"binary": "/opt/bin"})

@@ -15,7 +15,7 @@ from sealboot.drivers.k3s_config import MADE_BY
 from sealboot.drivers.k3s_options import K3sOptions
 from sealboot.model.diagnostic import Severity
 from sealboot.model.host import Host, Inventory
-from sealboot.model.plan import Run, Succeeds
+from sealboot.model.steps import Run, Succeeds
 
 CONFIG = "/etc/rancher/k3s/config.yaml"
 UNIT = "/etc/systemd/system/k3s.service"

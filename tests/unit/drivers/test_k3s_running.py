@@ -26,7 +26,7 @@ from sealboot.model.arch import Arch
 from sealboot.model.artifact import Other
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.host import Host, Ignore, Inventory
-from sealboot.model.plan import Run
+from sealboot.model.steps import Run
 
 S1 = Host("s1", "10.0.0.11", "server")
 S2 = Host("s2", "fd00::12", "server")

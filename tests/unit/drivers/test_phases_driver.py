@@ -16,7 +16,8 @@ from sealboot.model.arch import Arch
 from sealboot.model.artifact import Kind
 from sealboot.model.diagnostic import Diagnostic, Location, Severity
 from sealboot.model.host import Host, Inventory
-from sealboot.model.plan import PathExists, Plan, Run, Service, Step, Succeeds, WaitFor, WriteFile
+from sealboot.model.plan import Plan
+from sealboot.model.steps import PathExists, Run, Service, Step, Succeeds, WaitFor, WriteFile
 from sealboot.plan.build import make_plan
 
 HOSTS = (

@@ -17,7 +17,7 @@ from sealboot.drivers.sealos_options import SealosOptions
 from sealboot.drivers.sealos_steps import Cluster as Described
 from sealboot.model.arch import Arch
 from sealboot.model.host import Host, Inventory
-from sealboot.model.plan import Remove, Run
+from sealboot.model.steps import Remove, Run
 
 SHELLS = [
     pytest.param(["/bin/sh"], id="sh"),

@@ -14,7 +14,8 @@ from sealos_kit import CTL, CTL2, NODE, PI, PI2, STORE, Whole, compare, outline,
 from sealboot.model.arch import Arch
 from sealboot.model.archive import Image
 from sealboot.model.host import Host
-from sealboot.model.plan import Observation, Plan, Service, Step
+from sealboot.model.plan import Observation, Plan
+from sealboot.model.steps import Service, Step
 from sealboot.model.summary import summary
 from sealboot.plan.build import make_plan
 

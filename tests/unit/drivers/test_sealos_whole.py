@@ -20,7 +20,7 @@ from sealboot.model.archive import Image
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.facts import Space
 from sealboot.model.host import Host
-from sealboot.model.plan import Run, Succeeds
+from sealboot.model.steps import Run, Succeeds
 
 
 def findings(cluster: object) -> list[Diagnostic]:

@@ -6,7 +6,8 @@ from driver_kit import compare, done
 from talos_kit import CP1, CP2, CP3, W1, Talos, linux, maintenance
 
 from sealboot.model.arch import Arch
-from sealboot.model.plan import Handover, Observation, Run, Step, Upload, WriteDisk
+from sealboot.model.plan import Observation
+from sealboot.model.steps import Handover, Run, Step, Upload, WriteDisk
 from sealboot.model.summary import summary
 
 ARM = {"w1": Arch.ARM64}

@@ -19,7 +19,7 @@ from sealboot.model.arch import Arch
 from sealboot.model.artifact import Artifact
 from sealboot.model.bootfiles import OnController, TalosConfig
 from sealboot.model.facts import Facts
-from sealboot.model.plan import Run, Succeeds, WaitFor
+from sealboot.model.steps import Run, Succeeds, WaitFor
 from sealboot.model.tree import Packed
 
 SHELLS = [s for s in (["dash"], ["bash", "--posix"], ["busybox", "sh"]) if shutil.which(s[0])]

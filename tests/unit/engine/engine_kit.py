@@ -19,9 +19,10 @@ from sealboot.engine.shell import NodePaths
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.events import Event
 from sealboot.model.host import Host
-from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave, Step
+from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave
 from sealboot.model.report import ApplyReport
 from sealboot.model.secret import Redactor, Secret
+from sealboot.model.steps import Step
 from sealboot.transport.base import OUTPUT_LIMIT, Hold, Knock, Progress, PutResult, Result, Session
 
 

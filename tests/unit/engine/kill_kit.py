@@ -14,20 +14,10 @@ from typing import Any
 from sealboot.engine.options import ApplyOptions
 from sealboot.engine.run import Engine
 from sealboot.model.host import BecomeSettings, Host
-from sealboot.model.plan import (
-    Action,
-    PathExists,
-    Plan,
-    PlannedStep,
-    PlannedWave,
-    ReadSecret,
-    Run,
-    Step,
-    Upload,
-    WriteFile,
-)
+from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave
 from sealboot.model.report import ApplyReport
 from sealboot.model.secret import Redactor
+from sealboot.model.steps import PathExists, ReadSecret, Run, Step, Upload, WriteFile
 from sealboot.transport.local import LocalSession
 
 #: Seconds into a call at which the controller dies while the host is at work.

@@ -17,8 +17,9 @@ from sealboot.engine.steps import act, holds
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.host import BecomeSettings, Host
 from sealboot.model.outcome import HostOutcome
-from sealboot.model.plan import Handover, Observation, ReadSecret, Run, Succeeds, WaitFor
+from sealboot.model.plan import Observation
 from sealboot.model.secret import Secret
+from sealboot.model.steps import Handover, ReadSecret, Run, Succeeds, WaitFor
 from sealboot.transport.base import Greeting
 from sealboot.transport.local import LocalSession
 

@@ -22,7 +22,7 @@ from sealboot.engine.steps import act
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.host import BecomeSettings, Host
 from sealboot.model.outcome import HostOutcome
-from sealboot.model.plan import WriteDisk
+from sealboot.model.steps import WriteDisk
 from sealboot.transport.base import Result
 from sealboot.transport.fake import FakeSession
 from sealboot.transport.local import LocalSession

@@ -15,7 +15,7 @@ from sealboot.engine.handover import as_job, hand_over
 from sealboot.engine.jobs import job_key
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.outcome import HostOutcome
-from sealboot.model.plan import Handover, Run
+from sealboot.model.steps import Handover, Run
 from sealboot.transport.base import Greeting, Result
 
 PORT = 50000

@@ -12,7 +12,7 @@ import pytest
 from sealboot.engine.jobs import job_key, job_state, run_detached
 from sealboot.engine.lock import Claim, Holder, busy, release, retake, status, take
 from sealboot.model.diagnostic import Diagnostic
-from sealboot.model.plan import Run
+from sealboot.model.steps import Run
 from sealboot.transport.base import Result
 
 OTHER = Claim("run2", "eve@lap, pid 9", "apply")

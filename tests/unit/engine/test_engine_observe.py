@@ -11,7 +11,8 @@ import pytest
 from sealboot.engine.observe import compile_checks, observe, parse_answers
 from sealboot.engine.shell import PRELUDE, NodePaths
 from sealboot.model.diagnostic import Diagnostic
-from sealboot.model.plan import Check, FileIs, Observation, PathExists, Run, ServiceIs, Step, Succeeds
+from sealboot.model.plan import Observation
+from sealboot.model.steps import Check, FileIs, PathExists, Run, ServiceIs, Step, Succeeds
 
 DATA = b"hello\n"
 SHA = hashlib.sha256(DATA).hexdigest()

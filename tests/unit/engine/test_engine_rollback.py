@@ -16,7 +16,8 @@ from sealboot.engine.steps import act, holds
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.host import Host
 from sealboot.model.outcome import HostOutcome
-from sealboot.model.plan import FileIs, Observation, Run, Upload
+from sealboot.model.plan import Observation
+from sealboot.model.steps import FileIs, Run, Upload
 
 
 def sha(data: bytes) -> str:

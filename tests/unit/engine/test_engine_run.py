@@ -14,20 +14,9 @@ from sealboot.engine.options import ApplyOptions
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.events import Heartbeat, HostFinished, StepFinished, StepProgress, WaveStarted
 from sealboot.model.outcome import HostOutcome
-from sealboot.model.plan import (
-    Action,
-    PathExists,
-    Plan,
-    PlannedStep,
-    PlannedWave,
-    ReadSecret,
-    Run,
-    Step,
-    Upload,
-    WaitFor,
-    WriteFile,
-)
+from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave
 from sealboot.model.report import ApplyReport
+from sealboot.model.steps import PathExists, ReadSecret, Run, Step, Upload, WaitFor, WriteFile
 from sealboot.transport.base import Result
 
 PROGRAM = b"#!/bin/sh\necho tool v2\n"

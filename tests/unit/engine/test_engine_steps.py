@@ -17,18 +17,9 @@ import pytest
 from sealboot.engine.context import SecretStore
 from sealboot.engine.jobs import job_key, job_state
 from sealboot.engine.steps import act, act_and_prove, holds
-from sealboot.model.plan import (
-    Observation,
-    PathExists,
-    ReadSecret,
-    Remove,
-    Run,
-    Service,
-    Succeeds,
-    WaitFor,
-    WriteFile,
-)
+from sealboot.model.plan import Observation
 from sealboot.model.secret import Redactor, Secret
+from sealboot.model.steps import PathExists, ReadSecret, Remove, Run, Service, Succeeds, WaitFor, WriteFile
 
 TOKEN = "K10-very-secret-token"
 

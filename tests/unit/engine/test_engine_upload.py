@@ -11,7 +11,7 @@ import pytest
 
 from sealboot.engine.steps import act, act_and_prove
 from sealboot.engine.upload import smoke_problem
-from sealboot.model.plan import Upload, WriteFile
+from sealboot.model.steps import Upload, WriteFile
 from sealboot.transport.base import Result
 
 PROGRAM = b'#!/bin/sh\necho tool v2 "$1"\n'

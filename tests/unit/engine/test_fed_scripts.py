@@ -15,7 +15,7 @@ from sealboot.engine.actions import run_script
 from sealboot.engine.context import Work
 from sealboot.model.feed import Feed
 from sealboot.model.host import BecomeSettings, Host
-from sealboot.model.plan import Run
+from sealboot.model.steps import Run
 from sealboot.transport.local import LocalSession
 
 CONTENT = b"".join(hashlib.sha256(bytes([n])).digest() for n in range(256)) * 200

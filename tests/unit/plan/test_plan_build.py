@@ -9,12 +9,11 @@ from sealboot.model.arch import Arch
 from sealboot.model.artifact import Artifact, Kind
 from sealboot.model.facts import Facts
 from sealboot.model.host import Host, Inventory, SshSettings
-from sealboot.model.plan import (
-    Action,
+from sealboot.model.plan import Action, Observation, Plan, Wave
+from sealboot.model.secret import SecretRef
+from sealboot.model.steps import (
     FileIs,
-    Observation,
     PathExists,
-    Plan,
     ReadSecret,
     Remove,
     Run,
@@ -24,10 +23,8 @@ from sealboot.model.plan import (
     Succeeds,
     Upload,
     WaitFor,
-    Wave,
     WriteFile,
 )
-from sealboot.model.secret import SecretRef
 from sealboot.model.summary import Summary, summary
 from sealboot.plan.build import build, inconsistencies, make_plan
 from sealboot.plan.fingerprint import digest, facts_fingerprint, inventory_digest

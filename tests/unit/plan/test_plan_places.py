@@ -6,20 +6,15 @@ from typing import Any
 
 import pytest
 
-from sealboot.model.plan import (
-    Action,
+from sealboot.model.plan import Action, Observation, Plan, PlannedStep, PlannedWave, Wave
+from sealboot.model.steps import (
     Handover,
-    Observation,
-    Plan,
-    PlannedStep,
-    PlannedWave,
     ReadSecret,
     Run,
     Service,
     Step,
     Upload,
     WaitFor,
-    Wave,
     WriteDisk,
     WriteFile,
 )

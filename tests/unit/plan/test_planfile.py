@@ -11,13 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sealboot.model.diagnostic import Diagnostic
-from sealboot.model.plan import (
-    Action,
+from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave
+from sealboot.model.steps import (
     FileIs,
     PathExists,
-    Plan,
-    PlannedStep,
-    PlannedWave,
     ReadSecret,
     Remove,
     Run,

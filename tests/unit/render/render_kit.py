@@ -8,9 +8,10 @@ from sealboot.model.arch import Arch
 from sealboot.model.artifact import Artifact, Elf, Kind, Segment
 from sealboot.model.diagnostic import Diagnostic, Location, Severity
 from sealboot.model.outcome import HostOutcome
-from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave, Run, Service, Upload
+from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave
 from sealboot.model.repack import Part, RepackReport, Upx
 from sealboot.model.report import AppliedHost, ApplyReport, CheckReport, HostRow, KubeconfigReport
+from sealboot.model.steps import Run, Service, Upload
 from sealboot.model.verdict import Outcome, Verdict
 from sealboot.render.console import Consoles, make_consoles
 from sealboot.render.view import HumanView

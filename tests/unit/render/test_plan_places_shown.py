@@ -6,7 +6,8 @@ from typing import Any
 
 from rich.text import Text
 
-from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave, Run, Step
+from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave
+from sealboot.model.steps import Run, Step
 from sealboot.render.plan import document
 
 

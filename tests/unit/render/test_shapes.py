@@ -19,7 +19,7 @@ from sealboot.model.diagnostic import Diagnostic, Location, Severity
 from sealboot.model.events import Event, Found, HostFinished, RunStarted, StepFinished
 from sealboot.model.facts import BinfmtHandler, Facts, Space
 from sealboot.model.outcome import HostOutcome
-from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave, Run
+from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave
 from sealboot.model.repack import Part, RepackReport, Upx
 from sealboot.model.report import (
     AppliedHost,
@@ -30,6 +30,7 @@ from sealboot.model.report import (
     KubeconfigReport,
     PlanReport,
 )
+from sealboot.model.steps import Run
 from sealboot.model.verdict import Outcome, Verdict
 from sealboot.render import jsondoc
 from sealboot.render.schemas import events_schema, main, report_schema

@@ -17,8 +17,9 @@ from sealboot.model.arch import Arch
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.facts import fingerprint
 from sealboot.model.host import Host, Inventory
-from sealboot.model.plan import Action, Plan, Run, Succeeds, Wave
+from sealboot.model.plan import Action, Plan, Wave
 from sealboot.model.secret import Redactor, Secret, SecretRef
+from sealboot.model.steps import Run, Succeeds
 from sealboot.render import jsondoc
 from sealboot.transport.base import Greeting
 from sealboot.transport.fake import FakeConnector

@@ -17,7 +17,7 @@ from sealboot.engine.context import Sources
 from sealboot.model.arch import Arch
 from sealboot.model.diagnostic import Severity
 from sealboot.model.facts import Facts
-from sealboot.model.plan import Run, Upload
+from sealboot.model.steps import Run, Upload
 from sealboot.workflow.controller import controller_facts
 from sealboot.workflow.preflight import Preflight, candidates, preflight
 from sealboot.workflow.prepare import Prepared, prepare

@@ -14,7 +14,8 @@ from sealboot.drivers.base import Context
 from sealboot.model.arch import Arch
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.facts import Facts
-from sealboot.model.plan import Run, Service, ServiceIs, WaitFor, Wave
+from sealboot.model.plan import Wave
+from sealboot.model.steps import Run, Service, ServiceIs, WaitFor
 from sealboot.transport.base import Result
 from sealboot.transport.fake import Call, FakeSession, failed, ok
 from sealboot.workflow.prepare import Prepared, prepare
