@@ -93,15 +93,15 @@ sb_start() {
     rc-update -q add "$UNIT" default; ( umask 022; sb_within 120 rc-service "$UNIT" start >/dev/null )
   fi
 }
-# Its unit waits for two minutes before it starts again (RestartSec=120), so that a few are many.
+# Its unit starts it again ten seconds after each end (RestartSec=10): one that waits for others comes up before that.
 sb_hopeless() {
   sb_systemd || return 1
   if [ "$(systemctl show -p ExecMainStatus -- "$UNIT")" = ExecMainStatus=203 ]; then
     sb_last='the kernel refused to start the program (203/EXEC)'; return 0
   fi
   sb_starts=$(systemctl show -p NRestarts -- "$UNIT")
-  case ${sb_starts#NRestarts=} in ''|*[!0-9]*|[0-2]) return 1 ;; esac
-  sb_last='it ended and was started again, three times'
+  case ${sb_starts#NRestarts=} in ''|*[!0-9]*|[0-4]) return 1 ;; esac
+  sb_last='it ended and was started again, five times'
 }
 # A Node that says Ready may say so from before: its kubelet must have said it since the start.
 sb_ready_node() {

@@ -80,7 +80,7 @@ case $1 in
     [ ! -e "$unit" ] || [ -n "$force" ] || { echo 'Init already exists' >&2; exit 1; }
     printf 'ExecStart=%s\\n' "$0$words" >"$unit" ;;
   controller|worker)
-    [ $health != dies ] || { echo 4 >"$run/restarts"; exit 0; }
+    [ $health != dies ] || { echo 5 >"$run/restarts"; exit 0; }
     args=$(for word in "$0" "$@"; do printf '"%s",' "$word"; done)
     printf '{"Version": "%s", "Role": "%s", "Workloads": true, "Args": [%s]}\\n' $version "$1" "${args%,}" >"$ROOT/run/status"
     : >"$run/active"
