@@ -16,13 +16,16 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from labkit import debs, nodes, rarecases, realcorpus, requirements, vm
+from labkit import containerd, debs, nodes, rarecases, realcorpus, requirements, vm
 from labkit.apt import LabUnavailableError
 from labkit.lab import Lab
 from labkit.machines import KINDS, RARE_NODES
 
 #: Programs of other projects that the tests ship to machines.
-PAYLOADS = tuple((package, arch) for package in ("etcd-server", "etcd-client") for arch in ("amd64", "arm64"))
+PAYLOADS = (
+    *((package, arch, "") for package in ("etcd-server", "etcd-client") for arch in ("amd64", "arm64")),
+    *(("containerd", arch, containerd.SUITE) for arch in ("amd64", "arm64")),
+)
 
 
 def _say(text: str) -> None:

@@ -12,6 +12,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from labkit import syscalls
 from labkit.cache import locked
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -52,15 +53,16 @@ class Repository:
 
     def run(self, *arguments: str, tool: str = "apt-get", cwd: Path | None = None) -> str:
         """Run apt on this private state and return its output; raises `LabUnavailableError`."""
-        done = subprocess.run(
-            [tool, *arguments],
-            env=os.environ | {"APT_CONFIG": str(self.folder / "apt.conf"), "LC_ALL": "C"},
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        with syscalls.outside():
+            done = subprocess.run(
+                [tool, *arguments],
+                env=os.environ | {"APT_CONFIG": str(self.folder / "apt.conf"), "LC_ALL": "C"},
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
         if done.returncode:
             raise LabUnavailableError(
                 f"{tool} {' '.join(arguments[:3])} for {self.suite}/{self.arch}: {done.stderr.strip()[-600:]}"

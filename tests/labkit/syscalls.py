@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 from collections.abc import Iterator
+from contextvars import ContextVar
 
 CLONE_NEWNS = 0x0002_0000
 CLONE_NEWCGROUP = 0x0200_0000
@@ -97,10 +98,16 @@ def new_network() -> int:
     return made
 
 
+#: The network that the calling thread has left for another one.
+_LEFT: ContextVar[int | None] = ContextVar("left", default=None)
+
+
 @contextlib.contextmanager
 def inside_network(fd: int) -> Iterator[None]:
     """Move the calling thread, and all it starts meanwhile, into the network namespace `fd`."""
     here = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    left = _LEFT.get()
+    token = _LEFT.set(here if left is None else left)
     try:
         setns(fd, CLONE_NEWNET)
         try:
@@ -108,4 +115,16 @@ def inside_network(fd: int) -> Iterator[None]:
         finally:
             setns(here, CLONE_NEWNET)
     finally:
+        _LEFT.reset(token)
         os.close(here)
+
+
+@contextlib.contextmanager
+def outside() -> Iterator[None]:
+    """Back in the network that this thread came from, for what is fetched: a lab's leads nowhere."""
+    left = _LEFT.get()
+    if left is None:
+        yield
+        return
+    with inside_network(left):
+        yield

@@ -7,6 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+from labkit import syscalls
 from labkit.apt import LabUnavailableError
 from labkit.cache import CACHE, made
 
@@ -20,12 +21,24 @@ def wheel(requirement: str, platform: str = "") -> Path:
     def make(part: Path) -> None:
         part.mkdir()
         tags = ("--only-binary=:all:", "--platform", platform) if platform else ()
-        done = subprocess.run(
-            [sys.executable, "-m", "pip", "download", "-q", "--no-deps", *tags, "-d", str(part), requirement],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        with syscalls.outside():
+            done = subprocess.run(
+                [
+                    sys.executable,
+                    "-m",
+                    "pip",
+                    "download",
+                    "-q",
+                    "--no-deps",
+                    *tags,
+                    "-d",
+                    str(part),
+                    requirement,
+                ],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
         if done.returncode:
             raise LabUnavailableError(f"pip download {requirement} {platform}: {done.stderr.strip()[-400:]}")
         for path in part.glob("*.whl"):
