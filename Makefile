@@ -51,7 +51,7 @@ SEED ?= $(shell date +%s)
 fuzz: $(DEV)  ## a campaign over every parser: `make fuzz SECONDS=900 SEED=1`; coverage-guided where atheris has a wheel
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || sh scripts/setup $(VENV) fuzz || \
 	  echo "no atheris for this Python: mutations without coverage" >&2
-	@PYTHONPATH=tests $(BIN)/python tests/fuzz/fuzz_campaign.py $(SECONDS) $(SEED)
+	@PYTHONPATH=$(CURDIR)/tests $(BIN)/python tests/fuzz/fuzz_campaign.py $(SECONDS) $(SEED)
 
 golden: $(DEV)  ## write golden files anew, to be looked at before they are committed
 	@UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/unit/render tests/unit/drivers tests/unit/plan

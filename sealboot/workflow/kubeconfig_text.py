@@ -202,7 +202,7 @@ def _pem(text: str, key: str) -> bytes:
 def _certificates(text: str, key: str) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(_pem(text, key))
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise _UnfitError(f"`{key}` holds no certificate") from None
 
 
@@ -216,10 +216,11 @@ def _pair(certificate: str, key: str) -> datetime:
     leaf = _certificates(certificate, "client-certificate-data")[0]
     try:
         theirs = leaf.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    except (ValueError, UnsupportedAlgorithm):
-        raise _UnfitError("`client-certificate-data` has a key of an unknown kind") from None
+        # not_valid_after_utc is from 42 on, and the older name warns there.
+        utc = getattr(leaf, "not_valid_after_utc", None)
+        until = utc if isinstance(utc, datetime) else leaf.not_valid_after.replace(tzinfo=UTC)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise _UnfitError("`client-certificate-data` has a key or an end of an unknown kind") from None
     if own != theirs:
         raise _UnfitError("`client-key-data` is not the key of `client-certificate-data`")
-    # not_valid_after_utc is from 42 on, and the older name warns there.
-    utc = getattr(leaf, "not_valid_after_utc", None)
-    return utc if isinstance(utc, datetime) else leaf.not_valid_after.replace(tzinfo=UTC)
+    return until

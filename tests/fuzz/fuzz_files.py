@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import hashlib
 import io
 import lzma
 import posixpath
 import struct
 import tarfile
 import zlib
+from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
 
 import boot_kit
@@ -288,6 +291,10 @@ def _summed(data: bytes) -> bytes:
     return bytes(fixed)
 
 
+def _read(_digest: str, _size: int, pieces: Iterator[bytes]) -> None:
+    deque(pieces, 0)
+
+
 def feed_tree(data: bytes) -> None:
     """Two layers become one tree: nothing in it leads out, and it is packed and looked into again."""
     half = len(data) // 1024 * 512
@@ -300,7 +307,7 @@ def feed_tree(data: bytes) -> None:
             landed = posixpath.normpath(posixpath.join("/tree", entry.name, "..", entry.target or "x"))
             assert landed == "/tree" or landed.startswith("/tree/")
             assert not entry.mode & 0o7022
-        pack(layers, merged, meter, tree, registry)
+        pack(layers, merged, meter, tree, registry, apart=_read)
         look(Memory(tree.getvalue()), Meter(LIMITS))
         registry_images(Memory(registry.getvalue()), Meter(LIMITS))
     except (StreamError, UnsafeError) as error:
@@ -326,7 +333,13 @@ def tree_seeds() -> list[bytes]:
             info = tarfile.TarInfo(name)
             info.type, info.linkname = kind, target
             archive.addfile(info)
-    return [lower[:10240].ljust(10240, b"\0") + linked.getvalue()[:10240].ljust(10240, b"\0")]
+    layer = bytes(1 << 16)
+    digest = hashlib.sha256(layer).hexdigest()
+    blob = image_kit.tar([(f"{registry}blobs/sha256/{digest[:2]}/{digest}/data", layer)])
+    return [
+        lower[:10240].ljust(10240, b"\0") + linked.getvalue()[:10240].ljust(10240, b"\0"),
+        blob + bytes(len(blob)),
+    ]
 
 
 def tar_seeds() -> list[bytes]:

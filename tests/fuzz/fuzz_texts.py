@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+import access_kit
 import boot_kit
 import elf_corpus
 import image_kit
@@ -21,8 +22,10 @@ from fuzz_target import Target, memory_file, shown, still, told, utf8
 from sealboot.artifacts.cache import _read as cache_entry
 from sealboot.artifacts.cache_codec import decode, encode
 from sealboot.artifacts.checksums import parse_sums
+from sealboot.artifacts.image_list import read_image_list
 from sealboot.artifacts.inspect import inspect
 from sealboot.artifacts.name import arch_in_name
+from sealboot.artifacts.reader import Memory
 from sealboot.artifacts.signatures import minisign_key_id, sshsig_fingerprint, verify_minisign, verify_sshsig
 from sealboot.cli.options import TASTE, taste
 from sealboot.drivers.template import Member, Scope, TemplateError, render
@@ -40,6 +43,7 @@ from sealboot.transport.endpoint import Routes
 from sealboot.transport.knownhosts import HostKey, KnownHosts
 from sealboot.transport.resolve import hostname, literal
 from sealboot.transport.sshconfig import SshConfig
+from sealboot.workflow import kubeconfig_text as kubeconfig
 from sealboot.workflow.prepare import Prepared, prepare
 
 ROOT = Path(__file__).parents[2]
@@ -95,6 +99,67 @@ def clusterfile_seeds() -> list[bytes]:
             b"---\napiVersion: x\nkind: Config\n"
         ),
         b"# c\n---\nkind: Cluster\nspec: {hosts: [], ssh: {passwd: hunter22}}\n",
+    ]
+
+
+def feed_k0sctl(data: bytes) -> None:
+    """A file of k0sctl taken over as an inventory."""
+    with memory_file(data) as path:
+        found = prepare([f"k0sctl:{path}"])
+    told(*(found.diagnostics if isinstance(found, Prepared) else found))
+
+
+def k0sctl_seeds() -> list[bytes]:
+    """Hosts of each role with what is taken over and what is only told, and the config in both places."""
+    return [
+        (
+            b"apiVersion: k0sctl.k0sproject.io/v1beta1\nkind: Cluster\nmetadata: {name: lab}\nspec:\n  hosts:\n"
+            b"  - role: controller+worker\n    noTaints: true\n    privateAddress: 10.0.0.1\n"
+            b"    ssh: {address: 10.0.0.1, user: root, port: 22, keyPath: /k, bastion: {address: 10.0.0.9}}\n"
+            b"    installFlags: ['--profile=edge']\n    environment: {A: b}\n    k0sBinaryPath: k0s\n"
+            b"  - role: worker\n    reset: true\n    openSSH: {address: w1}\n    files: [{src: a.tar, dstDir: /var/lib/k0s/images}]\n"
+            b"    hooks: {apply: {before: [date]}}\n"
+            b"  k0s: {version: v1.33.1+k0s.0, dynamicConfig: true, config: {spec: {network: {provider: calico}}}}\n"
+            b"  options: {drain: {timeout: 5m0s}, concurrency: {workerDisruptionPercent: 20}}\n"
+        ),
+        b"kind: Cluster\nspec: {hosts: []}\n---\nkind: ClusterConfig\nspec: {api: {port: 6443}}\n",
+    ]
+
+
+def feed_kubeconfig(data: bytes) -> None:
+    """What a host gives for the administrator's kubeconfig, alone and beside another one; no key is shown."""
+    found = kubeconfig.read(data)
+    if isinstance(found, str):
+        still(safe(found))
+        return
+    made = kubeconfig.text(found, "lab", "https://10.0.0.1:6443")
+    assert not isinstance(kubeconfig.read(made.encode()), str)
+
+
+def kubeconfig_seeds() -> list[bytes]:
+    """One cluster with embedded certificates, and some of what is refused."""
+    return [
+        access_kit.admin().text().encode(),
+        b"clusters: [{name: a, cluster: {server: 'https://a', certificate-authority: /x}}]\nusers: []\n",
+        b"users: [{name: a, user: {exec: {command: sh}}}]\n",
+    ]
+
+
+def feed_image_list(data: bytes) -> None:
+    """A file of image names; what is told of it is one layer or none."""
+    with memory_file(data) as path:
+        told(*inspect(Path(path), "list").diagnostics)
+    found = read_image_list(Memory(data))
+    if found is not None:
+        assert int(found.facts["count"]) == len(found.facts["images"].split(" "))
+
+
+def image_list_seeds() -> list[bytes]:
+    """Names as k0s publishes them, with what may stand around them."""
+    return [
+        b"# v1.33\nquay.io/k0sproject/coredns:1.12.0\n\nregistry.k8s.io/pause:3.10@sha256:"
+        + b"a" * 64
+        + b"\n"
     ]
 
 
@@ -390,6 +455,9 @@ def cache_seeds() -> list[bytes]:
 TEXTS = (
     Target("inventory", feed_inventory, inventory_seeds, 1 << 14),
     Target("clusterfile", feed_clusterfile, clusterfile_seeds, 1 << 13),
+    Target("k0sctl", feed_k0sctl, k0sctl_seeds, 1 << 13),
+    Target("kubeconfig", feed_kubeconfig, kubeconfig_seeds, 1 << 13),
+    Target("image-list", feed_image_list, image_list_seeds, 1 << 11),
     Target("values", feed_words, word_seeds, 1 << 10),
     Target("settings", feed_settings, settings_seeds, 1 << 12),
     Target("template", feed_template, template_seeds, 1 << 12),

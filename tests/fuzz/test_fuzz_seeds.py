@@ -48,6 +48,7 @@ READERS = (
     "engine/lock.py",
     "engine/observe.py",
     "cli/options.py",
+    "workflow/kubeconfig_text.py",
 )
 #: Modules of those that no input reaches, each with its reason.
 NOT_FED = {

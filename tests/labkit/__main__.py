@@ -19,7 +19,7 @@ from pathlib import Path
 from labkit import containerd, debs, nodes, rarecases, realcorpus, requirements, vm
 from labkit.apt import LabUnavailableError
 from labkit.lab import Lab
-from labkit.machines import KINDS, RARE_NODES
+from labkit.machines import KINDS, RARE_NODES, TWINS, kind
 
 #: Programs of other projects that the tests ship to machines.
 PAYLOADS = (
@@ -38,14 +38,15 @@ def prepare(*, slow: bool) -> None:
     begun = time.monotonic()
 
     def one(name: str) -> None:
-        kind = KINDS[name]
-        if kind.vm:
-            vm.prepare(kind)
+        about = kind(name)
+        if about.vm:
+            vm.prepare(about)
         else:
-            nodes.prepare(kind)
+            nodes.prepare(about)
         _say(f"{time.monotonic() - begun:6.1f} s  {name}")
 
-    kinds = [name for name, kind in KINDS.items() if slow or not kind.slow or name in RARE_NODES]
+    every = {**KINDS, **TWINS}
+    kinds = [name for name, about in every.items() if slow or not about.slow or name in RARE_NODES]
     files = [case.file.make for case in rarecases.cases(slow=slow)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(one, kinds))
@@ -82,10 +83,10 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("prepare").add_argument("--slow", action="store_true")
     commands.add_parser("kinds")
-    commands.add_parser("up").add_argument("kinds", nargs="+", choices=KINDS, metavar="KIND")
+    commands.add_parser("up").add_argument("kinds", nargs="+", choices=[*KINDS, *TWINS], metavar="KIND")
     chosen = parser.parse_args()
     if chosen.command == "kinds":
-        _say("\n".join(KINDS))
+        _say("\n".join([*KINDS, *TWINS]))
         return 0
     if reason := requirements.missing():
         _say(f"no lab: {reason}")

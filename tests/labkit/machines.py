@@ -65,8 +65,6 @@ KINDS: dict[str, Kind] = {
     "ppc64el-vm": Kind(Arch.PPC64LE, "ppc64el", "ppc64le", "minimal", "dropbear", vm=True, slow=True),
     "s390x-vm": Kind(Arch.S390X, "s390x", "s390x", "minimal", "dropbear", vm=True, slow=True),
     # The rarer reasons. What a C library or a 32-bit userland decides, a node shows as truly as a machine.
-    "amd64-openrc": Kind(Arch.AMD64, "amd64", "x86_64", "openrc", "openrc", slow=True),
-    "arm64-openrc": Kind(Arch.ARM64, "arm64", "aarch64", "openrc", "openrc", slow=True),
     "amd64-musl": Kind(Arch.AMD64, "amd64", "x86_64", "musl", "dropbear", slow=True),
     "amd64-old-glibc": Kind(
         Arch.AMD64, "amd64", "x86_64", "minimal", "dropbear", suite="bullseye", slow=True
@@ -100,6 +98,8 @@ RARE_NODES = ("amd64-musl", "amd64-old-glibc", "i386-userland", "armhf-userland"
 
 #: Machines that are built in another way than the kind they resemble, and execute the same: no part of any table.
 TWINS: dict[str, Kind] = {
+    "amd64-openrc": Kind(Arch.AMD64, "amd64", "x86_64", "openrc", "openrc", slow=True),
+    "arm64-openrc": Kind(Arch.ARM64, "arm64", "aarch64", "openrc", "openrc", slow=True),
     # Room for a second kernel, and a processor that a kernel without five-level page tables starts on.
     "amd64-kexec-vm": Kind(
         Arch.AMD64, "amd64", "x86_64", "minimal", "dropbear", board="amd64-kexec", vm=True, slow=True
