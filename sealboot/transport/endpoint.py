@@ -112,7 +112,9 @@ class Routes:
             host.ssh.jump or resolved.jump, host.ssh, (*above, host.name), inventory=bool(host.ssh.jump)
         )
         return (
-            hops if isinstance(hops, (str, Refusal)) else (*hops, _endpoint(host.name, host, resolved, self.local_user))
+            hops
+            if isinstance(hops, (str, Refusal))
+            else (*hops, _endpoint(host.name, host, resolved, self.local_user))
         )
 
     def _hops(
@@ -163,7 +165,11 @@ class Routes:
         if isinstance(resolved, Refusal):
             return resolved
         hops = () if reached else self._hops(resolved.jump, own, (*above, text), inventory=False)
-        return hops if isinstance(hops, (str, Refusal)) else (*hops, _endpoint(text, hop, resolved, self.local_user))
+        return (
+            hops
+            if isinstance(hops, (str, Refusal))
+            else (*hops, _endpoint(text, hop, resolved, self.local_user))
+        )
 
     def _lookup(
         self, alias: str, settings: SshSettings, user: str | None, *, reached: bool

@@ -14,7 +14,7 @@ _DEFAULT_PORT = 22
 _PARTS = re.compile(r"%.?|\$\{(?P<name>[^}]*)\}|\$\{", re.DOTALL)
 
 
-class Unknown(ValueError):
+class CannotExpandError(ValueError):
     """A value that cannot be expanded: ssh ends here, and so does the way to this host."""
 
     def __init__(self, at: Location, why: str) -> None:
@@ -35,7 +35,7 @@ class Tokens:
     key_alias: str | None
 
     def expand(self, value: str, at: Location) -> str:
-        """The value with every `%` token and `${VARIABLE}`; raises `Unknown`."""
+        """The value with every `%` token and `${VARIABLE}`; raises `CannotExpandError`."""
         local = socket.gethostname()
         known = {
             "%%": "%",
@@ -55,22 +55,22 @@ class Tokens:
             name = found["name"]
             if found[0].startswith("%"):
                 if found[0] not in known:
-                    raise Unknown(at, f"the token {found[0]!r} is not known here")
+                    raise CannotExpandError(at, f"the token {found[0]!r} is not known here")
                 return known[found[0]]
             if not name or name not in os.environ:
-                raise Unknown(at, f"the variable {found[0]!r} is not set")
+                raise CannotExpandError(at, f"the variable {found[0]!r} is not set")
             return os.environ[name]
 
         return _PARTS.sub(one, value)
 
     def path(self, value: str, at: Location) -> str:
-        """The same for a path; `~` and `~name` first, as OpenSSH does. Raises `Unknown`."""
+        """The same for a path; `~` and `~name` first, as OpenSSH does. Raises `CannotExpandError`."""
         if value == "~" or value.startswith("~/"):
             value = str(self.home / value[2:])
         elif value.startswith("~"):
             expanded = Path(value).expanduser() if _has_home(value) else None
             if expanded is None:
-                raise Unknown(at, f"{value.partition('/')[0]!r} is no user of this machine")
+                raise CannotExpandError(at, f"{value.partition('/')[0]!r} is no user of this machine")
             value = str(expanded)
         return self.expand(value, at)
 

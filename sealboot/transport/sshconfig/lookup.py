@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sealboot.model.diagnostic import Diagnostic, Location
 from sealboot.transport.sshconfig import options
-from sealboot.transport.sshconfig.expand import Tokens, Unknown
+from sealboot.transport.sshconfig.expand import CannotExpandError, Tokens
 from sealboot.transport.sshconfig.reading import HostLine, Include, Line, MatchLine, Option, Reader, Refusal
 from sealboot.transport.sshconfig.words import host_line_fits, list_fits, parse_flag, parse_port, parse_time
 
@@ -76,7 +76,7 @@ class SshConfig:
                 search.second = True
                 search.walk(self._lines, active=True, never=False)
             return self._resolved(search)
-        except Unknown as error:
+        except CannotExpandError as error:
             return Refusal(error.at, str(error))
 
     def _resolved(self, search: _Search) -> Resolved | Refusal:
@@ -228,7 +228,7 @@ class _Search:
 
         def token(found: re.Match[str]) -> str:
             if found[0] not in ("%h", "%%"):
-                raise Unknown(said.at, f"HostName cannot hold {found[0]!r}")
+                raise CannotExpandError(said.at, f"HostName cannot hold {found[0]!r}")
             return "%" if found[0] == "%%" else self.alias
 
         return _lower(re.sub(r"%.?", token, said.value))
@@ -245,13 +245,17 @@ class _Search:
             return None
         aliases = self.values.get("canonicalizepermittedcnames")
         if not _is_none(aliases) and aliases:
-            return Refusal(aliases.at, f"CanonicalizePermittedCNAMEs would ask for {self.hostname}", _FULL_NAME)
+            return Refusal(
+                aliases.at, f"CanonicalizePermittedCNAMEs would ask for {self.hostname}", _FULL_NAME
+            )
         listed = self.values.get("canonicaldomains")
         domains = () if listed is None or _is_none(listed) else listed.values
         short = bool(domains) and self.hostname.count(".") <= int(self.text("canonicalizemaxdots") or "1")
         if mode is None or not self.canonicalizes or not (short or self.hostname.endswith(".")):
             return None
-        return Refusal(mode.at, f"CanonicalizeHostname would look for {self.hostname} in other domains", _FULL_NAME)
+        return Refusal(
+            mode.at, f"CanonicalizeHostname would look for {self.hostname} in other domains", _FULL_NAME
+        )
 
 
 def _asks(line: MatchLine) -> str:

@@ -2,6 +2,25 @@
 
 from __future__ import annotations
 
+_OTHER_WORDS = """
+addkeystoagent afstokenpassing batchmode canonicalizefallbacklocal challengeresponseauthentication
+channeltimeout checkhostip cipher clearallforwardings compression compressionlevel connectionattempts
+controlmaster controlpath controlpersist dsaauthentication dynamicforward enableescapecommandline
+enablesshkeysign escapechar exitonforwardfailure fallbacktorsh fingerprinthash forkafterauthentication
+forwardx11timeout gatewayports globalknownhostsfile2 gssapiauthentication gssapiclientidentity
+gssapidelegatecredentials gssapikexalgorithms gssapikeyexchange gssapirenewalforcesrekey
+gssapiserveridentity gssapitrustdns hashknownhosts hostbasedacceptedalgorithms hostbasedauthentication
+hostbasedkeytypes identityfile2 ignoreunknown ipqos kbdinteractivedevices keepalive
+kerberosauthentication kerberostgtpassing localforward loglevel logverbose numberofpasswordprompts
+obscurekeystroketiming permitremoteopen protocol protocolkeepalives proxyusefdpass
+pubkeyacceptedkeytypes rekeylimit remotecommand remoteforward requesttty rhostsauthentication
+rhostsrsaauthentication rsaauthentication sendenv serveralivecountmax serveraliveinterval sessiontype
+setenv setuptimeout skeyauthentication smartcarddevice stdinnull streamlocalbindmask
+streamlocalbindunlink syslogfacility tcpkeepalive tisauthentication tunnel tunneldevice updatehostkeys
+usekeychain useprivilegedport userknownhostsfile2 useroaming usersh versionaddendum visualhostkey
+warnweakcrypto xauthlocation
+"""
+
 #: Options whose whole rest of the line is the value, quotes and `#` included.
 RAW = frozenset({"proxycommand", "proxyjump", "localcommand", "remotecommand", "knownhostscommand"})
 #: Options with one value, where the first one found counts.
@@ -69,24 +88,7 @@ HARMLESS = {
     "revokedhostkeys": {"none"},
 }
 #: The other keywords of OpenSSH 10.5, of older releases and of the patches of Apple, Debian and Red Hat.
-OTHERS = frozenset(
-    "addkeystoagent afstokenpassing batchmode canonicalizefallbacklocal challengeresponseauthentication"
-    " channeltimeout checkhostip cipher clearallforwardings compression compressionlevel connectionattempts"
-    " controlmaster controlpath controlpersist dsaauthentication dynamicforward enableescapecommandline"
-    " enablesshkeysign escapechar exitonforwardfailure fallbacktorsh fingerprinthash"
-    " forkafterauthentication forwardx11timeout gatewayports globalknownhostsfile2 gssapiauthentication"
-    " gssapiclientidentity gssapidelegatecredentials gssapikexalgorithms gssapikeyexchange"
-    " gssapirenewalforcesrekey gssapiserveridentity gssapitrustdns hashknownhosts hostbasedacceptedalgorithms"
-    " hostbasedauthentication hostbasedkeytypes identityfile2 ignoreunknown ipqos kbdinteractivedevices"
-    " keepalive kerberosauthentication kerberostgtpassing localforward loglevel logverbose numberofpasswordprompts"
-    " obscurekeystroketiming permitremoteopen protocol protocolkeepalives proxyusefdpass"
-    " pubkeyacceptedkeytypes rekeylimit remotecommand remoteforward requesttty rhostsauthentication"
-    " rhostsrsaauthentication rsaauthentication sendenv serveralivecountmax serveraliveinterval sessiontype"
-    " setenv setuptimeout skeyauthentication smartcarddevice stdinnull streamlocalbindmask"
-    " streamlocalbindunlink syslogfacility tcpkeepalive tisauthentication tunnel tunneldevice updatehostkeys"
-    " usekeychain useprivilegedport userknownhostsfile2 useroaming usersh versionaddendum visualhostkey"
-    " warnweakcrypto xauthlocation".split()
-)
+OTHERS = frozenset(_OTHER_WORDS.split())
 KNOWN = SINGLE | LISTS | MULTIPLE | TOLD | OTHERS
 #: Older spellings of one option.
 ALIASES = {"identityfile2": "identityfile"}

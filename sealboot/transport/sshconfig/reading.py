@@ -117,21 +117,24 @@ class Reader:
         lines: list[Line] = []
         # Lines end at a newline alone: a form feed or U+2028 inside a value ends nothing.
         for number, text in enumerate(data.decode("utf-8", "surrogateescape").split("\n"), 1):
-            line = self._line(text, Location(str(path), number), path, depth)
-            if line is not None:
+            at = Location(str(path), number)
+            line = self._line(text, at, path, depth)
+            if isinstance(line, str):
+                self._refuse(at, line)
+            elif line is not None:
                 lines.append(line)
         return tuple(lines)
 
-    def _line(self, text: str, at: Location, path: Path, depth: int) -> Line | None:
+    def _line(self, text: str, at: Location, path: Path, depth: int) -> Line | str | None:
         parts = words.keyword_of(text)
         if parts is None:
             return None
         name, rest = options.ALIASES.get(parts[0], parts[0]), parts[1]
         if not rest:
-            return self._refuse(at, f"{name} has no value")
+            return f"{name} has no value"
         split = words.split(rest)
         if split is None:
-            return self._refuse(at, "a quote stays open")
+            return "a quote stays open"
         if name in options.RAW:
             return Option(name, (rest.lstrip(" \t="),), at)
         if name == "host":
@@ -139,25 +142,25 @@ class Reader:
         if name == "match":
             return self._match(split, at)
         if name == "include":
-            return self._include(split, path, depth, at)
+            return self._include(split, path, depth)
         if name == "ignoreunknown":
-            self._ignored += split[:1]
+            self._ignored += [pattern.lower() for pattern in split[:1]]
         if name not in options.KNOWN and not any(words.list_fits(i, name) for i in self._ignored):
             self.findings.append(_unknown(name, at))
             return None
         return self._option(name, split, at)
 
-    def _option(self, name: str, split: Sequence[str], at: Location) -> Option | None:
+    def _option(self, name: str, split: Sequence[str], at: Location) -> Option | str | None:
         if name not in options.SINGLE | options.LISTS | options.MULTIPLE | options.TOLD:
             return None
         if not split or not split[0]:
-            return self._refuse(at, f"{name} has no value")
+            return f"{name} has no value"
         if name in options.SINGLE | options.MULTIPLE and len(split) > 1:
-            return self._refuse(at, f"{name} takes one value, and {split[1]!r} follows it")
+            return f"{name} takes one value, and {split[1]!r} follows it"
         wrong = _wrong(name, split[0])
-        return self._refuse(at, f"{name} {split[0][:60]!r} {wrong}") if wrong else Option(name, tuple(split), at)
+        return f"{name} {split[0][:60]!r} {wrong}" if wrong else Option(name, tuple(split), at)
 
-    def _match(self, split: Sequence[str], at: Location) -> MatchLine | None:
+    def _match(self, split: Sequence[str], at: Location) -> MatchLine | str:
         criteria: list[Criterion] = []
         rest = iter(split)
         for text in rest:
@@ -167,26 +170,28 @@ class Reader:
             if word in _WITH_ARGUMENT:
                 argument = argument if equals else next(rest, "")
                 if not argument and word not in {"tagged", "command"}:
-                    return self._refuse(at, f"Match {word} has no value")
+                    return f"Match {word} has no value"
             elif word not in _BARE or equals:
-                return self._refuse(at, f"Match does not know {word[:60]!r}")
+                return f"Match does not know {word[:60]!r}"
             if word == "all" and (len(criteria) > 1 or next(rest, None) is not None):
-                return self._refuse(at, "Match all stands alone")
+                return "Match all stands alone"
             criteria.append(Criterion(word, argument, negated))
-        return MatchLine(tuple(criteria), at) if criteria else self._refuse(at, "Match has no condition")
+        return MatchLine(tuple(criteria), at) if criteria else "Match has no condition"
 
-    def _include(self, split: Sequence[str], path: Path, depth: int, at: Location) -> Include | None:
+    def _include(self, split: Sequence[str], path: Path, depth: int) -> Include | str:
         if depth >= MAX_DEPTH:
-            return self._refuse(at, f"more than {MAX_DEPTH} nested Include")
+            return f"more than {MAX_DEPTH} nested Include"
         base = Path("/etc/ssh") if path.is_relative_to("/etc/ssh") else self.home / ".ssh"
         files: list[tuple[Line, ...]] = []
         for word in split:
             if "\0" in word:
-                return self._refuse(at, "no file can have that name")
+                return "no file can have that name"
             if _TOKENS.search(word):
                 # Expanded since OpenSSH 9.9, a plain name before.
-                return self._refuse(at, f"Include {word!r} holds a token, which not every OpenSSH expands")
-            pattern = str(self.home / word[2:]) if word.startswith("~/") else str(base / Path(word).expanduser())
+                return f"Include {word!r} holds a token, which not every OpenSSH expands"
+            pattern = (
+                str(self.home / word[2:]) if word.startswith("~/") else str(base / Path(word).expanduser())
+            )
             files += [
                 self.read(Path(found), depth + 1)
                 for found in sorted(glob(pattern))  # noqa: PTH207 (the pattern may be absolute)

@@ -19,7 +19,9 @@ CASES = Path(__file__).parent / "sshconfig_cases"
 HOME = Path(pwd.getpwuid(os.getuid()).pw_dir)
 USER = pwd.getpwuid(os.getuid()).pw_name
 
-pytestmark = pytest.mark.skipif(shutil.which("ssh") is None, reason="ssh is missing: apt-get install openssh-client")
+pytestmark = pytest.mark.skipif(
+    shutil.which("ssh") is None, reason="ssh is missing: apt-get install openssh-client"
+)
 
 #: What ssh -G prints of each option that is followed.
 COMPARED = (
@@ -107,7 +109,10 @@ def differences(ours: Resolved, theirs: Theirs, alias: str) -> dict[str, tuple[o
         ),
         "identitiesonly": (ours.identities_only, theirs.first("identitiesonly") == "yes"),
         "identityagent": (ours.agent, agent),
-        "connecttimeout": (ours.timeout or None, float(timeout) or None if timeout and timeout != "none" else None),
+        "connecttimeout": (
+            ours.timeout or None,
+            float(timeout) or None if timeout and timeout != "none" else None,
+        ),
     }
     assert tuple(pairs) == COMPARED
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
@@ -136,67 +141,76 @@ def test_small_files_that_were_misread(case: Path) -> None:
     assert compared or case.name in {"18-dup-port", "13-single-quote"}
 
 
+PATTERNS = "* web* web? !web2 a b *.lab A web1,web2 pi01 10.0.0.* !b gate".split()  # noqa: SIM905
+#: Values for each option; a word with a blank is quoted, in one of two ways.
+VALUES = {
+    "HostName": ("%h.lab", "Far.example", "10.0.0.7", "%h-%h.lan", '"two.lab"'),
+    "User": ("ops", "Root", '"jane doe"', "'jane doe'", "dev#1", "k=v", r"D\al", r"two\ words"),
+    "Port": ("22", "2222", "022", "ssh", "65535", '"2200"', "2201 # a comment"),
+    "ProxyJump": ("gate", "none", "NONE", "ops@gate:2022", "j1,j2:23", "%r@gate", "gate # way in", "%h.gate"),
+    "proxyjump": ("ssh://ops@gate:2222", "none", "gate"),
+    "ProxyCommand": ("none", "nc %h %p", "None", "none # x", "ssh -W %h:%p gate"),
+    "HostKeyAlias": ("Alias1", "node#7", "'x'"),
+    "IdentityFile": ("~/.ssh/k", "%d/k_%r", "/k/%h_%n", "rel/k", "none", "~/k%%", "${HOME}/e", '"~/my key"'),
+    "CertificateFile": ("~/.ssh/c", "/c/%u-%p", '"~/my c"'),
+    "IdentitiesOnly": ("yes", "no", "True", "false"),
+    "IdentityAgent": ("none", "SSH_AUTH_SOCK", "~/a.sock", "$NO_SUCH", "/run/%r.sock"),
+    "ConnectTimeout": ("5", "1m", "1m30", "none", "2h"),
+    "ServerAliveInterval": ("5",),
+    "ForwardAgent": ("yes",),
+    "Ciphers": ("aes128-ctr",),
+}
+CONDITIONS = {
+    "host": ("*.lab", "a", "Far.example,b", "10.0.0.7", "WEB1"),
+    "originalhost": ("web*", "a,b", "!a,*", "PI01"),
+    "user": ("ops", "root", "Root", "*"),
+    "localuser": (USER, "nobody"),
+    "final": ("",),
+    "canonical": ("",),
+}
+
+
 def generated(rng: random.Random) -> str:
     """A file of the grammar of ssh_config(5): blocks, conditions, quotes, comments, tokens, first values."""
-    names = ["a", "b", "web1", "web2", "db.lab", "10.0.0.5", "PI01", "gate"]
-    patterns = ["*", "web*", "web?", "!web2", "a", "b", "*.lab", "A", "web1,web2", "pi01", "10.0.0.*", "!b", "gate"]
-
-    def quoted(text: str) -> str:
-        return rng.choice([text, text, f'"{text}"', f"'{text}'"])
 
     def option() -> str:
-        line = rng.choice(
-            [
-                lambda: f"HostName {rng.choice(['%h.lab', 'Far.example', '10.0.0.7', '%h-%h.lan', quoted('two.lab')])}",
-                lambda: f"User {rng.choice(['ops', 'Root', quoted('jane doe'), 'dev#1', 'k=v', 'D' + chr(92) + 'al'])}",
-                lambda: f"Port {rng.choice(['22', '2222', '022', 'ssh', '65535', quoted('2200')])}",
-                lambda: f"ProxyJump {rng.choice(['gate', 'none', 'NONE', 'ops@gate:2022', 'j1,j2:23', '%r@gate'])}",
-                lambda: f"ProxyJump {rng.choice(['gate # the way in', 'ssh://ops@gate:2222', '%h.gate'])}",
-                lambda: f"ProxyCommand {rng.choice(['none', 'nc %h %p', 'None', 'none # x', 'ssh -W %h:%p gate'])}",
-                lambda: f"HostKeyAlias {rng.choice(['Alias1', 'node#7', quoted('x')])}",
-                lambda: f"IdentityFile {rng.choice(['~/.ssh/k', '%d/k_%r', '/k/%h_%n', 'rel/k', 'none', '~/k%%', '${HOME}/e'])}",
-                lambda: f"CertificateFile {rng.choice(['~/.ssh/c', '/c/%u-%p', quoted('~/my c')])}",
-                lambda: f"IdentitiesOnly {rng.choice(['yes', 'no', 'True', 'false'])}",
-                lambda: f"IdentityAgent {rng.choice(['none', 'SSH_AUTH_SOCK', '~/a.sock', '$NO_SUCH', '/run/%r.sock'])}",
-                lambda: f"ConnectTimeout {rng.choice(['5', '1m', '1m30', 'none', '2h'])}",
-                lambda: rng.choice(["ServerAliveInterval 5", "ForwardAgent yes", "Ciphers aes128-ctr", "LogLevel ERROR"]),
-            ]
-        )()
-        keyword, _, rest = line.partition(" ")
-        keyword = rng.choice([keyword, keyword, keyword.lower(), keyword.upper()])
-        return rng.choice(["  ", "\t", ""]) + keyword + rng.choice([" ", " ", "=", " = ", "\t"]) + rest + rng.choice(["", "", " ", "\r"])
+        name = rng.choice(list(VALUES))
+        keyword = rng.choice([name, name, name.lower(), name.upper()])
+        space = rng.choice([" ", " ", "=", " = ", "\t"])
+        return (
+            rng.choice(["  ", "\t", ""])
+            + keyword
+            + space
+            + rng.choice(VALUES[name])
+            + rng.choice(["", " ", "\r"])
+        )
 
     def condition() -> str:
         if rng.random() < 0.6:
-            return "Host " + " ".join(rng.sample(patterns, rng.randint(1, 3)))
-        parts = [
-            rng.choice(["", "!"])
-            + rng.choice(
-                [
-                    f"host {rng.choice(['*.lab', 'a', 'Far.example,b', '10.0.0.7', 'WEB1'])}",
-                    f"originalhost {rng.choice(['web*', 'a,b', '!a,*', 'PI01'])}",
-                    f"user {rng.choice(['ops', 'root', 'Root', '*'])}",
-                    f"localuser {rng.choice([USER, 'nobody'])}",
-                    "final",
-                    "canonical",
-                ]
-            )
-            for _ in range(rng.randint(1, 2))
-        ]
-        return rng.choice(["Match all", "Match " + " ".join(parts), "Match " + " ".join(parts)])
+            return "Host " + " ".join(rng.sample(PATTERNS, rng.randint(1, 3)))
+        if rng.random() < 0.3:
+            return "Match all"
+        words = []
+        for _ in range(rng.randint(1, 2)):
+            name = rng.choice(list(CONDITIONS))
+            # `!final` asks for a second pass in OpenSSH 9.2 and not in 10.5.
+            negation = "" if name == "final" else rng.choice(["", "!"])
+            words += [negation + name, rng.choice(CONDITIONS[name])]
+        return "Match " + " ".join(word for word in words if word)
 
     lines = [option() for _ in range(rng.randint(0, 2))]
     for _ in range(rng.randint(2, 6)):
-        lines += ["", "# " + rng.choice(names), condition(), *(option() for _ in range(rng.randint(1, 5)))]
+        lines += ["", "# a block", condition(), *(option() for _ in range(rng.randint(1, 5)))]
     return "\n".join([*lines, ""])
 
 
 @pytest.mark.parametrize("part", range(8))
 def test_generated_files(tmp_path: Path, part: int) -> None:
-    compared, refused, wrong = 0, 0, []
+    compared, refused = 0, 0
+    wrong: list[object] = []
     for number in range(30):
         seed = part * 1000 + number
-        rng = random.Random(seed)
+        rng = random.Random(seed)  # noqa: S311 (files to try, no secrets)
         path = tmp_path / f"config-{number}"
         path.write_text(generated(rng))
         config = read(path)
@@ -213,4 +227,35 @@ def test_generated_files(tmp_path: Path, part: int) -> None:
             if found:
                 wrong.append((seed, alias, user, found, path.read_text()))
     assert wrong == []
-    assert compared >= 300, (compared, refused)
+    assert (compared, refused) == (30 * 6 * len(COMPARED), 0)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Port no",
+        "Port 0x16",
+        "Port 70000",
+        "Port",
+        'User "open',
+        'User ""',
+        "User one two",
+        "ConnectTimeout soon",
+        "IdentitiesOnly perhaps",
+        "Match nonsense x",
+        "Match",
+        "Match user",
+        "Match host a user b all",
+        "HostName %q",
+        "CanonicalizeMaxDots many",
+        "CanonicalizeHostname perhaps",
+    ],
+)
+@pytest.mark.parametrize("before", ["", "Host elsewhere\n"])
+def test_what_stops_ssh_stops_here(tmp_path: Path, line: str, before: str) -> None:
+    path = tmp_path / "config"
+    path.write_text(f"{before}{line}\n")
+    # A token is looked at only where the line is for this host.
+    refused = not (before and line.startswith("HostName"))
+    assert (ask_ssh(path, "h") is None) is refused
+    assert isinstance(read(path).lookup("h"), Refusal) is refused
