@@ -148,16 +148,16 @@ async def test_an_attempt_that_never_ended_is_better_than_nothing(work: Any) -> 
 
 
 async def test_what_is_said_without_end_is_cut_and_nothing_is_left_in_tmp(
-    work: Any, node: Node, tmp_path: Path
+    work: Any, node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "tmp").mkdir()
     script = "yes 0123456789012345678901234567890123456789 | head -n 60000 >&2; echo last >&2; exit 1"
-    old = node.session.run
+    old: Any = node.session.run
 
     async def elsewhere(text: str, **more: Any) -> Any:
         return await old(text, **{**more, "env": {"TMPDIR": str(tmp_path / "tmp")}})
 
-    node.session.run = elsewhere  # type: ignore[method-assign]
+    monkeypatch.setattr(node.session, "run", elsewhere)
     rows = await evidence(work, wait(script))
     assert rows["error"].endswith("\nlast")
     assert set(rows["error"].splitlines()[:-1]) == {"0123456789" * 4}
