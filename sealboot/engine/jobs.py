@@ -188,15 +188,15 @@ async def _out_of_time(work: Work, step: Run, folder: str) -> StepEnd:
 async def _judge(work: Work, step: Run, folder: str, state: str, log: str) -> StepEnd:
     """What a job's recorded end means; a proven end is forgotten, so that the next run starts anew."""
     status = int(state.removeprefix("ended ")) if state.startswith("ended ") else None
-    if status in step.ok_codes:
+    lacking = missing_output(work.host, step, log) if status in step.ok_codes else None
+    if status in step.ok_codes and lacking is None:
         forgotten = await work.session.run('rm -rf "$1"', args=(folder,), become=step.become, timeout=30.0)
-        if forgotten.ending == "lost":
-            return work.ended(step, forgotten)
-        lacking = missing_output(work.host, step, log)
-        return StepEnd("failed", lacking) if lacking else StepEnd("changed")
+        return work.ended(step, forgotten) if forgotten.ending == "lost" else StepEnd("changed")
     kept = await kept_log(work, step, folder)
     if isinstance(kept, StepEnd):
         return kept
+    if lacking is not None:
+        return StepEnd("failed", replace(lacking, evidence=(*lacking.evidence, *kept)))
     why = "it ended without an exit status: the host was rebooted, or it was killed"
     if status is not None:
         why = status_words(status)

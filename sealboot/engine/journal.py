@@ -43,7 +43,7 @@ _REPLACE = (
     PRELUDE
     + r"""
 printf '%s\n' "$2" | sb_record "$1" || exit
-rm -rf "$3"
+rm -rf "$3" || :
 """
 )
 _READ = """

@@ -79,7 +79,8 @@ sb_script() {
   sb_within "$sb_left" /bin/sh -c "$1" </dev/null >/dev/null 2>"$sb_file" 9>&-
   sb_c=$?
   [ "$sb_c" -ne 0 ] || return 0
-  if [ "$sb_c" -eq 124 ] && [ "$(sb_tick)" -ge "$sb_end" ]; then
+  case $sb_c in 124|137|143) [ "$(sb_tick)" -lt "$sb_end" ] || sb_cut=1;; esac
+  if [ -n "$sb_cut" ]; then
     [ -z "$sb_last" ] || return 1
     sb_last="no end within $sb_left s"
   else sb_last="exit status $sb_c"
@@ -96,7 +97,7 @@ sb_try() {
     service) sb_active "$2";;
   esac
 }
-sb_last= sb_said= sb_much=@MUCH@
+sb_last= sb_said= sb_cut= sb_much=@MUCH@
 # Without a name, so that nothing is left behind, however this ends.
 if sb_name=$(mktemp 2>/dev/null) && exec 9>"$sb_name"; then rm -f "$sb_name"; fi
 sb_file=/proc/$$/fd/9; [ -w "$sb_file" ] || sb_file=/dev/null

@@ -55,6 +55,15 @@ async def test_so_does_that_of_a_job_out_of_time(work: Any, node: Node) -> None:
     assert rows["whole log"] == f"{logs(node)[0]} on n1"
 
 
+async def test_so_does_that_of_a_job_that_ended_well_and_did_not_say_what_it_must(
+    work: Any, node: Node
+) -> None:
+    end = await act(work, run("echo other", detached=True, expects=("ready",)))
+    assert end.diagnostic is not None
+    assert "lacks 'ready'" in end.diagnostic.summary
+    assert end.diagnostic.evidence == (("output", "other"), ("whole log", f"{logs(node)[0]} on n1"))
+
+
 async def test_a_silent_failure_leaves_no_log(work: Any, node: Node) -> None:
     end = await act(work, run("exit 3", detached=True))
     assert end.diagnostic is not None
@@ -139,6 +148,18 @@ async def test_an_attempt_that_the_deadline_cut_off_tells_less_than_the_one_befo
 ) -> None:
     tried = node.path("tried")
     script = f"if [ -e {tried} ]; then echo half >&2; exec sleep 60; fi; : >{tried}; echo whole >&2; exit 9"
+    assert await evidence(work, wait(script)) == {"last answer": "exit status 9", "error": "whole"}
+
+
+async def test_so_it_is_where_only_busybox_can_limit_it(work: Any, node: Node, tmp_path: Path) -> None:
+    """Its `timeout` ends with 143."""
+    (tmp_path / "timeout").write_text(
+        '#!/bin/sh\n/usr/bin/timeout "$@"\ns=$?\n[ $s != 124 ] || exit 143\nexit $s\n'
+    )
+    (tmp_path / "timeout").chmod(0o755)
+    node.session.path = f"{tmp_path}:{node.session.path}"
+    tried = node.path("tried")
+    script = f"if [ -e {tried} ]; then exec sleep 60; fi; : >{tried}; echo whole >&2; exit 9"
     assert await evidence(work, wait(script)) == {"last answer": "exit status 9", "error": "whole"}
 
 
