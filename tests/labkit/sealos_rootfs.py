@@ -63,7 +63,11 @@ esac
 _KUBEADM = (
     """\
 K=/etc/kubernetes E=/var/lib/etcd/member
-fail() { echo "kubeadm: $*" >&2; exit 1; }
+# The reason comes last, after some 20,000 characters of kernel options in colour and of what went well.
+fail() {
+  n=0; while [ $n -lt 300 ]; do printf '\\033[0;37mCONFIG_OPTION_%s\\033[0m: \\033[0;32menabled (as module)\\033[0m\\n' $n; n=$((n + 1)); done >&2
+  echo "kubeadm: $*" >&2; exit 1
+}
 """
     + CLIENT
     + CRI_CLIENT
