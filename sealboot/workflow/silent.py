@@ -2,8 +2,9 @@
 
 What is learnt there decides nothing by itself. Nobody vouches for the
 certificate, so what follows from it is called an assumption wherever it is
-shown, and the key that was seen is held on to: a step that hands something
-secret to this machine can insist on it.
+shown. So is the key: it is shown to be compared with the machine's console,
+and nothing depends on it, because an honest machine takes another one at each
+new address.
 """
 
 from __future__ import annotations

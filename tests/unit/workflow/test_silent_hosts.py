@@ -160,10 +160,15 @@ async def test_the_report_of_check_shows_it() -> None:
     assert json.dumps(document)
 
 
-async def test_another_machine_at_that_address_makes_a_plan_stale() -> None:
+async def test_another_key_makes_no_plan_stale_and_another_state_does() -> None:
+    """An honest machine shows another key as soon as it gets one more address."""
     one, _ = await look(prepared(Api50000()), MAINTENANCE)
-    other, _ = await look(prepared(Api50000()), Greeting("b3RoZXI=", "h2"))
-    assert fingerprint(one.facts["cp1"]) != fingerprint(other.facts["cp1"])
+    later, _ = await look(prepared(Api50000()), Greeting("b3RoZXI=", "h2"))
+    configured, _ = await look(prepared(Api50000()), CONFIGURED)
+    made = [fingerprint(found.facts["cp1"]) for found in (one, later, configured)]
+    assert made[0] == made[1] != made[2]
+    told = [found.diagnostics[0].evidence for found in (one, later)]
+    assert told[0] != told[1], "whoever compares it with the console is shown the one of now"
 
 
 async def planned(
