@@ -1,29 +1,33 @@
 """A Sealos Clusterfile read as an inventory: `-i sealos:Clusterfile`.
 
-Only its first document, the `Cluster`, says which hosts there are; what stands
-there becomes the same tree that an inventory is, each value with the place
-where it was written, so that every later finding points into the Clusterfile.
-What a Clusterfile claims about architectures is an expectation to verify. As
-for Sealos, an address without a port is reached on port 22, whatever `spec.ssh`
-says; other than for Sealos, a host's own settings are matched exactly, and a
-password in the file is not used.
+Its `Cluster` says which hosts there are; what stands there becomes the same
+tree that an inventory is, each value with the place where it was written, so
+that every later finding points into the Clusterfile. What a Clusterfile claims
+about architectures is an expectation to verify. The rules are those of Sealos
+(commit beea1e5): an address without a port is reached on port 22, whatever
+`spec.ssh` says (lifecycle/pkg/utils/iputils/iputils_v2.go), the user is root
+unless one is named (`NewOption` in lifecycle/pkg/ssh/option.go), and the first
+host whose roles have `registry` serves it, else the first master
+(`GetRegistryIPAndPortList` in lifecycle/pkg/types/v1beta1/utils.go). Other than
+for Sealos, a host's own settings are matched exactly, and a password in the
+file is not used.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 
-from sealboot.inventory.nodes import documents, get, made_map, scalars, text
-from sealboot.inventory.tree import Entry, List, Map, Node, Scalar, parse
+from sealboot.inventory.clusterfile_documents import read_documents, read_images, wrong
+from sealboot.inventory.nodes import entries, get, made_map, parse_documents, scalars, text
+from sealboot.inventory.tree import Entry, List, Map, Node, Scalar, as_utf8
 from sealboot.model.arch import arch_from_text
 from sealboot.model.diagnostic import Diagnostic, Location, Severity
 
 #: What a source begins with that is a Clusterfile.
 PREFIX = "sealos:"
+_API = "apps.sealos.io/v1beta1"
 _ROLES = ("master", "node", "registry")
-_RELEASE = re.compile(r"kubernetes[^:/]*:(v[0-9]+\.[0-9]+\.[0-9]+)(?:-[a-z0-9]+)?")
 _MAXIMUM_HOSTS = 10_000
 _SECRETS = ("passwd", "pkPasswd", "pkData")
 
@@ -34,68 +38,92 @@ def read_clusterfile(data: bytes, file: str) -> tuple[Node | None, tuple[Diagnos
     SB020 for what is no Clusterfile or cannot be taken over; those of `parse`
     for what is no YAML.
     """
+    data = as_utf8(data)
     if b"{{" in data:
         at = Location(file, data[: data.index(b"{{")].count(b"\n") + 1)
-        return None, (_wrong("it is a template", at, "render it first: `sealos` fills in `.Values` itself"),)
-    root = parse(next(documents(data), b""), file)
-    if isinstance(root, Diagnostic):
-        return None, (root,)
-    if not isinstance(root, Map) or text(root, "kind") != "Cluster":
-        hint = "its first document must have `kind: Cluster`"
-        return None, (_wrong("it is no Clusterfile", root.at, hint),)
-    reading = _Reading(root)
+        return None, (wrong("it is a template", at, "render it first: `sealos` fills in `.Values` itself"),)
+    roots = parse_documents(data, file)
+    if isinstance(roots, Diagnostic):
+        return None, (roots,)
+    clusters = [root for root in roots if text(root, "kind") == "Cluster"]
+    if not clusters:
+        at = roots[0].at if roots else Location(file, 1)
+        return None, (wrong("it is no Clusterfile", at, "a document must have `kind: Cluster`"),)
+    if len(clusters) > 1:
+        return None, (wrong("it has two clusters", clusters[1].at, "give each a file of its own"),)
+    if text(clusters[0], "apiVersion") != _API:
+        said = get(clusters[0], "apiVersion")
+        why = f"its `apiVersion` is {text(said)!r}, not {_API}"
+        at = said.at if said else clusters[0].at
+        return None, (wrong(why, at, "Sealer's files and those of older releases mean other things"),)
+    reading = _Reading(clusters[0], [root for root in roots if root is not clusters[0]])
     made = reading.inventory()
     return (None if any(d.severity is Severity.ERROR for d in reading.found) else made), tuple(reading.found)
-
-
-def _wrong(what: str, at: Location, *hints: str, severity: Severity = Severity.ERROR) -> Diagnostic:
-    return Diagnostic("SB020", f"the Clusterfile: {what}", severity, at=at, hints=hints)
 
 
 class _Reading:
     """One Clusterfile on its way to an inventory; what is wrong gathers in `found`."""
 
-    def __init__(self, root: Map) -> None:
-        self._root = root
+    def __init__(self, root: Map, more: Sequence[Map]) -> None:
+        self._root, self._more = root, more
+        self._registry = ""
         self.found: list[Diagnostic] = []
 
     def inventory(self) -> Map:
         """The tree of an inventory, as the loader validates any other."""
         root, at = self._root, self._root.at
+        self._rest(root, "", {"apiVersion", "kind", "metadata", "spec", "status"})
+        self._rest(get(root, "spec"), "spec", {"image", "ssh", "hosts", "env"})
         name = get(root, "metadata", "name")
         cluster: dict[str, Node] = {
             "name": name if isinstance(name, Scalar) else Scalar("default", at),
             "driver": Scalar("sealos", at),
         }
-        for image in scalars(root, "spec", "image"):
-            match = _RELEASE.search(image.text)
-            if match and "release" not in cluster:
-                cluster["release"] = Scalar(match[1], image.at)
+        for key in ("image", "env"):
+            if (said := get(root, "spec", key)) is not None and not isinstance(said, List):
+                self.found.append(wrong(f"`spec.{key}` is no list", said.at))
+        release = read_images(scalars(root, "spec", "image"), self.found)
+        if release is not None:
+            cluster["release"] = release
         made: dict[str, Node] = {
             "version": Scalar("1", at),
             "cluster": made_map(at, cluster),
             "artifacts": made_map(at, {"rootfs": List([Scalar("rootfs/*", at)], at)}),
             "hosts": made_map(at, dict(self._hosts())),
         }
+        options = read_documents(self._more, self.found)
         env = self._variables(scalars(root, "spec", "env"))
         if env:
-            made["options"] = made_map(at, {"env": made_map(at, env)})
-        ssh = self._ssh(get(root, "spec", "ssh"))
-        if ssh:
-            made["defaults"] = made_map(at, {"ssh": made_map(at, ssh)})
+            options["env"] = made_map(at, env)
+        if self._registry:
+            options["registry_host"] = Scalar(self._registry, at)
+        if options:
+            made["options"] = made_map(at, options)
+        port = get(root, "spec", "ssh", "port")
+        if port is not None and text(port) != "22":
+            hint = "Sealos does not use it either: write the port behind the addresses"
+            self.found.append(wrong("`spec.ssh.port` is not taken over", port.at, hint, warning=True))
+        ssh = {"user": Scalar("root", at), **self._ssh(get(root, "spec", "ssh"), "spec.ssh")}
+        made["defaults"] = made_map(at, {"ssh": made_map(at, ssh)})
         return made_map(at, made)
 
-    def _ssh(self, node: Node | None) -> dict[str, Node]:
+    def _rest(self, node: Node | None, path: str, known: set[str]) -> None:
+        """Each key that nobody here understands is told."""
+        for key, entry in entries(node):
+            if key not in known:
+                shown = f"{path}.{key}".lstrip(".")
+                self.found.append(wrong(f"`{shown}` is not taken over", entry.at, warning=True))
+
+    def _ssh(self, node: Node | None, path: str) -> dict[str, Node]:
         """User and key file; a port is each host's own."""
+        self._rest(node, path, {"user", "pk", "pkName", "port", *_SECRETS})
         for name in _SECRETS:
             secret = get(node, name)
             if isinstance(secret, Scalar) and secret.text:
                 hint = (
                     "say where it is to be had in a second file: `defaults: {ssh: {password_from: prompt}}`"
                 )
-                self.found.append(
-                    _wrong(f"`{name}` is not taken over", secret.at, hint, severity=Severity.WARNING)
-                )
+                self.found.append(wrong(f"`{name}` is not taken over", secret.at, hint, warning=True))
         user, key = get(node, "user"), get(node, "pk")
         made: dict[str, Node] = {}
         if isinstance(user, Scalar) and user.text:
@@ -109,48 +137,70 @@ class _Reading:
         for item in items:
             name, equals, value = item.text.partition("=")
             if not equals:
-                self.found.append(_wrong(f"{item.text!r} is no variable", item.at, "write `NAME=value`"))
+                self.found.append(wrong(f"{item.text!r} is no variable", item.at, "write `NAME=value`"))
                 continue
+            if name in made:
+                self.found.append(wrong(f"`{name}` stands here twice", item.at, "say it once"))
             made[name] = Scalar(value, item.at)
         return made
 
     def _hosts(self) -> Iterator[tuple[str, Node]]:
         groups = get(self._root, "spec", "hosts")
         if not isinstance(groups, List) or not groups.items:
-            self.found.append(_wrong("it has no hosts", self._root.at, "list them under `spec.hosts`"))
+            self.found.append(wrong("it has no hosts", self._root.at, "list them under `spec.hosts`"))
             return
         seen: set[str] = set()
-        for group in groups.items:
-            shared = self._shared(group)
+        serving: Scalar | None = None
+        for number, group in enumerate(groups.items):
+            shared = self._shared(group, f"spec.hosts[{number}]")
             addresses = scalars(group, "ips")
             if not addresses:
-                self.found.append(_wrong("an entry of `hosts` has no `ips`", group.at, "list its addresses"))
+                self.found.append(wrong("an entry of `hosts` has no `ips`", group.at, "list its addresses"))
+            serves = next((word for word in scalars(group, "roles") if word.text == "registry"), None)
             for address in addresses:
                 host = self._host(address, shared)
                 if host is None:
                     continue
                 name, node = host
                 if name in seen or len(seen) >= _MAXIMUM_HOSTS:
-                    self.found.append(_wrong(f"{address.text} is listed twice", address.at, "list it once"))
+                    self.found.append(wrong(f"{address.text} is listed twice", address.at, "list it once"))
                     continue
                 seen.add(name)
+                if serves is not None and serving is None:
+                    serving = serves
+                    self._registry = "" if text(node, "role") == "registry" else name
+                elif serves is not None:
+                    what = f"{address.text} does not serve the registry, the first host with this role does"
+                    self.found.append(wrong(what, serves.at, warning=True))
                 yield name, node
 
-    def _shared(self, group: Node) -> dict[str, Node]:
-        """What all addresses of one entry have in common: role, architecture, login, variables."""
+    def _shared(self, group: Node, path: str) -> dict[str, Node]:
+        """What all addresses of one entry have in common: role, architecture, login, variables.
+
+        A registry may be on a master or a node: its role is what it is in Kubernetes.
+        """
+        self._rest(group, path, {"ips", "roles", "env", "ssh"})
         made: dict[str, Node] = {}
+        said: dict[str, Scalar] = {}
         for word in scalars(group, "roles"):
             arch = arch_from_text(word.text)
             if word.text in _ROLES:
-                made.setdefault("role", word)
+                said[word.text] = word
             elif arch is not None:
                 made["arch"] = Scalar(arch.value, word.at)
             else:
                 hint = f"roles are {', '.join(_ROLES)}, and an architecture"
-                self.found.append(_wrong(f"{word.text!r} is no role", word.at, hint))
-        if "role" not in made:
-            self.found.append(_wrong("hosts without a role", group.at, "add `master`, `node` or `registry`"))
-        ssh = self._ssh(get(group, "ssh"))
+                self.found.append(wrong(f"{word.text!r} is no role", word.at, hint))
+        role = next((said[role] for role in _ROLES if role in said), None)
+        if role is not None:
+            made["role"] = role
+        else:
+            self.found.append(wrong("hosts without a role", group.at, "add `master`, `node` or `registry`"))
+        if "master" in said and "node" in said:
+            self.found.append(
+                wrong("a host is master or node, not both", said["node"].at, "keep one of them")
+            )
+        ssh = self._ssh(get(group, "ssh"), f"{path}.ssh")
         port = get(group, "ssh", "port")
         if isinstance(port, Scalar) and port.text:
             ssh["port"] = port
@@ -166,7 +216,7 @@ class _Reading:
             ip_address(address)
         except ValueError:
             hint = "Sealos takes IPv4 addresses, with or without a port"
-            self.found.append(_wrong(f"{written.text!r} is no address", written.at, hint))
+            self.found.append(wrong(f"{written.text!r} is no address", written.at, hint))
             return None
         ssh = shared["ssh"]
         entries = dict(ssh.entries) if isinstance(ssh, Map) else {}

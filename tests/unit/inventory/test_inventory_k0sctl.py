@@ -142,7 +142,7 @@ def test_nothing_is_dropped_silently(tmp_path: Path, before: str, after: str, ke
         ("1.30.2+k0s.0", "latest", "no release of k0s"),
         (
             "address: 10.0.0.3",
-            "address: 10.0.0.3}\n  - role: worker\n    ssh: {address: 10.0.0.3",
+            "address: 10.0.0.3, port: 2022}\n  - role: worker\n    ssh: {address: 10.0.0.3",
             "listed twice",
         ),
     ],
@@ -157,10 +157,14 @@ def test_what_would_be_another_cluster_is_refused(tmp_path: Path, before: str, a
 
 
 def test_settings_of_hosts_that_are_the_clusters_must_agree(tmp_path: Path) -> None:
-    text = K0SCTL.replace("    reset: true", "    noTaints: false")
+    text = K0SCTL.replace("  - role: worker\n    reset: true", "  - role: controller+worker")
     inventory, found = load(tmp_path, text)
     assert inventory is None
-    assert "`spec.hosts[2].noTaints` differs" in found[0].summary
+    assert "`spec.hosts[1].noTaints` differs" in found[0].summary
+    assert found[0].at is not None
+    assert found[0].at.line == 16
+    silent, found = load(tmp_path, K0SCTL.replace("    reset: true", "    noTaints: false"))
+    assert (found, silent is None) == ((), False), "a worker has no taints to leave out"
 
 
 def test_documents_behind_it(tmp_path: Path) -> None:
@@ -187,7 +191,7 @@ def test_hostile_ones_are_findings_and_quick() -> None:
     ):
         tree, found = read_k0sctl(data, "k0sctl.yaml")
         assert tree is None
-        assert {d.code for d in found} <= {"SB021", "SB002", "SB003", "SB004", "SB019"}
+        assert {d.code for d in found} <= {"SB021", "SB002", "SB003", "SB004", "SB007", "SB019"}
     many = b"".join(
         b"  - {role: worker, ssh: {address: 10.0.%d.%d}}\n" % (n // 250, n % 250) for n in range(4000)
     )
