@@ -116,7 +116,8 @@ class Routes:
         """A hop that is no inventory host: an alias of ssh_config, or user@host:port.
 
         It inherits how to connect, not as whom: like OpenSSH, a hop without a
-        user gets the local one, and no password of the target is sent to it.
+        user gets the local one, no password of the target is sent to it, and the
+        keys are its own (of ssh_config, the agent, the default files), not those named for the target.
         """
         if text in above:
             return "the jump hosts form a circle: " + " -> ".join((*above, text))
@@ -128,6 +129,7 @@ class Routes:
             user=parsed["user"],
             port=int(parsed["port"]) if parsed["port"] else None,
             jump=(),
+            identity_files=(),
             password_from=None,
             host_key_alias=None,
         )
