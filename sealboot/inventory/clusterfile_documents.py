@@ -38,6 +38,9 @@ _SAME: Final = {
     ("ClusterConfiguration", "networking.dnsDomain"): "cluster.local",
     ("KubeProxyConfiguration", "mode"): "ipvs",
 }
+#: Kinds that the driver takes as they are, in this option, but does not merge into Sealos' defaults as Sealos does.
+_WHOLE: Final = frozenset({"KubeletConfiguration", "KubeProxyConfiguration"})
+_DOCUMENTS: Final = "kubeadm_documents"
 #: As many keys of a document are shown.
 _SHOWN: Final = 20
 
@@ -93,7 +96,11 @@ def _settings(document: Map, kind: str, found: list[Diagnostic]) -> dict[str, No
         what = f"the {kind}: {len(left)} setting{'s are' if len(left) > 1 else ' is'} not taken over"
         more = ((f"and {len(left) - _SHOWN} more", ""),) if len(left) > _SHOWN else ()
         rows = (*((path, str(at)) for path, at in left[:_SHOWN]), *more)
-        hint = "the `sealos` driver has no option for it: docs/sealos.md lists those that it has"
+        hint = (
+            f"give it to kubeadm in a file laid over this one: `options: {{{_DOCUMENTS}: |`"
+            if kind in _WHOLE
+            else "the `sealos` driver has no option for it: docs/sealos.md lists those that it has"
+        )
         finding = Diagnostic(
             "SB020", f"the Clusterfile: {what}", Severity.WARNING, at=left[0][1], evidence=rows, hints=(hint,)
         )

@@ -80,7 +80,7 @@ class _Reading:
     def _k0s(self, node: Node | None, cluster: dict[str, Node]) -> None:
         self._rest(node, "spec.k0s", {"version", "dynamicConfig", "config"})
         version = get(node, "version")
-        if version is not None and text(version) != "":
+        if version is not None and version != Scalar("", version.at):
             match = _RELEASE.fullmatch(text(version))
             if match:
                 cluster["release"] = Scalar(f"v{match[1]}{match[2] or '+k0s.0'}", version.at)

@@ -232,7 +232,7 @@ def test_roles_and_drivers(load: Load, load_hosts: Load) -> None:
     assert (found.code, found.hints) == ("SB014", ("did you mean `server`?",))
     text = "version: 1\ncluster: {name: a, driver: %s}\nphases: [{name: x, run: }]\nhosts: {a: {role: anything}}\n"
     inventory = good(load, text % "phases")
-    assert inventory.options == {"phases": [{"name": "x", "run": ""}]}
+    assert inventory.options == {"phases": [{"name": "x"}]}
     assert str(inventory.origins["options.phases[0].run"]) == "<stdin>:3:25"
     assert codes(load, text % "k3s") == [("SB006", "3:1"), ("SB014", "4:19")]
     assert codes(load, "") == [("SB008", "1:1")] * 4
