@@ -84,6 +84,7 @@ def test_every_scalar_is_the_text_it_is(text: str) -> None:
 def test_nothing_is_no_text(text: str) -> None:
     """YAML 1.2.2, section 10.3.2; quoted, or as a key, it is a word like any other."""
     tree = parse(f"a: {text}\nb: '{text}'\nc: [{text or 'null'}]\nnull: d\n".encode(), "f")
+    assert isinstance(tree, Map)
     assert plain(tree) == {"a": None, "b": text, "c": [None], "null": "d"}
 
 
