@@ -79,10 +79,7 @@ class _Reading:
             "name": name if isinstance(name, Scalar) else Scalar("default", at),
             "driver": Scalar("sealos", at),
         }
-        for key in ("image", "env"):
-            if (said := get(root, "spec", key)) is not None and not isinstance(said, List):
-                self.found.append(wrong(f"`spec.{key}` is no list", said.at))
-        release = read_images(scalars(root, "spec", "image"), self.found)
+        release = read_images(self._texts(root, "spec.image"), self.found)
         if release is not None:
             cluster["release"] = release
         made: dict[str, Node] = {
@@ -92,7 +89,7 @@ class _Reading:
             "hosts": made_map(at, dict(self._hosts())),
         }
         options = read_documents(self._more, self.found)
-        env = self._variables(scalars(root, "spec", "env"))
+        env = self._variables(self._texts(root, "spec.env"))
         if env:
             options["env"] = made_map(at, env)
         if self._registry:
@@ -114,8 +111,18 @@ class _Reading:
                 shown = f"{path}.{key}".lstrip(".")
                 self.found.append(wrong(f"`{shown}` is not taken over", entry.at, warning=True))
 
+    def _texts(self, node: Node | None, path: str, below: str = "") -> list[Scalar]:
+        """The texts of the list at a dotted path; `below` is where that path begins."""
+        said = get(node, *path.split("."))
+        texts = scalars(said)
+        if said is not None and (not isinstance(said, List) or len(texts) != len(said.items)):
+            self.found.append(wrong(f"`{below}{path}` is no list of texts", said.at))
+        return texts
+
     def _ssh(self, node: Node | None, path: str) -> dict[str, Node]:
         """User and key file; a port is each host's own."""
+        if node is not None and not isinstance(node, Map):
+            self.found.append(wrong(f"`{path}` is no map of settings", node.at))
         self._rest(node, path, {"user", "pk", "pkName", "port", *_SECRETS})
         for name in _SECRETS:
             secret = get(node, name)
@@ -124,12 +131,13 @@ class _Reading:
                     "say where it is to be had in a second file: `defaults: {ssh: {password_from: prompt}}`"
                 )
                 self.found.append(wrong(f"`{name}` is not taken over", secret.at, hint, warning=True))
-        user, key = get(node, "user"), get(node, "pk")
         made: dict[str, Node] = {}
-        if isinstance(user, Scalar) and user.text:
-            made["user"] = user
-        if isinstance(key, Scalar) and key.text:
-            made["identity_file"] = key
+        for name, ours in (("user", "user"), ("pk", "identity_file")):
+            value = get(node, name)
+            if isinstance(value, Scalar) and value.text:
+                made[ours] = value
+            elif isinstance(value, Map | List):
+                self.found.append(wrong(f"`{path}.{name}` is no text", value.at))
         return made
 
     def _variables(self, items: list[Scalar]) -> dict[str, Node]:
@@ -153,7 +161,7 @@ class _Reading:
         serving: Scalar | None = None
         for number, group in enumerate(groups.items):
             shared = self._shared(group, f"spec.hosts[{number}]")
-            addresses = scalars(group, "ips")
+            addresses = self._texts(group, "ips", f"spec.hosts[{number}].")
             if not addresses:
                 self.found.append(wrong("an entry of `hosts` has no `ips`", group.at, "list its addresses"))
             serves = next((word for word in scalars(group, "roles") if word.text == "registry"), None)
@@ -182,7 +190,7 @@ class _Reading:
         self._rest(group, path, {"ips", "roles", "env", "ssh"})
         made: dict[str, Node] = {}
         said: dict[str, Scalar] = {}
-        for word in scalars(group, "roles"):
+        for word in self._texts(group, "roles", f"{path}."):
             arch = arch_from_text(word.text)
             if word.text in _ROLES:
                 said[word.text] = word
@@ -205,7 +213,7 @@ class _Reading:
         if isinstance(port, Scalar) and port.text:
             ssh["port"] = port
         made["ssh"] = made_map(group.at, ssh)
-        env = self._variables(scalars(group, "env"))
+        env = self._variables(self._texts(group, "env", f"{path}."))
         if env:
             made["vars"] = made_map(group.at, {f"env_{name}": value for name, value in env.items()})
         return made

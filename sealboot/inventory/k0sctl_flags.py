@@ -47,8 +47,8 @@ class Flag(NamedTuple):
 
     @property
     def word(self) -> str:
-        """The flag as one word of a shell."""
-        return shlex.quote(self.name if self.value is None else f"{self.name}={self.value}")
+        """The flag as one word of a shell; an empty value is none (`Flags.Join`)."""
+        return shlex.quote(f"{self.name}={self.value}" if self.value else self.name)
 
 
 def flags_of(items: Iterable[Scalar]) -> Iterator[Flag | Scalar]:

@@ -89,7 +89,13 @@ class HostReading:
     # -- how it is reached ------------------------------------------------------------------------------
 
     def _reach(self, node: Map) -> str | None:
-        way = next((key for key in ("ssh", "openSSH") if isinstance(get(node, key), Map)), "")
+        ways = [key for key in ("ssh", "openSSH") if isinstance(get(node, key), Map)]
+        if len(ways) > 1:
+            self.found.append(
+                wrong(f"`{self._path}` has both `ssh` and `openSSH`", node.at, "keep one of them")
+            )
+            return None
+        way = ways[0] if ways else ""
         ssh, address = get(node, way), text(node, way, "address")
         if not way or not address or not isinstance(ssh, Map):
             other = next((key for key in ("winRM", "localhost") if key in node.entries), "ssh.address")
@@ -104,6 +110,8 @@ class HostReading:
             value = get(ssh, key)
             if isinstance(value, Scalar) and value.text:
                 made[ours] = value
+            elif isinstance(value, Map | List):
+                self.found.append(wrong(f"`{self._path}.{way}.{key}` is no text", value.at))
         hops = self._hops(get(ssh, "bastion"), f"{self._path}.{way}.bastion")
         if hops:
             made["jump"] = List([*hops], ssh.at)
@@ -121,6 +129,8 @@ class HostReading:
     def _hops(self, node: Node | None, path: str) -> list[Scalar]:
         """The bastions in the order in which they are connected: the innermost entry is the first hop."""
         if not isinstance(node, Map):
+            if node is not None:
+                self.found.append(wrong(f"`{path}` is no bastion", node.at))
             return []
         before = self._hops(get(node, "bastion"), f"{path}.bastion")
         for key, entry in entries(node):
@@ -224,6 +234,9 @@ class HostReading:
     def _taken_over(self, flag: flags.Flag) -> bool:
         """Make a setting of a flag, or tell what becomes of it; whether that was done."""
         said = Scalar(flag.value or "", flag.at)
+        if flag.name in {flags.DATA_DIR, flags.KUBELET_DIR} and not flag.value:
+            self._wrong_flag(flag.at, f"`{flag.name}` needs a value")
+            return True
         match flag.name:
             case name if name in flags.ROLES:
                 self._role_flag(flag)
@@ -231,9 +244,9 @@ class HostReading:
                 if flag.off and self.no_taints:
                     self._wrong_flag(flag.at, f"`{flag.name}=false` and `noTaints: true` disagree")
                 self.no_taints = self.no_taints if flag.off else Scalar("true", flag.at)
-            case flags.DATA_DIR if flag.value:
+            case flags.DATA_DIR:
                 self._paths["data"] = said
-            case flags.KUBELET_DIR if flag.value:
+            case flags.KUBELET_DIR:
                 self.kubelet_dir = said
             case flags.DYNAMIC:
                 self.dynamic = None if flag.off else Scalar("true", flag.at)
