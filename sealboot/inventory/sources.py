@@ -6,10 +6,10 @@ import os
 import stat
 from collections.abc import Sequence
 
-from sealboot.inventory.clusterfile import PREFIX as CLUSTERFILE
-from sealboot.inventory.clusterfile import read_clusterfile
-from sealboot.inventory.k0sctl import PREFIX as K0SCTL
-from sealboot.inventory.k0sctl import read_k0sctl
+from sealboot.inventory.importers.clusterfile import PREFIX as CLUSTERFILE
+from sealboot.inventory.importers.clusterfile import read_clusterfile
+from sealboot.inventory.importers.k0sctl import PREFIX as K0SCTL
+from sealboot.inventory.importers.k0sctl import read_k0sctl
 from sealboot.inventory.tree import MAXIMUM_BYTES, Entry, Map, Node, nothing, parse
 from sealboot.model.diagnostic import Diagnostic, Location, has_errors
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sealboot.inventory.clusterfile import read_clusterfile
+from sealboot.inventory.importers.clusterfile import read_clusterfile
 from sealboot.inventory.load import load_inventory
 from sealboot.model.arch import Arch
 from sealboot.model.diagnostic import Diagnostic

@@ -10,7 +10,7 @@ import pytest
 from sealboot.drivers.k0s_options import OWN_FLAGS, K0sOptions
 from sealboot.drivers.options import validate
 from sealboot.drivers.registry import load_driver
-from sealboot.inventory.k0sctl import read_k0sctl
+from sealboot.inventory.importers.k0sctl import read_k0sctl
 from sealboot.inventory.load import load_inventory
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.host import Inventory

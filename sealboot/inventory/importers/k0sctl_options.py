@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from sealboot.inventory.k0sctl_host import unknown, wrong
-from sealboot.inventory.nodes import entries, get, made_map, switch, text
+from sealboot.inventory.importers.k0sctl_host import unknown, wrong
+from sealboot.inventory.importers.nodes import entries, get, made_map, switch, text
 from sealboot.inventory.tree import Map, Node, Scalar
 from sealboot.model.diagnostic import Diagnostic
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from sealboot.inventory.k0sctl_host import wrong
-from sealboot.inventory.nodes import entries, get, parse_documents, text, walk
+from sealboot.inventory.importers.k0sctl_host import wrong
+from sealboot.inventory.importers.nodes import entries, get, parse_documents, text, walk
 from sealboot.inventory.tree import Entry, Map, Node, as_utf8
 from sealboot.model.diagnostic import Diagnostic, Location
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from sealboot.inventory.k0sctl_documents import Documents, read_documents
-from sealboot.inventory.k0sctl_host import HostReading, unknown, wrong
-from sealboot.inventory.k0sctl_options import read_options
-from sealboot.inventory.nodes import entries, get, made_map, switch, text
+from sealboot.inventory.importers.k0sctl_documents import Documents, read_documents
+from sealboot.inventory.importers.k0sctl_host import HostReading, unknown, wrong
+from sealboot.inventory.importers.k0sctl_options import read_options
+from sealboot.inventory.importers.nodes import entries, get, made_map, switch, text
 from sealboot.inventory.tree import List, Map, Node, Scalar
 from sealboot.model.diagnostic import Diagnostic, Severity
 

@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 
-from sealboot.inventory.clusterfile_documents import read_documents, read_images, wrong
-from sealboot.inventory.nodes import entries, get, made_map, parse_documents, scalars, text
+from sealboot.inventory.importers.clusterfile_documents import read_documents, read_images, wrong
+from sealboot.inventory.importers.nodes import entries, get, made_map, parse_documents, scalars, text
 from sealboot.inventory.tree import Entry, List, Map, Node, Scalar, as_utf8
 from sealboot.model.arch import arch_from_text
 from sealboot.model.diagnostic import Diagnostic, Location, Severity

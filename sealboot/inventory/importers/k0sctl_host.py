@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from sealboot.inventory import k0sctl_flags as flags
-from sealboot.inventory.nodes import entries, get, made_map, scalars, switch, text
+from sealboot.inventory.importers import k0sctl_flags as flags
+from sealboot.inventory.importers.nodes import entries, get, made_map, scalars, switch, text
 from sealboot.inventory.tree import List, Map, Node, Scalar
 from sealboot.model.diagnostic import Diagnostic, Location, Severity
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from sealboot.inventory.nodes import entries, text
+from sealboot.inventory.importers.nodes import entries, text
 from sealboot.inventory.tree import Map, Node, Scalar
 from sealboot.model.diagnostic import Diagnostic, Location, Severity
 
