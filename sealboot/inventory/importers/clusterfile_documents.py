@@ -41,7 +41,8 @@ _SAME: Final = {
 #: Kinds that the driver takes as they are, in this option, but does not merge into Sealos' defaults as Sealos does.
 _WHOLE: Final = frozenset({"KubeletConfiguration", "KubeProxyConfiguration"})
 _DOCUMENTS: Final = "kubeadm_documents"
-#: As many keys of a document are shown.
+#: As many keys of a document are named in the sentence, and shown with their lines.
+_NAMED: Final = 3
 _SHOWN: Final = 20
 
 
@@ -93,7 +94,9 @@ def _settings(document: Map, kind: str, found: list[Diagnostic]) -> dict[str, No
         elif path.partition(".")[0] not in _SET and _SAME.get((kind, path)) != text(node):
             left.append((path, at))
     if left:
-        what = f"the {kind}: {len(left)} setting{'s are' if len(left) > 1 else ' is'} not taken over"
+        names = ", ".join(f"`{path}`" for path, _ in left[:_NAMED])
+        names += f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
+        what = f"the {kind}: {names} {'are' if len(left) > 1 else 'is'} not taken over"
         more = ((f"and {len(left) - _SHOWN} more", ""),) if len(left) > _SHOWN else ()
         rows = (*((path, str(at)) for path, at in left[:_SHOWN]), *more)
         hint = (

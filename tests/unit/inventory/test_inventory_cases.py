@@ -130,7 +130,7 @@ ACCEPTED: Mapping[str, tuple[Callable[[Inventory], bool], list[tuple[str, int]]]
                 "SB020 the Clusterfile: images that are not taken over: labring/helm:v3.9.4, labring/cilium:v1.13.4",
                 8,
             ),
-            ("SB020 the Clusterfile: the ClusterConfiguration: 1 setting is not taken over", 17),
+            ("SB020 the Clusterfile: the ClusterConfiguration: `apiServer.certSANs` is not taken over", 17),
             ("SB020 the Clusterfile: the Config `cilium` is not taken over", 19),
         ],
     ),

@@ -198,7 +198,7 @@ def test_documents_are_taken_over_as_far_as_there_are_options_and_told_beyond(tm
         "cri_socket": "/run/containerd/containerd.sock",
     }
     kubelet, second, other = found
-    assert "the KubeletConfiguration: 1 setting is not taken over" in kubelet.summary
+    assert "the KubeletConfiguration: `maxPods` is not taken over" in kubelet.summary
     assert kubelet.evidence[0][0] == "maxPods"
     assert "`options: {kubeadm_documents: |`" in kubelet.hints[0]
     assert "this second InitConfiguration is not read" in second.summary
@@ -215,7 +215,7 @@ def test_a_long_document_is_told_shortly(tmp_path: Path) -> None:
     extra = "".join(f"key{number}: 1\n" for number in range(500))
     inventory, found = load(tmp_path, f"{CLUSTERFILE}{extra}")
     assert inventory is not None
-    assert "500 settings are not taken over" in found[0].summary
+    assert "`key0`, `key1`, `key2` and 497 more are not taken over" in found[0].summary
     assert len(found[0].evidence) == 21
     assert found[0].evidence[-1][0] == "and 480 more"
 
