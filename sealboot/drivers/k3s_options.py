@@ -66,8 +66,9 @@ def registry_secrets(registries: Mapping[str, Any]) -> Iterator[tuple[str, str, 
 
 
 def _registries(value: object) -> object:
+    """The tree as it is; its secrets must be references."""
     if isinstance(value, Mapping):
-        [*registry_secrets(value)]
+        tuple(registry_secrets(value))
     return value
 
 

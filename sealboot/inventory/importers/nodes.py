@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from sealboot.inventory.tree import Entry, List, Map, Node, Scalar, nothing, parse
+from sealboot.inventory.tree import MAXIMUM_BYTES, Entry, List, Map, Node, Scalar, nothing, parse
 from sealboot.model.diagnostic import Diagnostic, Location
 
 _SEPARATOR = re.compile(rb"---(?:\s|$)")
@@ -31,7 +31,9 @@ def parse_documents(data: bytes, file: str) -> list[Map] | Diagnostic:
     """
     hint = f"write the values out, or let yq do it: `yq 'explode(.)' {file} > plain.yaml`"
     roots: list[Map] = []
-    for number, (above, document) in enumerate(documents(data)):
+    # What is too large was cut off where it was read: `parse` refuses it as a whole.
+    pieces = documents(data) if len(data) <= MAXIMUM_BYTES else iter([(0, data)])
+    for number, (above, document) in enumerate(pieces):
         at = Location(file, above + 1)
         if number >= _MAXIMUM_DOCUMENTS:
             return Diagnostic(

@@ -9,6 +9,7 @@ import pytest
 
 from sealboot.inventory.importers.clusterfile import read_clusterfile
 from sealboot.inventory.load import load_inventory
+from sealboot.inventory.tree import MAXIMUM_BYTES
 from sealboot.model.arch import Arch
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.host import Inventory
@@ -239,6 +240,13 @@ def test_the_first_host_with_the_role_serves_the_registry(
     assert inventory is not None
     assert inventory.options.get("registry_host") == registry
     assert [host.role for host in inventory.hosts] == kept
+
+
+def test_a_file_that_is_cut_off_is_refused_as_a_whole() -> None:
+    half = b"#" * (MAXIMUM_BYTES // 2 + 1) + b"\n"
+    made, found = read_clusterfile(CLUSTERFILE.encode() + half + b"---\n" + half, "f")
+    assert made is None
+    assert [d.code for d in found] == ["SB005"]
 
 
 def test_more_documents_than_anybody_writes_are_refused() -> None:
