@@ -29,8 +29,10 @@ _MACHINE: Mapping[tuple[str, ...], str] = {
     ("machine", "install", "disk"): "disk",
     ("machine", "install", "wipe"): "wipe",
 }
-#: Since Talos 1.14 a document of its own takes the place of `machine.install`.
-_INSTALL = "UnattendedInstallConfig"
+#: Since Talos 1.14 documents of their own take the place of `machine.install`, and of what names the cluster.
+_INSTALL, _CLUSTER = "UnattendedInstallConfig", "KubeClusterConfig"
+#: Chooses the disk where it is there, whatever `disk` says (Talos, `v1alpha1_provider.go`, InstallDisk).
+_SELECTOR = ("machine", "install", "diskSelector")
 _DEVICE = re.compile(r"""\s*disk\.dev_path\s*==\s*(["'])(/dev/[\w/.:+-]+)\1\s*""", re.ASCII)
 
 
@@ -42,9 +44,15 @@ def read_machine_config(data: bytes) -> MachineConfig | None:
         documents.setdefault(number, {}).setdefault(path, value)
     for said in documents.values():
         if ("kind",) not in said:  # the first kind of document, older than kinds
-            found = {name: said[path] for path, name in _MACHINE.items() if path in said} | found
+            read = {name: said[path] for path, name in _MACHINE.items() if path in said}
+            if any(path[: len(_SELECTOR)] == _SELECTOR for path in said):
+                read.pop("disk", None)
+            found = read | found
         elif said["kind",] == _INSTALL:
             found |= _unattended(said)
+        elif said["kind",] == _CLUSTER:
+            names = {"cluster": said.get(("clusterName",), ""), "endpoint": said.get(("endpoint",), "")}
+            found |= {name: value for name, value in names.items() if value}
     if found.get("version") != "v1alpha1" or "type" not in found:
         return None
     return MachineConfig(
@@ -56,12 +64,13 @@ def read_machine_config(data: bytes) -> MachineConfig | None:
         image=found.get("image", ""),
         disk=found.get("disk", ""),
         wipe=found.get("wipe") == "true",
+        unattended="unattended" in found,
     )
 
 
 def _unattended(said: Mapping[tuple[str, ...], str]) -> dict[str, str]:
     """Installer and disk; a selector that is no plain comparison chooses what nobody knows before."""
-    found = {"wipe": said.get(("provisioning", "wipe"), "true")}
+    found = {"wipe": said.get(("provisioning", "wipe"), "true"), "unattended": "yes"}
     match = _DEVICE.fullmatch(said.get(("provisioning", "diskSelector", "match"), ""))
     if match is not None:
         found["disk"] = match[2]

@@ -11,8 +11,9 @@ from sealboot.checks import ports
 from sealboot.checks.space import Load, no_space
 from sealboot.drivers.base import Context
 from sealboot.drivers.options import origin_of
+from sealboot.drivers.sealos_marks import DONE
 from sealboot.drivers.sealos_member import IN_CLUSTER, running, told
-from sealboot.drivers.sealos_node_scripts import DONE
+from sealboot.drivers.sealos_option_checks import contradictions
 from sealboot.drivers.sealos_options import SealosOptions
 from sealboot.drivers.sealos_tree import SLOT, chosen_tree
 from sealboot.model.arch import Arch, platform_arch
@@ -81,6 +82,7 @@ def undescribed(inventory: Inventory, options: SealosOptions) -> Iterator[Diagno
                 at=host.origin(f"vars.{name}"),
                 hints=("use letters, digits and `_`, and no digit in front",),
             )
+    yield from contradictions(inventory, options)
     if options.ipvs is not False and options.lvscare_image is None and inventory.by_role("node"):
         yield Diagnostic(
             "SB607",

@@ -1,21 +1,47 @@
 """What kubeadm is told: configurations as text, the same for the same cluster.
 
-The API is kubeadm.k8s.io/v1beta3 unless the options say otherwise; every
-kubeadm from 1.22 on reads it.
+kubeadm itself must not pull (`imagePullPolicy: Never`): it would ask the runtime for names of the public registry,
+past image-cri-shim, which alone knows that the cluster's own registry has them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
+from sealboot.drivers.sealos_documents import of_kind
 from sealboot.drivers.sealos_options import SealosOptions
 
+_RELEASE = re.compile(r"v(\d{1,4})\.(\d{1,4})\.", re.ASCII)
+#: kubeadm v1.31 reads v1beta4, and v1.37 nothing older; v1.22 to v1.36 read v1beta3 (kubeadm's API reference).
+_V1BETA4: Final = (1, 31)
+#: kubelet has a field for the image endpoint since v1.27.
+_IMAGE_ENDPOINT: Final = (1, 27)
 
-def init_config(options: SealosOptions, version: str, address: str, masters: Sequence[str]) -> str:
+
+def _at_least(version: str, wanted: tuple[int, int]) -> bool:
+    match = _RELEASE.match(version)
+    return match is not None and (int(match[1]), int(match[2])) >= wanted
+
+
+def api_of(options: SealosOptions, version: str) -> str:
+    """The `apiVersion` that kubeadm of this release reads, unless the options name one."""
+    return (
+        f"kubeadm.k8s.io/{options.kubeadm_api or ('v1beta4' if _at_least(version, _V1BETA4) else 'v1beta3')}"
+    )
+
+
+def init_config(
+    options: SealosOptions, version: str, address: str, masters: Sequence[str], image_endpoint: str
+) -> str:
     """For `kubeadm init` on the first master; `masters` are the addresses of all."""
     names = ["127.0.0.1", options.apiserver_domain, options.vip, *masters]
     repository = [f"imageRepository: {options.image_repository}"] if options.image_repository else []
-    api = f"apiVersion: kubeadm.k8s.io/{options.kubeadm_api}"
+    api = f"apiVersion: {api_of(options, version)}"
+    own = options.kubeadm_documents.strip()
+    proxy = options.ipvs is not False and of_kind(own, "KubeProxyConfiguration") is None
+    kubelet = _at_least(version, _IMAGE_ENDPOINT) and of_kind(own, "KubeletConfiguration") is None
     lines = [
         api,
         "kind: InitConfiguration",
@@ -24,6 +50,7 @@ def init_config(options: SealosOptions, version: str, address: str, masters: Seq
         f"  bindPort: {options.apiserver_port}",
         "nodeRegistration:",
         f"  criSocket: {options.cri_socket}",
+        "  imagePullPolicy: Never",
         "---",
         api,
         "kind: ClusterConfiguration",
@@ -39,9 +66,41 @@ def init_config(options: SealosOptions, version: str, address: str, masters: Seq
         "etcd:",
         "  local:",
         f"    dataDir: {options.etcd_data}",
-        *(_proxy(options) if options.ipvs is not False else []),
+        *(_kubelet(image_endpoint) if kubelet else []),
+        *(_proxy(options) if proxy else []),
+        *([*([] if own.startswith("---") else ["---"]), own] if own else []),
     ]
     return "\n".join([*lines, ""])
+
+
+def _kubelet(image_endpoint: str) -> list[str]:
+    """Kubelet asks image-cri-shim for images, whatever the tree's own unit says."""
+    return [
+        "---",
+        "apiVersion: kubelet.config.k8s.io/v1beta1",
+        "kind: KubeletConfiguration",
+        f"imageServiceEndpoint: unix://{image_endpoint.removeprefix('unix://')}",
+    ]
+
+
+def upgrade_config(options: SealosOptions, version: str) -> str:
+    """For `kubeadm upgrade apply` and `node`; empty for releases that read no such document (before v1.31)."""
+    if not _at_least(version, _V1BETA4):
+        return ""
+    ignored = "  ignorePreflightErrors: [SystemVerification]"
+    return "\n".join(
+        [
+            f"apiVersion: {api_of(options, version)}",
+            "kind: UpgradeConfiguration",
+            "apply:",
+            f"  kubernetesVersion: {version}",
+            "  imagePullPolicy: Never",
+            ignored,
+            "node:",
+            "  imagePullPolicy: Never",
+            ignored,
+        ]
+    )
 
 
 def _proxy(options: SealosOptions) -> list[str]:
@@ -57,7 +116,7 @@ def _proxy(options: SealosOptions) -> list[str]:
     ]
 
 
-def join_config(options: SealosOptions, address: str, *, master: bool) -> str:
+def join_config(options: SealosOptions, version: str, address: str, *, master: bool) -> str:
     """For `kubeadm join`; `@TOKEN@`, `@CA@` and `@KEY@` are filled in on the host, from secrets."""
     control = [
         "controlPlane:",
@@ -67,7 +126,7 @@ def join_config(options: SealosOptions, address: str, *, master: bool) -> str:
         '  certificateKey: "@KEY@"',
     ]
     lines = [
-        f"apiVersion: kubeadm.k8s.io/{options.kubeadm_api}",
+        f"apiVersion: {api_of(options, version)}",
         "kind: JoinConfiguration",
         "discovery:",
         "  bootstrapToken:",
@@ -77,6 +136,7 @@ def join_config(options: SealosOptions, address: str, *, master: bool) -> str:
         '    - "@CA@"',
         "nodeRegistration:",
         f"  criSocket: {options.cri_socket}",
+        "  imagePullPolicy: Never",
         *(control if master else []),
     ]
     return "\n".join(lines)

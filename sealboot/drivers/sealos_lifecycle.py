@@ -12,10 +12,11 @@ import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from sealboot.drivers import sealos_hosts_scripts as scripts
 from sealboot.drivers import sealos_node_scripts as node
-from sealboot.drivers import sealos_scripts as scripts
 from sealboot.drivers import sealos_upgrade
 from sealboot.drivers.sealos_kubeadm import init_config, join_config
+from sealboot.drivers.sealos_marks import DONE
 from sealboot.drivers.sealos_member import Member, members, with_env
 from sealboot.drivers.sealos_registry import images, registry
 from sealboot.drivers.sealos_steps import Cluster, entry, hostname, ip_of, ipvs, lvscare
@@ -86,7 +87,7 @@ def _check(member: Member) -> Step:
 
 def _registry_name(member: Member) -> Iterator[Step]:
     options = member.cluster.options
-    kept = f"{member.data}/{node.DONE}/hosts"
+    kept = f"{member.data}/{DONE}/hosts"
     yield Run(
         id=f"hosts/{member.name}/kept",
         host=member.name,
@@ -129,7 +130,8 @@ def _init(member: Member) -> Step:
 def _config(member: Member) -> WriteFile:
     cluster = member.cluster
     place = f"{member.data}/etc/kubeadm-init.yaml"
-    content = init_config(cluster.options, cluster.release, ip_of(member.host), cluster.masters)
+    endpoint = member.env["SEALOS_SYS_IMAGE_ENDPOINT"]
+    content = init_config(cluster.options, cluster.release, ip_of(member.host), cluster.masters, endpoint)
     return WriteFile(
         id=f"control-plane/{member.name}/config",
         host=member.name,
@@ -182,7 +184,8 @@ def _secrets(member: Member, others: tuple[Member, ...]) -> Iterator[Step]:
 
 def _join(member: Member) -> Run:
     master = member.host.role == "master"
-    config = join_config(member.cluster.options, ip_of(member.host), master=master)
+    cluster = member.cluster
+    config = join_config(cluster.options, cluster.release, ip_of(member.host), master=master)
     step = member.run(
         "join/kubeadm", "kubeadm join", node.KUBEADM_JOIN, node.member(member.data), timeout=900.0
     )

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from sealboot.drivers.base import Context
+from sealboot.drivers.sealos_image_scripts import PASSWORD, USER
 from sealboot.drivers.sealos_steps import Cluster
 from sealboot.drivers.sealos_tree import chosen_tree, stamp_of
 from sealboot.model.host import Host
 from sealboot.model.steps import Run, Succeeds
 from sealboot.model.tree import Tree
+
+#: Where image-cri-shim answers; kubelet's unit and crictl's configuration in published root filesystems name it
+#: (labring-actions/runtime, `containerd/etc/crictl.yaml`, `k8s/etc/10-kubeadm.conf`).
+IMAGE_ENDPOINT = "/var/run/image-cri-shim.sock"
+#: For a tree whose registry nobody has looked into.
+_PAUSE = "pause:3.9"
 
 #: What the probe's answer `sealos.member` begins with on a host that is in a cluster; releases follow it.
 IN_CLUSTER = "member"
@@ -73,18 +81,28 @@ class Member:
             "registryConfig": options.registry_config,
             "registryDomain": options.registry_domain,
             "registryPort": str(options.registry_port),
-            "registryUsername": "admin",
-            "registryPassword": "passw0rd",
+            "registryUsername": USER,
+            "registryPassword": PASSWORD,
             "disableApparmor": "false",
-            "sandboxImage": "pause:3.9",
+            "sandboxImage": self.sandbox,
             "defaultVIP": options.vip,
             "SEALOS_SYS_CRI_ENDPOINT": socket,
-            "SEALOS_SYS_IMAGE_ENDPOINT": socket,
+            "SEALOS_SYS_IMAGE_ENDPOINT": IMAGE_ENDPOINT,
             "SEALOS_SYS_KUBE_VERSION": self.cluster.release,
             "SEALOS_SYS_RUN_MODE": f"{self.host.role},{arch or 'unknown'}",
         }
         own = {k.removeprefix("env_"): v for k, v in self.host.vars.items() if k.startswith("env_")}
         return {**known, **options.env, **own}
+
+    @property
+    def sandbox(self) -> str:
+        """The pause image that the cluster's registry serves: of several the newest."""
+        ctx = self.cluster.ctx
+        registry = self.cluster.options.registry(ctx.inventory)
+        tree = chosen_tree(ctx, registry) if registry is not None else None
+        served = [image.name for image in tree.images] if tree is not None else []
+        named = [name for name in served if name.rpartition(":")[0].rpartition("/")[2] == "pause"]
+        return max(named, key=_by_tag, default=_PAUSE)
 
     def run(self, step: str, title: str, script: str, check: str, **more: float) -> Run:
         """A script of the tree's, with all that scripts are told."""
@@ -99,6 +117,11 @@ class Member:
             script=script,
             env={**env, "CRI": self.cluster.options.cri_socket},
         )
+
+
+def _by_tag(image: str) -> tuple[tuple[int, ...], str]:
+    tag = image.rpartition(":")[2]
+    return tuple(int(n) for n in re.findall(r"[0-9]{1,6}", tag)), image
 
 
 def told(ctx: Context, host: Host) -> list[str]:

@@ -10,20 +10,8 @@ from __future__ import annotations
 
 import shlex
 
-#: EX_DATAERR of sysexits.h: something is there that the step will not touch.
-REFUSED = 65
-
-#: Where it is remembered what was done, beside the tree.
-DONE = ".sealboot"
-
-#: What the tree's scripts install is for everybody, whatever mask a script of ours begins with.
-MARK = """umask 022
-mark() {
-  mkdir -p "$DATA/.sealboot"
-  printf '%s\\n' "${2:-$STAMP}" >"$DATA/.sealboot/$1.new"
-  mv -f "$DATA/.sealboot/$1.new" "$DATA/.sealboot/$1"
-}
-"""
+from sealboot.drivers.sealos_image_scripts import PROVE, PULL
+from sealboot.drivers.sealos_marks import DONE, MARK, REFUSED, marked
 
 #: What this script prints of its failure is all there is: sealos itself throws it away.
 RENDER = f"""set -u
@@ -60,23 +48,27 @@ mark images
 rm -f "$ARCHIVE"
 """
 
-REGISTRY = f"""set -eu
-{MARK}mkdir -p "$DATA/rootfs/registry" "${{registryData%/*}}"
-if [ -L "$registryData" ]; then rm -f "$registryData"
-elif [ -d "$registryData" ] && ! rmdir "$registryData" 2>/dev/null; then
-  echo "$registryData holds something that is not this cluster's" >&2; exit {REFUSED}
-fi
-ln -s "$DATA/rootfs/registry" "$registryData"
-if [ -n "${{HTPASSWD:-}}" ]; then (umask 077; printf '%s\\n' "$HTPASSWD" >"$DATA/rootfs/etc/registry_htpasswd"); fi
-cd "$DATA/rootfs/scripts"
-bash init-registry.sh "$registryData" "$registryConfig"
-mark registry
+#: `same FILE FILE`: whether they have the same content.
+SAME = """same() { [ -f "$1" ] && [ -f "$2" ] && [ "$(sha256sum <"$1")" = "$(sha256sum <"$2")" ]; }
 """
 
-#: The tree's own scripts, which bring everything that a node runs.
-INSTALL = """cd "$DATA/rootfs/scripts"
+# Nobody writes to a program that runs, and `init-kube.sh` neither makes room before it copies nor says that it
+# could not: a name is freed first, and what lies there is compared afterwards. Scripts of published trees are
+# no executables, as which kubelet's unit starts one of them (sealos does `chmod -R 0755`).
+#: The tree's own scripts, which bring everything that a node runs; they end well whatever they could not do.
+INSTALL = f"""{SAME}bin=${{BIN_DIR:-/usr/bin}}
+for new in "$DATA"/rootfs/bin/*; do
+  [ ! -f "$new" ] || same "$new" "$bin/${{new##*/}}" || rm -f "$bin/${{new##*/}}"
+done
+chmod 755 "$DATA"/rootfs/scripts/*.sh
+cd "$DATA/rootfs/scripts"
 bash init-cri.sh "$registryDomain" "$registryPort"
 bash init.sh
+for new in "$DATA"/rootfs/bin/*; do
+  [ ! -f "$new" ] || same "$new" "$bin/${{new##*/}}" || {{
+    echo "$bin/${{new##*/}} is not the root filesystem's after its init.sh" >&2; exit 1
+  }}
+done
 """
 
 INIT = f"""set -eu
@@ -84,7 +76,7 @@ INIT = f"""set -eu
   echo "this node runs $(cat "$DATA/.sealboot/version" 2>/dev/null || echo 'another release'), not $VERSION: nobody upgrades it by installing over it" >&2
   exit {REFUSED}
 fi
-{INSTALL}mark version "$VERSION"
+{INSTALL}{PROVE}mark version "$VERSION"
 mark init
 """
 
@@ -115,12 +107,14 @@ done
 """
 
 KUBEADM_INIT = f"""set -eu
-{MARK}{_ALONE}{_AGAIN}kubeadm init --config="$DATA/etc/kubeadm-init.yaml" --skip-certificate-key-print --skip-token-print --upload-certs -v 0 --ignore-preflight-errors=SystemVerification
+{MARK}{_ALONE}{_AGAIN}{PULL}kubeadm init --config="$DATA/etc/kubeadm-init.yaml" --skip-certificate-key-print --skip-token-print --upload-certs -v 0 --ignore-preflight-errors=SystemVerification
 {_ENDED}"""
 
 # Filled in by the shell itself: the words of a program that is started can be read by every user of the host.
 KUBEADM_JOIN = f"""set -eu
-{MARK}{_AGAIN}config=$DATA/etc/kubeadm-join.yaml
+{MARK}{_AGAIN}if [ -n "${{KEY:-}}" ]; then
+{PULL}fi
+config=$DATA/etc/kubeadm-join.yaml
 trap 'rm -f "$config"' EXIT
 (umask 077; printf '%s\\n' "$CONFIG" | while IFS= read -r line; do
   case $line in
@@ -142,18 +136,14 @@ CA_HASH = """kubeadm token create --ttl 1m --print-join-command --kubeconfig /et
 
 API_READY = "kubectl --kubeconfig /etc/kubernetes/admin.conf get --raw /readyz >/dev/null 2>&1\n"
 
-#: A node may read its own object with its own credentials, so nobody else need be asked.
+#: A node may read its own object with its own credentials, so nobody else need be asked. Why it is not ready
+#: is what the one who waits is told in the end.
 NODE_READY = """name=$(uname -n | tr 'A-Z' 'a-z')
-said=$(kubectl --kubeconfig /etc/kubernetes/kubelet.conf get node "$name" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null)
-[ "$said" = True ]
+said=$(kubectl --kubeconfig /etc/kubernetes/kubelet.conf get node "$name" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}') || exit 1
+[ "$said" != True ] || exit 0
+echo "$name is not ready: $(kubectl --kubeconfig /etc/kubernetes/kubelet.conf get node "$name" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].message}')" >&2
+exit 1
 """
-
-
-def marked(data: str, name: str, stamp: str) -> str:
-    """Succeeds when the step of this name was done for this stamp."""
-    return (
-        f'[ "$(cat {shlex.quote(f"{data}/{DONE}/{name}")} 2>/dev/null)" = {shlex.quote(stamp)} ] || exit 1\n'
-    )
 
 
 def rendered(root: str) -> str:
@@ -198,8 +188,12 @@ def images_there(data: str, archive: str, sha256: str) -> str:
 
 
 def initialised(data: str, stamp: str) -> str:
-    """Succeeds when the runtime and kubelet of this tree are installed."""
-    return marked(data, "init", stamp) + "command -v kubelet >/dev/null && command -v kubeadm >/dev/null\n"
+    """Succeeds when the runtime and kubelet of this tree are installed: the programs that lie there are its own."""
+    return (
+        f"{marked(data, 'init', stamp)}{SAME}"
+        "for name in kubelet kubeadm kubectl; do\n"
+        f'  same "$(command -v $name)" {shlex.quote(f"{data}/rootfs/bin")}/$name || exit 1\ndone\n'
+    )
 
 
 def member(data: str) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from sealboot.drivers.sealos_documents import documents
 from sealboot.model.host import Host, Inventory
 
 _DOMAIN = r"^[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$"
@@ -59,7 +60,8 @@ class SealosOptions(BaseModel):
     service_subnet: Annotated[str, Field(pattern=_SUBNETS)] = "10.96.0.0/22"
     image_repository: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9./:_-]*$")] | None = None
     kubernetes_version: Annotated[str, Field(pattern=_VERSION)] | None = None
-    kubeadm_api: Annotated[str, Field(pattern=r"^v1(?:beta[0-9]+)?$")] = "v1beta3"
+    kubeadm_api: Annotated[str, Field(pattern=r"^v1(?:beta[0-9]+)?$")] | None = None
+    kubeadm_documents: str = ""
     etcd_data: str = "/var/lib/etcd"
     upgrade_batch: Annotated[int, BeforeValidator(_number), Field(ge=1, le=1000)] = 1
     drain_timeout: Annotated[int, BeforeValidator(_number), Field(ge=1, le=86400)] = 300
@@ -70,6 +72,12 @@ class SealosOptions(BaseModel):
     @classmethod
     def _paths(cls, value: str) -> str:
         return _absolute(value)
+
+    @field_validator("kubeadm_documents")
+    @classmethod
+    def _documents(cls, value: str) -> str:
+        documents(value)
+        return value
 
     @field_validator("vip")
     @classmethod

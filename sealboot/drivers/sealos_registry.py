@@ -9,8 +9,10 @@ new images need no restart.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 
+from sealboot.drivers import sealos_image_scripts as served_by
 from sealboot.drivers import sealos_node_scripts as node
 from sealboot.drivers.sealos_member import Member, with_env
 from sealboot.model.steps import FileIs, Run, Step, Succeeds, Upload, WaitFor
@@ -68,21 +70,25 @@ def _blob(member: Member, blob: Packed) -> Upload:
 
 
 def registry(member: Member) -> Iterator[Step]:
-    """What serves the images, and the wait for its port."""
-    options, data = member.cluster.options, member.data
+    """What serves the images, and the wait until it lets those in who know its password."""
+    options, data, env = member.cluster.options, member.data, member.env
+    auth = f"{env['registryUsername']}:{env['registryPassword']}".encode("utf-8", "surrogateescape")
     serve: Run = member.run(
         "registry/serve",
         "start the registry",
-        node.REGISTRY,
+        served_by.REGISTRY,
         node.linked(data, options.registry_data, member.stamp),
         timeout=600.0,
     )
-    yield with_env(serve, {"HTPASSWD": options.registry_htpasswd or ""})
+    known = {"HTPASSWD": options.registry_htpasswd or served_by.HTPASSWD}
+    yield with_env(serve, {**known, "AUTH": base64.b64encode(auth).decode()})
+    asked = served_by.answers(data, member.cluster.registry_ip, options.registry_port)
     yield WaitFor(
         id=f"registry/{member.name}/answers",
         host=member.name,
         title="wait for the registry",
         timeout=120.0,
-        kind="tcp",
-        target=f"{member.cluster.registry_ip}:{options.registry_port}",
+        check=Succeeds(asked),
+        kind="script",
+        target=asked,
     )

@@ -1,7 +1,8 @@
-"""A sealos cluster taken down again: nodes first, then masters from the last to the first, and nothing left.
+"""A sealos cluster taken down again: nodes first, then masters from the last to the first.
 
 What is undone is what the stages did, in the reverse order, with the root
-filesystem's own scripts while it is still there. A hosts file that was only
+filesystem's own scripts while it is still there; what `kubeadm reset` leaves
+(rules of iptables, a network plugin's interfaces) is left. A hosts file that was only
 changed by us becomes the copy that was kept; one that others have written to
 since only loses our entries.
 """
@@ -12,8 +13,9 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 
-from sealboot.drivers.sealos_node_scripts import DONE
-from sealboot.drivers.sealos_scripts import LOST_ENTRIES, ipvs_rule
+from sealboot.drivers.sealos_hosts_scripts import REMOVE_HOSTS, has_none
+from sealboot.drivers.sealos_marks import DONE
+from sealboot.drivers.sealos_scripts import ipvs_rule
 from sealboot.drivers.sealos_steps import Cluster
 from sealboot.model.host import Host
 from sealboot.model.plan import Wave
@@ -62,28 +64,6 @@ if [ -e "$DATA/{DONE}/registry" ]; then
   rm -f "$DATA/{DONE}/registry"
 fi
 exit 0
-"""
-
-_HOSTS = f"""set -u
-LC_ALL=C; export LC_ALL
-ours() {{ case " $DOMAINS " in *" $1 "*) return 0 ;; esac; return 1; }}
-entries() {{
-  set -f
-  while read -r ip names || [ -n "$ip" ]; do
-    case $ip in ''|'#'*) continue ;; esac
-    for name in ${{names%%#*}}; do ours "$name" || printf '%s %s\\n' "$ip" "$name"; done
-  done <"$1" | sort -u
-}}
-kept=$DATA/{DONE}/hosts
-if [ -e "$kept" ] && [ "$(entries "$kept")" = "$(entries "$HOSTS_FILE")" ]; then
-  cat "$kept" >"$HOSTS_FILE" || exit 1
-  exit 0
-fi
-before=$(entries "$HOSTS_FILE")
-for domain in $DOMAINS; do "$SEALCTL" hosts delete --path "$HOSTS_FILE" --domain "$domain" || exit $?; done
-[ "$(entries "$HOSTS_FILE")" = "$before" ] && exit 0
-echo "sealctl changed entries of $HOSTS_FILE other than $DOMAINS" >&2
-exit {LOST_ENTRIES}
 """
 
 #: Folders above the data that nobody else uses go as well.
@@ -209,18 +189,14 @@ def _clean(cluster: Cluster, host: Host) -> Step:
 def _hosts(cluster: Cluster, host: Host) -> Step:
     options = cluster.options
     domains = (options.registry_domain, options.apiserver_domain, options.lvscare_domain)
-    patterns = "".join(
-        f"grep -qwF -e {shlex.quote(domain)} {shlex.quote(options.hosts_file)} 2>/dev/null && exit 1\n"
-        for domain in domains
-    )
     return _run(
         cluster,
         host,
         ("hosts", f"put {options.hosts_file} back"),
-        f"{patterns}exit 0\n",
-        _HOSTS,
+        has_none(options.hosts_file, domains),
+        REMOVE_HOSTS,
         HOSTS_FILE=options.hosts_file,
-        SEALCTL=cluster.sealctl(host),
+        KEPT=f"{_data(cluster, host)}/{DONE}/hosts",
         DOMAINS=" ".join(domains),
     )
 

@@ -1,57 +1,10 @@
-"""The scripts of the `sealos` driver, and the read-only questions that go with them.
-
-`sealctl hosts add` exits 0 even when it could not write, and rewrites the
-whole file: a last line without a newline and lines it cannot parse are lost.
-So the file's newline is repaired first, every other entry is compared before
-and after, and the file is put back when one went missing. Appliances may have
-no hosts file at all: it is made.
-"""
+"""The scripts of the `sealos` driver that call sealctl, and the read-only questions that go with them."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
 from ipaddress import IPv4Address
-
-#: EX_DATAERR of sysexits.h: sealctl damaged the hosts file, which was put back.
-LOST_ENTRIES = 65
-
-ADD_HOST = f"""set -eu
-LC_ALL=C; export LC_ALL
-entries() {{
-  set -f
-  while read -r ip names || [ -n "$ip" ]; do
-    case $ip in ''|'#'*) continue ;; esac
-    for name in ${{names%%#*}}; do [ "$name" = "$DOMAIN" ] || printf '%s %s\\n' "$ip" "$name"; done
-  done <"$HOSTS_FILE" | sort -u
-}}
-[ -e "$HOSTS_FILE" ] || (umask 022; : >"$HOSTS_FILE")
-[ -z "$(tail -c 1 "$HOSTS_FILE")" ] || echo >>"$HOSTS_FILE"
-kept=$(cat "$HOSTS_FILE")
-before=$(entries)
-"$SEALCTL" hosts add --path "$HOSTS_FILE" --ip "$IP" --domain "$DOMAIN"
-if [ "$(entries)" != "$before" ]; then
-  printf '%s\\n' "$kept" >"$HOSTS_FILE"
-  echo "sealctl changed entries of $HOSTS_FILE other than $DOMAIN; the file was put back" >&2
-  exit {LOST_ENTRIES}
-fi
-"""
-
-
-def has_entry(hosts_file: str, address: str, domain: str) -> str:
-    """Succeeds when `domain` has the one address `address` in the hosts file, in whatever layout."""
-    return f"""set -f
-found=1
-while read -r ip names || [ -n "$ip" ]; do
-  case $ip in ''|'#'*) continue ;; esac
-  for name in ${{names%%#*}}; do
-    [ "$name" = {shlex.quote(domain)} ] || continue
-    [ "$ip" = {shlex.quote(address)} ] || exit 1
-    found=0
-  done
-done <{shlex.quote(hosts_file)}
-exit $found
-"""
 
 
 def same_hostname(sealctl: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from sealboot.drivers import sealos_hosts_scripts as hosts
 from sealboot.drivers import sealos_scripts as scripts
 from sealboot.drivers.base import Context
 from sealboot.drivers.sealos_options import SealosOptions
@@ -60,14 +61,9 @@ def entry(cluster: Cluster, host: Host, address: str, domain: str) -> Step:
         host=host.name,
         title=f"{domain} is {address}",
         timeout=60.0,
-        check=Succeeds(scripts.has_entry(options.hosts_file, address, domain)),
-        script=scripts.ADD_HOST,
-        env={
-            "SEALCTL": cluster.sealctl(host),
-            "HOSTS_FILE": options.hosts_file,
-            "IP": address,
-            "DOMAIN": domain,
-        },
+        check=Succeeds(hosts.has_entry(options.hosts_file, address, domain)),
+        script=hosts.ADD_HOST,
+        env={"HOSTS_FILE": options.hosts_file, "IP": address, "DOMAIN": domain},
     )
 
 

@@ -15,8 +15,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from sealboot.drivers import sealos_upgrade_scripts as scripts
+from sealboot.drivers.sealos_kubeadm import upgrade_config
+from sealboot.drivers.sealos_marks import marked
 from sealboot.drivers.sealos_member import Member, with_env
-from sealboot.drivers.sealos_node_scripts import either, initialised, marked
+from sealboot.drivers.sealos_node_scripts import either, initialised
 from sealboot.model.plan import Wave
 from sealboot.model.steps import ReadSecret, Run, Service, ServiceIs, Step, Succeeds, WaitFor, WriteFile
 
@@ -64,7 +66,12 @@ def _plane(member: Member, config: Sequence[WriteFile]) -> Iterator[Step]:
     step = member.run(
         "upgrade/apply", f"kubeadm upgrade apply {release}", scripts.APPLY, done, timeout=1800.0
     )
-    yield replace(step, detached=True)
+    yield _kept_from_pulling(member, step)
+
+
+def _kept_from_pulling(member: Member, step: Run) -> Run:
+    config = upgrade_config(member.cluster.options, member.cluster.release)
+    return replace(with_env(step, {"CONFIG": config}), detached=True)
 
 
 def _tools(member: Member) -> Run:
@@ -97,7 +104,7 @@ def _host(member: Member) -> Iterator[Step]:
         step = member.run(
             "upgrade/node", f"kubeadm upgrade node to {release}", scripts.NODE, done, timeout=900.0
         )
-        yield replace(step, detached=True)
+        yield _kept_from_pulling(member, step)
     step = member.run(
         "upgrade/drain",
         "cordon and drain the node",

@@ -11,7 +11,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from sealboot.drivers.sealos_node_scripts import INSTALL, MARK, REFUSED, initialised, marked
+from sealboot.drivers.sealos_image_scripts import PROVE, PULL
+from sealboot.drivers.sealos_marks import MARK, REFUSED, marked
+from sealboot.drivers.sealos_node_scripts import INSTALL, initialised
 
 #: The marks of an upgrade: kubeadm has planned, has done its part, whose the cordon is, the node is empty,
 #: the release that runs.
@@ -33,13 +35,26 @@ PLAN = f"""set -eu
 mark {PLANNED} "$VERSION"
 """
 
+# CONFIG is kubeadm's document that keeps it from pulling. Before v1.31 there is none: what is pulled here is
+# there then, and its own attempt is not what decides.
+_CONFIG = """if [ -n "$CONFIG" ]; then
+  config=$DATA/etc/kubeadm-upgrade.yaml
+  printf '%s\\n' "$CONFIG" >"$config"
+  set -- --config "$config"
+else set -- --ignore-preflight-errors=SystemVerification,ImagePull "$@"; fi
+"""
+
 APPLY = f"""set -eu
-{MARK}"$DATA/rootfs/bin/kubeadm" upgrade apply -y "$VERSION" --ignore-preflight-errors=SystemVerification
+{MARK}{PULL}set -- "$VERSION"
+{_CONFIG}"$DATA/rootfs/bin/kubeadm" upgrade apply -y "$@"
 mark {PLANE} "$VERSION"
 """
 
 NODE = f"""set -eu
-{MARK}"$DATA/rootfs/bin/kubeadm" upgrade node --ignore-preflight-errors=SystemVerification
+{MARK}if [ -e /etc/kubernetes/manifests/kube-apiserver.yaml ]; then
+{PULL}fi
+set --
+{_CONFIG}"$DATA/rootfs/bin/kubeadm" upgrade node "$@"
 mark {PLANE} "$VERSION"
 """
 
@@ -80,7 +95,7 @@ REPLACE = f"""set -eu
 {MARK}if [ "$(cat "$DATA/.sealboot/{DRAINED}" 2>/dev/null)" != "$VERSION" ]; then
   echo 'the node was not drained: its programs are not replaced' >&2; exit {REFUSED}
 fi
-{INSTALL}mark init
+{INSTALL}{PROVE}mark init
 """
 
 OPEN = f"""set -eu
@@ -111,8 +126,9 @@ def ready_with(release: str) -> str:
     """Succeeds when the node is Ready and its kubelet is of this release: its own object says both."""
     path = '{.status.nodeInfo.kubeletVersion} {.status.conditions[?(@.type=="Ready")].status}'
     return (
-        f'{_NAME}said=$(kubectl --kubeconfig {_KUBELET} get node "$name" -o {shlex.quote(f"jsonpath={path}")} 2>/dev/null)\n'
-        f'[ "$said" = {shlex.quote(f"{release} True")} ]\n'
+        f'{_NAME}said=$(kubectl --kubeconfig {_KUBELET} get node "$name" -o {shlex.quote(f"jsonpath={path}")}) || exit 1\n'
+        f'[ "$said" != {shlex.quote(f"{release} True")} ] || exit 0\n'
+        'echo "$name runs kubelet ${said% *}, and its Ready is ${said##* }" >&2\nexit 1\n'
     )
 
 

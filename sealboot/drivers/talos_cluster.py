@@ -7,16 +7,16 @@ journal, and nothing is applied that was changed after the plan.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from sealboot.drivers.base import Context
-from sealboot.drivers.talos_options import CONTROLPLANE, WORKER, TalosOptions
-from sealboot.drivers.talos_steps import assigned, key_name
+from sealboot.drivers.base import Api, Context
+from sealboot.drivers.talos_options import API_PORT, CONTROLPLANE, WORKER, TalosOptions
+from sealboot.drivers.talos_steps import assigned
 from sealboot.model.bootfiles import MachineConfig, TalosConfig, file_of, machine_config_of
 from sealboot.model.host import Host
-from sealboot.model.steps import Run, Step, Succeeds, WaitFor
+from sealboot.model.steps import Knocks, Run, Step, Succeeds, WaitFor
 from sealboot.model.tree import Packed
 
 #: The slot of each thing that is used on the controller, and the key of its hosts in `Context.chosen`.
@@ -38,32 +38,52 @@ ctl() { limit @ASK@ "$TALOSCTL" --talosconfig "$TALOSCONFIG" -e "$ADDRESS" -n "$
 """.replace("@ASK@", str(_ASK))
 
 #: A machine that is configured, installed and up as far as it comes by itself. Since 1.14 a machine is up before
-#: its installation has ended, and reboots when it has: what it began by then would be lost.
+#: its installation has ended, and reboots when it has: what it began by then would be lost. That a machine knows
+#: no such status is what a Talos before 1.14 says; that it does not answer says nothing.
 _INSTALLED = """installed() {
-  phase=$(ctl get unattendedinstallstatuses -o 'jsonpath={.spec.phase}' 2>/dev/null) || phase=
-  case $phase in ''|installed) ;; *) return 1 ;; esac
+  phase=$(ctl get unattendedinstallstatuses -o 'jsonpath={.spec.phase}' 2>/dev/null) || {
+    phase=
+    said=$(ctl get unattendedinstallstatuses 2>&1) || case $said in *'is not registered'*) ;; *) return 1 ;; esac
+  }
+  case $phase in installed) ;; '') [ -z "${UNATTENDED:-}" ] || return 1 ;; *) return 1 ;; esac
   stage=$(ctl get machinestatus -o 'jsonpath={.spec.stage}' 2>/dev/null) || return 1
   case $stage in booting|running) return 0 ;; esac
   return 1
 }
 """
 
-#: What has the configuration already, since a run that was cut off, is only waited for.
+#: What has the configuration already, since a run that was cut off, is only waited for. Whether it has another
+#: is seen by the certificate that it asks for: how talosctl says so is by chance one of several errors. KEY is
+#: the key that was shown a moment ago: a machine in maintenance takes another whenever it gets an address.
+#: A stage of `booting` is believed once it lasts: before it installs itself a machine is in it, too.
 _APPLY = """same "$CONFIG" "$SHA256"
 if ! ctl get machinestatus >/dev/null 2>&1; then
+  case $API in
+  open) ;;
+  certificate)
+    echo 'this machine is configured already, and not with the secrets of this talosconfig' >&2
+    echo '(or the certificate in it has expired: `talosctl config info` says when)' >&2
+    exit 65 ;;
+  *) echo "nothing answers on port @PORT@ of $ADDRESS" >&2; sleep 2; exit 75 ;;
+  esac
   said=$(limit 120 "$TALOSCTL" apply-config --insecure -n "$ADDRESS" ${KEY:+--cert-fingerprint "$KEY"} -f "$CONFIG" 2>&1) || {
-    case $said in
-      *'certificate required'*|*'bad certificate'*|*'unknown certificate'*|*'unknown authority'*)
-        echo 'this machine is configured already, and not with the secrets of this talosconfig' >&2 ;;
-      *fingerprint*)
-        echo 'another machine answers at this address than the one that was seen before' >&2 ;;
-    esac
     printf '%s\\n' "$said" >&2
+    case $said in
+      *fingerprint*) echo 'what answers there shows another key than a moment ago' >&2; exit 75 ;;
+      *'certificate required'*|*'broken pipe'*|*'connection refused'*) sleep 2; exit 75 ;;
+    esac
     exit 65
   }
 fi
-end=$(($(date +%s) + LIMIT))
-until installed; do
+end=$(($(date +%s) + LIMIT)) seen=0
+while :; do
+  if installed; then
+    seen=$((seen + 1))
+    [ "$stage" = booting ] && [ "$seen" -lt 4 ] || break
+    sleep 2
+    continue
+  fi
+  seen=0
   [ "$phase" != failed ] || {
     echo 'Talos cannot install itself: `talosctl dmesg` says why, most often the disk or the installer image' >&2
     exit 65
@@ -74,7 +94,7 @@ until installed; do
   }
   sleep 2
 done
-"""
+""".replace("@PORT@", str(API_PORT))
 
 _HAS_ETCD = """for ADDRESS in $CONTROLPLANES; do ctl etcd members >/dev/null 2>&1 && exit 0; done
 exit 1
@@ -140,12 +160,11 @@ def config_of(ctx: Context, host: Host) -> MachineConfig | None:
 def configure(ctx: Context, options: TalosOptions, tools: Tools, host: Host) -> Iterator[Step]:
     """Give the machine its configuration, unless it has it or fetches it; wait until Talos runs from its disk."""
     config = config_of(ctx, host)
-    installed = tools.script(f"{_INSTALLED}installed\n", ADDRESS=host.address)
+    unattended = {"UNATTENDED": "yes"} if config is not None and config.unattended else {}
+    installed = tools.script(f"{_INSTALLED}installed\n", ADDRESS=host.address, **unattended)
     if config is not None and config.file is not None and options.config_url is None:
         facts = ctx.facts[host.name]
         target = _target(options, host, config, configured=facts.observed.get("api") == "configured")
-        known = facts.observed.get("api.key", "") if facts.assumed else ""
-        secret: Mapping[str, str] = {} if facts.assumed else {"KEY": key_name(host)}
         yield Run(
             id=f"configure/{host.name}/apply",
             host=host.name,
@@ -162,9 +181,9 @@ def configure(ctx: Context, options: TalosOptions, tools: Tools, host: Host) -> 
                 CONFIG=config.file.path,
                 SHA256=config.file.sha256,
                 LIMIT=str(options.install_timeout - _RESERVE),
+                **unattended,
             ),
-            env={"KEY": known} if facts.assumed else {},
-            env_secrets=secret,
+            knocks=Knocks(API_PORT, Api(API_PORT).alpn),
         )
         return
     yield WaitFor(

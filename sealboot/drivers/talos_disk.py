@@ -8,7 +8,6 @@ from typing import Final
 from sealboot.drivers.base import Context
 from sealboot.drivers.talos_facts import Machine
 from sealboot.drivers.talos_options import API_PORT, TalosOptions, device_of
-from sealboot.drivers.talos_steps import key_name
 from sealboot.model.arch import Arch
 from sealboot.model.bootfiles import disk_image_of
 from sealboot.model.host import Host
@@ -87,5 +86,4 @@ def leave(options: TalosOptions, host: Host) -> Iterator[Step]:
         script=REBOOT,
         port=API_PORT,
         alpn=("h2",),
-        into=key_name(host),
     )

@@ -12,7 +12,6 @@ from typing import Final
 
 from sealboot.drivers.base import Context
 from sealboot.drivers.talos_options import API_PORT, TalosOptions
-from sealboot.drivers.talos_steps import key_name
 from sealboot.model.artifact import Artifact, Uki
 from sealboot.model.bootfiles import boot_files_of
 from sealboot.model.host import Host
@@ -150,5 +149,4 @@ def leave(options: TalosOptions, host: Host) -> Iterator[Step]:
         script=START,
         port=API_PORT,
         alpn=("h2",),
-        into=key_name(host),
     )

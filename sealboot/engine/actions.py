@@ -18,6 +18,9 @@ from sealboot.model.paths import SYSTEM_DIRECTORIES
 from sealboot.model.secret import Secret
 from sealboot.model.steps import ReadSecret, Remove, Run, WriteFile
 
+#: How often it is looked at a port for a script, and the status by which it asks for another look.
+LOOKS, AGAIN = 3, 75
+
 # $1 path, $2 recursive. A tree is not left half named: what can be is renamed first, then removed.
 # What is mounted below it is somebody's data: nothing is removed then.
 _REMOVE = r"""
@@ -69,13 +72,27 @@ async def run_script(work: Work, step: Run) -> StepEnd:
     if step.detached:
         revealed = {name: value.reveal() for name, value in secret.items()}
         return await run_detached(work, step, exports({**step.env, **revealed}))
-    result = await work.session.run(
-        step.script, env={**step.env, **secret}, become=step.become, timeout=step.timeout
-    )
+    for _ in range(LOOKS):
+        seen = await _seen(work, step)
+        result = await work.session.run(
+            step.script, env={**step.env, **secret, **seen}, become=step.become, timeout=step.timeout
+        )
+        if step.knocks is None or result.exit_status != AGAIN:
+            break
     if result.ending != "exited" or result.exit_status not in step.ok_codes:
         return work.ended(step, result)
     lacking = missing_output(work.host, step, result.text + result.error_text)
     return StepEnd("failed", lacking) if lacking else StepEnd("changed")
+
+
+async def _seen(work: Work, step: Run) -> dict[str, str | Secret]:
+    """What is seen on the step's port now, as the script is told."""
+    if step.knocks is None:
+        return {}
+    seen = await work.knock(step.host, step.knocks.port, step.knocks.alpn) if work.knock else ""
+    if isinstance(seen, str):
+        return {"API": "", "KEY": ""}
+    return {"API": "certificate" if seen.wants_certificate else "open", "KEY": seen.key}
 
 
 async def read_secret(work: Work, step: ReadSecret) -> StepEnd:

@@ -54,10 +54,6 @@ class SecretStore:
         self._redactor.learn(secret)
         self._known[name] = secret
 
-    def keep(self, name: str, value: str) -> None:
-        """Keep a value that later steps use like a secret but that everybody may see."""
-        self._known[name] = Secret(value)
-
     def given(self, name: str) -> Secret | None:
         """The operator's own secret of that name: no host's answer takes its place."""
         return self._known[name] if name in self._given else None

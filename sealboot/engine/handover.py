@@ -113,14 +113,12 @@ class _Farewell:
         return seen
 
     async def _arrived(self, seen: Greeting) -> StepEnd:
-        work, step = self._work, self._step
-        if step.into:
-            work.secrets.keep(step.into, seen.key)
+        work = self._work
         await work.session.close()
         key = (("key", f"SHA256:{seen.key}"),) if seen.key else ()
         told = Diagnostic(
             "SB522",
-            f"{work.host} left the system it ran: it answers on port {step.port} now, and no longer on SSH",
+            f"{work.host} left the system it ran: it answers on port {self._step.port} now, and no longer on SSH",
             severity=Severity.NOTE,
             host=work.host,
             evidence=key,

@@ -11,9 +11,11 @@ import asyncio
 import json
 import re
 import secrets
+from dataclasses import replace
 
 from sealboot.engine.context import StepEnd, Work
 from sealboot.engine.failures import status_words, step_failed, tail
+from sealboot.engine.joblog import kept_log
 from sealboot.engine.jobscript import JOB_STATE
 from sealboot.engine.shell import PRELUDE, key, quoted
 from sealboot.model.diagnostic import Diagnostic
@@ -175,23 +177,37 @@ async def _out_of_time(work: Work, step: Run, folder: str) -> StepEnd:
     killed = await work.session.run(_KILL, args=(folder,), become=step.become, timeout=30.0)
     if killed.ending == "lost":
         return work.ended(step, killed)
-    return work.ended(step, Result("timeout", None, seconds=step.timeout))
+    seen = await _poll(work, step, folder, 3)
+    kept = await kept_log(work, step, folder, forget=False)
+    if isinstance(seen, StepEnd) or isinstance(kept, StepEnd):
+        return work.ended(step, Result("timeout", None, seconds=step.timeout))
+    late = work.ended(step, Result("timeout", None, seconds=step.timeout)).diagnostic
+    return StepEnd("failed", replace(late, evidence=(*_said(seen[1]), *kept)) if late else None)
 
 
 async def _judge(work: Work, step: Run, folder: str, state: str, log: str) -> StepEnd:
     """What a job's recorded end means; a proven end is forgotten, so that the next run starts anew."""
-    forgotten = await work.session.run('rm -rf "$1"', args=(folder,), become=step.become, timeout=30.0)
-    if forgotten.ending == "lost":
-        return work.ended(step, forgotten)
-    evidence = (("log", tail(log)),) if log.strip() else ()
-    if state in {"dead", "none"}:
-        why = "it ended without an exit status: the host was rebooted, or it was killed"
-        return StepEnd("failed", step_failed(work.host, step.title, why, evidence=evidence))
-    status = int(state.removeprefix("ended "))
-    if status not in step.ok_codes:
-        return StepEnd("failed", step_failed(work.host, step.title, status_words(status), evidence=evidence))
-    lacking = missing_output(work.host, step, log)
-    return StepEnd("failed", lacking) if lacking else StepEnd("changed")
+    status = int(state.removeprefix("ended ")) if state.startswith("ended ") else None
+    lacking = missing_output(work.host, step, log) if status in step.ok_codes else None
+    if status in step.ok_codes and lacking is None:
+        forgotten = await work.session.run('rm -rf "$1"', args=(folder,), become=step.become, timeout=30.0)
+        return work.ended(step, forgotten) if forgotten.ending == "lost" else StepEnd("changed")
+    kept = await kept_log(work, step, folder)
+    if isinstance(kept, StepEnd):
+        return kept
+    if lacking is not None:
+        return StepEnd("failed", replace(lacking, evidence=(*lacking.evidence, *kept)))
+    why = "it ended without an exit status: the host was rebooted, or it was killed"
+    if status is not None:
+        why = status_words(status)
+    return StepEnd("failed", step_failed(work.host, step.title, why, evidence=(*_said(log), *kept)))
+
+
+def _said(log: str) -> tuple[tuple[str, str], ...]:
+    """The end of a job's log, as evidence."""
+    # A line of which only the end was read back may be the end of a secret, which nobody would know to mask.
+    whole = log.partition("\n")[2] if len(log.encode("utf-8", "surrogateescape")) >= LOG_TAIL else log
+    return (("log", tail(whole)),) if whole.strip() else ()
 
 
 def missing_output(host: str, step: Run, said: str) -> Diagnostic | None:

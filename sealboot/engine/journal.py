@@ -38,11 +38,12 @@ _APPEND = (
 mkdir -p "${1%/*}" && printf '\n%s\n' "$2" >>"$1" && sb_sync "$1"
 """
 )
-# The line of a run that came to its end replaces everything before it.
+# The line of a run that came to its end replaces everything before it, and what was kept of failures goes.
 _REPLACE = (
     PRELUDE
     + r"""
-printf '%s\n' "$2" | sb_record "$1"
+printf '%s\n' "$2" | sb_record "$1" || exit
+rm -rf "$3" || :
 """
 )
 _READ = """
@@ -101,10 +102,11 @@ async def write(session: Session, paths: NodePaths, entry: Entry) -> Diagnostic 
     """Add one line and flush it to the disk."""
     script = _REPLACE if entry.mark == "finished" else _APPEND
     line = json.dumps({"run": entry.run, "step": entry.step, "mark": entry.mark, "at": entry.at})
-    result = await session.run(script, args=(paths.journal, line), become=True, timeout=WRITE_TIMEOUT)
+    told = (paths.journal, line, paths.logs)
+    result = await session.run(script, args=told, become=True, timeout=WRITE_TIMEOUT)
     if result.ending == "lost" and session.lost is None:
         # A server may fail to report how a script ended (seen with dropbear); the same line twice does no harm.
-        result = await session.run(script, args=(paths.journal, line), become=True, timeout=WRITE_TIMEOUT)
+        result = await session.run(script, args=told, become=True, timeout=WRITE_TIMEOUT)
     if result.ok:
         return None
     return unanswered(session.host, "writing its journal", result)

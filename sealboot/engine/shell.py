@@ -126,6 +126,11 @@ class NodePaths:
         """The folder of detached jobs."""
         return f"{self.state}/jobs"
 
+    @property
+    def logs(self) -> str:
+        """The folder of what detached jobs said that failed; gone once a run comes to its end."""
+        return f"{self.state}/logs"
+
 
 def node_paths(cluster: str, host: Host) -> NodePaths:
     """The engine's places on `host`: `paths.state`, or `/var/lib/sealboot/<cluster>`."""

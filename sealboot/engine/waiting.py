@@ -6,14 +6,17 @@ import re
 from urllib.parse import urlsplit
 
 from sealboot.engine.context import StepEnd, Work
-from sealboot.engine.failures import quotes
+from sealboot.engine.failures import tail
 from sealboot.engine.shell import PRELUDE
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.steps import WaitFor
+from sealboot.transport.base import Result
 
 #: Exit status of the script where no tool on the host can ask (EX_UNAVAILABLE of sysexits.h).
 _NO_TOOL = 69
 _LATE = 124
+#: Bytes of what a script said that are read back.
+_SAID = 8192
 
 # $1 kind, $2 target, $3 interval, $4 seconds in all, $5 host or wanted status, $6 port.
 #
@@ -71,27 +74,44 @@ sb_active() {
   elif sb_openrc; then rc-service "$1" status >/dev/null 2>&1
   else exit 69; fi
 }
+# What an attempt said that came to its end; one that the deadline cut off tells nothing, unless it is the only one.
+sb_script() {
+  sb_within "$sb_left" /bin/sh -c "$1" </dev/null >/dev/null 2>"$sb_file" 9>&-
+  sb_c=$?
+  [ "$sb_c" -ne 0 ] || return 0
+  case $sb_c in 124|137|143) [ "$(sb_tick)" -lt "$sb_end" ] || sb_cut=1;; esac
+  if [ -n "$sb_cut" ]; then
+    [ -z "$sb_last" ] || return 1
+    sb_last="no end within $sb_left s"
+  else sb_last="exit status $sb_c"
+  fi
+  sb_said=$(tail -c "$sb_much" "$sb_file" 2>/dev/null)
+  return 1
+}
 sb_try() {
   case $1 in
     tcp) sb_tcp "$5" "$6";;
     http) sb_http "$2" "$5";;
     file) [ -e "$2" ];;
-    script) sb_within "$sb_left" /bin/sh -c "$2" </dev/null >/dev/null 2>&1; sb_c=$?; sb_last="exit status $sb_c"; [ "$sb_c" -eq 0 ];;
+    script) sb_script "$2";;
     service) sb_active "$2";;
   esac
 }
-sb_last=
+sb_last= sb_said= sb_cut= sb_much=@MUCH@
+# Without a name, so that nothing is left behind, however this ends.
+if sb_name=$(mktemp 2>/dev/null) && exec 9>"$sb_name"; then rm -f "$sb_name"; fi
+sb_file=/proc/$$/fd/9; [ -w "$sb_file" ] || sb_file=/dev/null
 # Uptime, because the clock of a machine that just came up may be set while we wait.
 sb_tick() { if read -r sb_up _ </proc/uptime; then echo "${sb_up%%.*}"; else date +%s; fi; }
 sb_end=$(( $(sb_tick) + $4 ))
 while :; do
   sb_left=$(( sb_end - $(sb_tick) )); [ "$sb_left" -gt 0 ] || sb_left=1
   sb_try "$@" && exit 0
-  [ "$(sb_tick)" -lt "$sb_end" ] || { printf '%s\n' "$sb_last"; exit 124; }
+  [ "$(sb_tick)" -lt "$sb_end" ] || { printf '%s\n' "$sb_last"; printf '%s\n' "$sb_said" >&2; exit 124; }
   sleep "$3" 2>/dev/null || sleep 1
 done
 """
-)
+).replace("@MUCH@", str(_SAID))
 
 
 async def wait_for(work: Work, step: WaitFor) -> StepEnd:
@@ -110,7 +130,7 @@ async def wait_for(work: Work, step: WaitFor) -> StepEnd:
     if result.ok:
         return StepEnd("same")
     if result.ending == "exited" and result.exit_status == _LATE:
-        return StepEnd("failed", _late(work.host, step, result.text.strip(), quotes(result)))
+        return StepEnd("failed", _late(work.host, step, result))
     if result.ending == "exited" and result.exit_status == _NO_TOOL:
         none = f"{step.title}: no tool on {work.host} can ask {step.kind} {step.target}"
         hints = ("install curl or bash there, or wait with a script",)
@@ -137,6 +157,13 @@ def _question(step: WaitFor) -> tuple[str, ...] | None:
             return ()
 
 
-def _late(host: str, step: WaitFor, last: str, said: tuple[tuple[str, str], ...]) -> Diagnostic:
-    rows = (("waited for", f"{step.kind} {step.target}"), *((("last answer", last),) if last else said))
-    return Diagnostic("SB514", f"{step.title}: not within {step.timeout:g} s", host=host, evidence=rows)
+def _late(host: str, step: WaitFor, result: Result) -> Diagnostic:
+    last, said = result.text.strip(), result.error_text
+    if len(result.stderr) >= _SAID:
+        said = said.partition("\n")[2]  # of a longer line only the end is there
+    rows = [("waited for", f"{step.kind} {step.target}")] if step.kind != "script" else []
+    rows += [("last answer", last)] if last else []
+    rows += [("error", tail(said))] if said.strip() else []
+    return Diagnostic(
+        "SB514", f"{step.title}: not within {step.timeout:g} s", host=host, evidence=tuple(rows)
+    )

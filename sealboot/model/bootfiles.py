@@ -53,8 +53,10 @@ class MachineConfig(Other):
 
     `type` is `controlplane` or `worker` (`init` in old ones); `image` the
     installer that the machine runs, `disk` where to; both empty where the
-    configuration leaves them to defaults. `wipe` says that the disk is wiped
-    first. `file` is where it lies on the controller.
+    configuration leaves them to defaults, `disk` also where a selector chooses
+    it (Talos takes the selector where both are there). `wipe` says that the
+    disk is wiped first, `unattended` that an `UnattendedInstallConfig` has it
+    installed. `file` is where it lies on the controller.
     """
 
     file: Packed | None = None
@@ -64,6 +66,7 @@ class MachineConfig(Other):
     image: str = ""
     disk: str = ""
     wipe: bool = False
+    unattended: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,14 @@ class WriteFile(StepBase):
     type: Literal["write-file"] = "write-file"
 
 
+@dataclass(frozen=True, slots=True)
+class Knocks:
+    """A port of the host that the controller looks at right before a script runs; `alpn` is offered."""
+
+    port: int
+    alpn: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run(StepBase):
     """Run a POSIX shell script (`set -eu` is not implied).
@@ -145,10 +153,16 @@ class Run(StepBase):
     the value reaches the script through stdin, never through argv. `feed` is
     a local file that the script reads on its standard input. `destroys` is
     set where the script has a disk overwritten, as for `WriteDisk`.
+
+    With `knocks` the script is told what was seen on that port at this moment:
+    in `API` `open`, `certificate` (a client's is asked for) or nothing where
+    nobody answers, in `KEY` the SHA-256 of the public key that was shown
+    (base64). Where it ends with 75 (EX_TEMPFAIL) it is looked again and run again.
     """
 
     script: str
     feed: Feed | None = None
+    knocks: Knocks | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     env_secrets: Mapping[str, str] = field(default_factory=dict)
     detached: bool = False
@@ -243,9 +257,7 @@ class Handover(StepBase):
     is expected. It has succeeded when the controller gets an answer on `port`
     that was not there before (another certificate counts) and the old system,
     known by its boot id, does not answer SSH any more. A TLS answer is a
-    server that completes a handshake; nobody vouches for its certificate. Its
-    public key's SHA-256 (base64, as `talosctl --cert-fingerprint` takes it) is
-    kept as the value `into`, for later steps to insist on, like a secret.
+    server that completes a handshake; nobody vouches for its certificate.
     `timeout` is the deadline for all of it. No step on this host may follow.
     """
 
@@ -253,7 +265,6 @@ class Handover(StepBase):
     port: int
     expects: Literal["tls", "tcp"] = "tls"
     alpn: tuple[str, ...] = ()
-    into: str = ""
     type: Literal["handover"] = "handover"
 
 

@@ -198,7 +198,7 @@ def _unreadable(waves: tuple[PlannedWave, ...], provided: Iterable[str]) -> tupl
     found: dict[str, Diagnostic] = {}
     for wave in waves:
         for planned in wave.steps:
-            if isinstance(planned.step, (ReadSecret, Handover)):
+            if isinstance(planned.step, ReadSecret):
                 readable.add(planned.step.into)
             if planned.action is Action.NONE:
                 continue

@@ -14,10 +14,12 @@ from rich.text import Text
 from sealboot.diagnostics import name_of
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.names import fold
-from sealboot.render.text import safe, wrapped
+from sealboot.render.text import ending, safe, wrapped
 
 #: Further places that are named where equal findings are told once.
 _PLACES = 3
+#: Characters of one piece of evidence that are shown, from its end.
+_QUOTED = 2000
 
 _RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}
 
@@ -46,7 +48,8 @@ def _evidence(diagnostic: Diagnostic, width: int) -> Iterator[Text]:
     rows = _rows(diagnostic)
     label_width = max((len(safe(label)) for label, _ in rows), default=0)
     for label, value in rows:
-        shown = safe(value, limit=2000, lines=True).splitlines() or [""]
+        told = ending(value, _QUOTED)
+        shown = safe(told, limit=len(told), lines=True).splitlines() or [""]
         for number, line in enumerate(shown):
             head = f"   | {safe(label) if number == 0 else '':<{label_width}}  "
             rest = f"   | {'':<{label_width}}  "

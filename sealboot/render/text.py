@@ -8,10 +8,14 @@ to be wrapped in `rich.text.Text`, never in markup.
 
 from __future__ import annotations
 
+import re
 import textwrap
 
 #: Characters of one remote value that are shown; what is longer says how much was cut.
 DEFAULT_LIMIT = 400
+
+#: A colour or a movement of the cursor (ECMA-48, control sequences): nothing that a log would lack.
+_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
 def escape_character(character: str) -> str:
@@ -35,6 +39,21 @@ def safe(text: str, *, limit: int = DEFAULT_LIMIT, lines: bool = False) -> str:
             cut = cut.replace("\r\n", "\n").expandtabs(4)
         cut = "".join(c if c.isprintable() or (lines and c == "\n") else escape_character(c) for c in cut)
     return cut if len(text) <= limit else f"{cut}... ({len(text) - limit} more characters)"
+
+
+def ending(text: str, limit: int) -> str:
+    """The last lines of an output, at most `limit` characters of it, with a line before them that counts the rest.
+
+    Programs tell their reason last. Colour codes are dropped; a line is left out where only its end would
+    fit, unless it is the only one. What is returned is still hostile: `safe` comes after.
+    """
+    plain = _SEQUENCE.sub("", text)
+    if len(plain) <= limit:
+        return plain
+    kept = plain[-limit:]
+    _, _, whole = kept.partition("\n")
+    kept = whole if whole.strip() and plain[-limit - 1] != "\n" else kept
+    return f"({len(plain) - len(kept)} characters before)\n{kept}"
 
 
 def wrapped(text: str, *, first: str, rest: str, width: int) -> list[str]:

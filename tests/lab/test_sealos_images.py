@@ -11,14 +11,20 @@ import pytest
 from labkit.lab import Lab
 from labkit.machines import Node
 from labkit.project import Project, Ran
-from labkit.sealos_rootfs import RELEASE, folder
+from labkit.sealos_rootfs import PAUSE, RELEASE, folder
 
 from sealboot.model.arch import Arch
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 BOTH = (Arch.AMD64, Arch.ARM64)
-BASE: Mapping[str, Sequence[Arch]] = {f"kube-apiserver:{RELEASE}": BOTH, "app:1": BOTH}
+BASE: Mapping[str, Sequence[Arch]] = {
+    f"kube-apiserver:{RELEASE}": BOTH,
+    f"pause:{PAUSE}": BOTH,
+    "app:1": BOTH,
+}
+#: As everything in a root filesystem signs in.
+SIGNED = "YWRtaW46cGFzc3cwcmQ="
 #: Large enough to be sent one by one.
 LAYER = 100_000
 BLOBS = "/var/lib/sealos/data/lab/rootfs/registry/docker/registry/v2/blobs/sha256"
@@ -46,7 +52,7 @@ def served(project: Project, node: Node, path: str) -> Any:
     """What the registry answers a node of the cluster, asked by the name that its runtime uses."""
     text = project.on(
         node,
-        f"bash -c 'exec 3<>/dev/tcp/sealos.hub/5000; printf \"GET /v2/{path} HTTP/1.0\\r\\n\\r\\n\" >&3; cat <&3'",
+        f"bash -c 'exec 3<>/dev/tcp/sealos.hub/5000; printf \"GET /v2/{path} HTTP/1.0\\r\\nAuthorization: Basic {SIGNED}\\r\\n\\r\\n\" >&3; cat <&3'",
     )
     head, _, body = text.partition("\r\n\r\n")
     return json.loads(body) if " 200 " in head else head.split()[1]

@@ -5,7 +5,7 @@ executes `/bin/sh -c SCRIPT` with its own arguments behind, and with its own
 environment. A kernel of another architecture refuses it with ENOEXEC as it
 would refuse the real one; what it says and does is the script, written after
 the behaviour of sealos' own commands: `version` prints JSON, `hostname` writes
-to stderr without a newline, `hosts add` rewrites the file whole.
+to stderr without a newline, `hosts` merges lines.
 
 The code builds the new argument vector in place. At entry the stack holds
 argc, argv[0], argv[1], …; three words in front of argv[0] become "/bin/sh",
@@ -25,7 +25,10 @@ _SHELL = b"/bin/sh\0"
 _OPTION = b"-c\0".ljust(8, b"\0")
 _STRINGS = 0x78
 
-#: A branch of `case`, for every stand-in that has it: the file is rewritten whole, and comments are lost.
+#: A branch of `case`, for every stand-in that has it, after sealos 5.1.1 (`lifecycle/pkg/utils/hosts/hosts.go`), which
+#: keys lines by their whole list of names: `add` appends unless a line has exactly that one name; a rewrite makes
+#: one line of lines with equal names (the last counts), loses comments after the last entry and a last line
+#: without a newline. It ends with 0 whatever became of it, and tells that on stdout.
 HOSTS = """\
 hosts)
   verb=${2:-}; shift 2 || fail "hosts: list, add or delete"
@@ -37,15 +40,25 @@ hosts)
     esac
     shift 2
   done
-  [ "$verb" != list ] || exec cat "$path"
-  rest=$(while read -r address names; do
-    case " $names " in *" $domain "*) ;; *) echo "$address $names" ;; esac
-  done <"$path")
+  rewritten() {
+    awk -v name="$domain" -v ip="$1" '
+      function names(line) { sub(/^[ \\t]*[^ \\t]+[ \\t]+/, "", line); return line }
+      NR == FNR { if (!/^[ \\t]*(#|$)/) last[names($0)] = FNR; next }
+      /^[ \\t]*(#|$)/ { held = held $0 "\\n"; next }
+      last[names($0)] != FNR { next }
+      { printf "%s", held; held = "" }
+      names($0) == name { if (ip != "") print ip, name; next }
+      { print }' "$path" "$path" >"$path.new"
+    cat "$path.new" >"$path"; rm -f "$path.new"
+  }
   case $verb in
-  add) printf '%s\\n%s %s\\n' "$rest" "$ip" "$domain" >"$path" ;;
-  delete) printf '%s\\n' "$rest" >"$path" ;;
+  list) exec cat "$path" ;;
+  add) if grep -Eq "^[^#]*[ \\t]$domain\\$" "$path" && [ "$(grep -E "[ \\t]$domain\\$" "$path" | awk '{ print NF }' | sort -u)" = 2 ]; then rewritten "$ip"
+    else printf '%s %s\\n' "$ip" "$domain" >>"$path"; fi ;;
+  delete) rewritten '' ;;
   *) fail "hosts: unknown command $verb" ;;
-  esac ;;
+  esac
+  echo "[sealctl] hosts $verb $domain" ;;
 """
 
 _SCRIPT = f"""\

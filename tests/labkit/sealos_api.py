@@ -100,6 +100,7 @@ case "$*" in
   version=${said%%,*} closed=${said##*,}; ready=${said#*,}; ready=${ready%,*}
   case $5 in
   'jsonpath={.status.conditions[?(@.type=="Ready")].status}') printf %s "$ready" ;;
+  'jsonpath={.status.conditions[?(@.type=="Ready")].message}') printf %s 'kubelet stopped posting node status' ;;
   'jsonpath={.spec.unschedulable}') printf %s "$closed" ;;
   'jsonpath={.status.nodeInfo.kubeletVersion} {.status.conditions[?(@.type=="Ready")].status}') printf %s "$version $ready" ;;
   *) fail "jsonpath: $5" ;;
@@ -135,6 +136,7 @@ fail() { echo "kubelet: $*" >&2; exit 1; }
 [ "${RELEASE:-@VERSION@}" = @VERSION@ ] || fail "the unit is that of $RELEASE: daemon-reload"
 grep -qx 'release: @VERSION@' /var/lib/kubelet/config.yaml || fail "its configuration is not that of @VERSION@"
 as_told /etc/kubernetes/kubelet.conf
+stat -c %i /usr/bin/kubelet >/run/kubelet.inode; echo $$ >/run/kubelet.pid
 name=$(uname -n | tr A-Z a-z)
 until said=$(ask "$server" "$who status $name @VERSION@" 2>&1); do
   echo "$said" >&2

@@ -1,6 +1,7 @@
 """A stand-in for a Sealos root filesystem: its layout and rules, in programs that are true ELF and small.
 
-Written after what the commands are documented to do. They keep state on the
+Written after what the commands are documented to do, and after what the real ones did (sealctl 5.1.1, kubeadm and
+kubelet 1.36.3, docker-registry 2.8.2) with the scripts of labring-actions/runtime. They keep state on the
 node, enforce the order (kubelet before kubeadm, the API server's name before a
 join, a token that the cluster gave) and fail when they are called wrongly, so
 that a plan which comes to its end here was in order.
@@ -17,11 +18,14 @@ from pathlib import Path
 
 from labkit.sealctl import HOSTS, program
 from labkit.sealos_api import CLIENT, KUBECTL, KUBELET, SERVER
-from labkit.sealos_images import SERVED, registry
+from labkit.sealos_cri import CONTAINERD, CRI_CLIENT, CRICTL, RUNNING, SHIM
 from labkit.sealos_images import SERVER as SERVES
+from labkit.sealos_images import registry
 from sealboot.model.arch import Arch
 
 RELEASE = "v1.29.9"
+#: The pause image that this tree's kubeadm wants and its registry has.
+PAUSE = "3.10.2"
 
 SEALCTL = (
     """\
@@ -36,12 +40,16 @@ render)
     case $1 in --debug=false) ;; --clear) clear=1 ;; -*) fail "render: unknown flag $1" ;; *) break ;; esac
     shift
   done
-  [ -n "${registryDomain:-}" ] && [ -n "${SEALOS_SYS_RUN_MODE:-}" ] || fail "render: no values"
   for folder; do
-    [ -d "$folder" ] || fail "render: no folder $folder"
+    [ -d "$folder" ] || continue
     find "$folder" -name '*.tmpl' | while read -r f; do
-      sed -e "s|{{ .registryDomain }}|$registryDomain|" -e "s|{{ .mode }}|$SEALOS_SYS_RUN_MODE|" "$f" >"${f%.tmpl}"
+      cp "$f" "${f%.tmpl}"
+      for name in $(grep -o '{{ [.][A-Za-z_]* }}' "$f" | tr -d '{}. ' | sort -u); do
+        eval "value=\\${$name-<no value>}"
+        sed "s|{{ .$name }}|$value|g" "${f%.tmpl}" >"$f.new"; mv "$f.new" "${f%.tmpl}"
+      done
       [ -z "$clear" ] || rm "$f"
+      echo "rendered $f"
     done
   done ;;
 """
@@ -55,11 +63,25 @@ esac
 _KUBEADM = (
     """\
 K=/etc/kubernetes E=/var/lib/etcd/member
-fail() { echo "kubeadm: $*" >&2; exit 1; }
+# The reason comes last, after some 20,000 characters of kernel options in colour and of what went well.
+fail() {
+  n=0; while [ $n -lt 300 ]; do printf '\\033[0;37mCONFIG_OPTION_%s\\033[0m: \\033[0;32menabled (as module)\\033[0m\\n' $n; n=$((n + 1)); done >&2
+  echo "kubeadm: $*" >&2; exit 1
+}
 """
     + CLIENT
-    + SERVED
+    + CRI_CLIENT
     + """\
+images() { for image in kube-apiserver:@VERSION@ pause:@PAUSE@; do echo "registry.k8s.io/$image"; done; }
+# kubeadm asks the runtime itself for names of the public registry, unless its configuration forbids it.
+pulled() {
+  ! grep -q '^ *imagePullPolicy: Never' "$1" || return 0
+  socket=$(sed -n 's/^ *criSocket: //p' "$1"); [ -n "$socket" ] || socket=unix:///run/containerd/containerd.sock
+  for image in $(images); do cri "$socket" "$image" || fail "[ERROR ImagePull]: failed to pull image $image"; done
+}
+api() { if [ "$(minor @VERSION@)" -ge 31 ]; then echo v1beta4; else echo v1beta3; fi; }
+# v1beta4 is unknown before v1.31, v1beta3 gone in v1.37; what lies between is taken with a warning.
+reads() { grep -qx "apiVersion: kubeadm.k8s.io/$(api)" "$1" || fail "no kind for version $(grep '^apiVersion: kubeadm' "$1" | head -n 1)"; }
 sum() { printf %s "$1" | sha256sum | cut -c1-64; }
 minor() { echo "$1" | sed 's/^v[0-9]*[.]\\([0-9]*\\)[.].*/\\1/'; }
 token() { t=$(sum "$(cat $K/pki/ca.crt)"); printf '%s.%s' "$(printf %s "$t" | cut -c1-6)" "$(printf %s "$t" | cut -c7-22)"; }
@@ -73,7 +95,10 @@ node() {
 }
 manifest() { echo 'image: registry.k8s.io/kube-apiserver:@VERSION@' >$K/manifests/kube-apiserver.yaml; }
 plane() {
-  served sealos.hub:5000 kube-apiserver:@VERSION@ || fail "[ERROR ImagePull] kube-apiserver:@VERSION@"
+  # kubelet starts the static pods: the pause image by the runtime's name for it, the rest through the shim.
+  shim=$(sed -n 's/.*--image-service-endpoint=\\(.*\\)/\\1/p' /etc/kubelet-flags)
+  cri "$shim" registry.k8s.io/kube-apiserver:@VERSION@ || fail "[kubelet-check] kube-apiserver is not running"
+  cri /run/containerd/containerd.sock "$(sed -n 's/^sandbox = "\\(.*\\)"/\\1/p' /etc/containerd/config.toml)" || fail "[kubelet-check] no sandbox"
   manifest; mkdir -p $E; config "admin:$1" apiserver.cluster.local:6443 >$K/admin.conf; printf %s "$1" >$K/pki/ca.sum
   setsid perl -e '@SERVER@' $E $K ${2:-} </dev/null >/dev/null 2>&1 &
   echo $! >$K/apiserver.pid
@@ -105,9 +130,22 @@ case "${1:-} ${2:-}" in
   [ "$3 $5 $7 $9" = "--client-name --org --validity-period --config" ] && [ "$6" = system:masters ] || fail "kubeconfig: $*"
   shift 9; [ $# = 1 ] && grep -q '^controlPlaneEndpoint: "apiserver.cluster.local:6443"' "$1" || fail "kubeconfig: no configuration"
   config "admin:$(cat $K/pki/ca.sum)" apiserver.cluster.local:6443 ;;
+"config images")
+  [ "$3 $4 $5" = "list --kubernetes-version @VERSION@" ] || fail "config images: $*"; images ;;
 "upgrade plan"|"upgrade apply"|"upgrade node")
-  verb=$2; shift 2; yes=; version=
-  for flag; do case $flag in -y) yes=1 ;; v*) version=$flag ;; *) allowed=--ignore-preflight-errors; known "$flag" ;; esac; done
+  verb=$2; shift 2; yes=; version=; config=; pull=1
+  while [ $# -gt 0 ]; do
+    case $1 in
+    -y) yes=1 ;; v*) version=$1 ;; --config) config=$2; shift ;;
+    *) allowed=--ignore-preflight-errors; known "$1"; case $1 in *ImagePull*) pull= ;; esac ;;
+    esac
+    shift
+  done
+  if [ -n "$config" ]; then
+    [ "$(minor @VERSION@)" -ge 31 ] && grep -qx 'kind: UpgradeConfiguration' "$config" || fail "unknown flag --config"
+    reads "$config"; version=$(sed -n 's/^ *kubernetesVersion: //p' "$config")
+  else config=/dev/null; fi
+  [ -z "$pull" ] || [ $verb = plan ] || pulled "$config"
   if [ $verb = node ]; then
     as_told $K/kubelet.conf; release=$(ask "$server" "$who release") || exit 1
     [ "$release" = @VERSION@ ] || fail "the cluster is at $release, and this is kubeadm @VERSION@"
@@ -120,17 +158,19 @@ case "${1:-} ${2:-}" in
   if [ $verb = plan ]; then mkdir -p $K/tmp; : >"$K/tmp/planned-$version"; exit 0; fi
   [ -n "$yes" ] || fail "[upgrade/confirm] no terminal"
   [ -e "$K/tmp/planned-$version" ] || fail "nobody has planned the upgrade to $version"
-  served sealos.hub:5000 "kube-apiserver:$version" || fail "[ERROR ImagePull] kube-apiserver:$version"
+  cri /var/run/image-cri-shim.sock "registry.k8s.io/kube-apiserver:$version" || fail "[upgrade/apply] kube-apiserver did not come up"
   cp -r $E "$K/tmp/kubeadm-backup-etcd"; manifest; ask "$server" "$who set-release $version"; kubelet ;;
 init*)
   shift; allowed='--config --skip-certificate-key-print --skip-token-print --upload-certs -v 0 --ignore-preflight-errors'
   for flag; do known "$flag"; case $flag in --config=*) config=${flag#*=} ;; esac; done
   grep -q '^kind: InitConfiguration' "$config" && grep -q '^kubernetesVersion: @VERSION@' "$config" || fail "bad configuration"
+  reads "$config"; pulled "$config"
   node; echo "the CA of $(uname -n)" >$K/pki/ca.crt; mkdir -p $E; printf %s @VERSION@ >$E/release
   ca=$(sum "$(cat $K/pki/ca.crt)"); plane "$ca"; kubelet "$ca"; start ;;
 join*)
   shift; allowed='--config -v 0 --ignore-preflight-errors'
   for flag; do known "$flag"; case $flag in --config=*) config=${flag#*=} ;; esac; done
+  reads "$config"
   t=$(sed -n 's/.*token: "\\(.*\\)"/\\1/p' "$config"); h=$(sed -n 's/.*- "sha256:\\(.*\\)"/\\1/p' "$config")
   [ "$(printf %s "$h" | cut -c1-6).$(printf %s "$h" | cut -c7-22)" = "$t" ] || fail "the token is not this cluster's"
   release=$(ask apiserver.cluster.local:6443 "node:$h release") || exit 1
@@ -138,6 +178,7 @@ join*)
   node
   if grep -q '^controlPlane:' "$config"; then
     grep -Eq 'certificateKey: "[0-9a-f]{64}"' "$config" || fail "no certificate key"
+    pulled "$config"
     peer=$(sed -n 's/ *apiserver\\.cluster\\.local.*//p' /etc/hosts); plane "$h" "$peer:6443"
   fi
   kubelet "$h"; start ;;
@@ -177,30 +218,68 @@ done
     "init-registry.sh": """[ $# = 2 ] && [ -d "$1/docker" ] || { echo 'no images'; exit 1; }
 mkdir -p "$2"; cp ../etc/registry.yml "$2/"
 [ ! -e "$2/pid" ] || kill "$(cat "$2/pid")"
-tar -xzf ../cri/registry.tar.gz -C /usr/bin registry
-setsid /usr/bin/registry "$registryPort" "$1" </dev/null >/dev/null 2>&1 &
+cp -au ../cri/registry /usr/bin/
+cp -a ../etc/registry_htpasswd "$2"
+setsid /usr/bin/registry "$registryPort" "$1" "$2/registry_htpasswd" </dev/null >/dev/null 2>&1 &
 echo $! >"$2/pid"
 """,
-    "init-cri.sh": """[ "$1:$2" = "$registryDomain:$registryPort" ] || exit 2
+    "init-cri.sh": RUNNING
+    + """[ "$1:$2" = "$registryDomain:$registryPort" ] || exit 2
 tar -xzf ../cri/cri-containerd.tar.gz -C /
 mkdir -p /etc/containerd; cp ../etc/config.toml /etc/containerd/
-/usr/bin/containerd --version
+running /usr/bin/containerd
 """,
-    "init.sh": """set -e
-cp -f ../bin/* /usr/bin/
-/usr/bin/kubelet --version
+    # `init-shim.sh` and `init-kube.sh`: no `set -e`; a program that runs is not written to (ETXTBSY, which a stand-in
+    # that has become its shell would not give: kubelet has noted which file it was started from).
+    "init.sh": RUNNING
+    + """grep 127.0.0.1 <(grep localhost /etc/hosts) >/dev/null || echo '127.0.0.1 localhost' >>/etc/hosts
+grep ::1 <(grep localhost /etc/hosts) >/dev/null || echo '::1 localhost' >>/etc/hosts
+cp -a ../etc/image-cri-shim.yaml ../etc/crictl.yaml /etc; cp -rf ../cri/image-cri-shim /usr/bin
+running /usr/bin/image-cri-shim
+for program in ../bin/*; do
+  there=/usr/bin/${program##*/}
+  if [ -e "$there" ] && [ "$(stat -c %i "$there")" = "$(cat /run/kubelet.inode 2>/dev/null)" ] &&
+    kill -0 "$(cat /run/kubelet.pid 2>/dev/null)" 2>/dev/null; then
+    echo "cp: cannot create regular file '$there': Text file busy" >&2
+  else cp -a "$program" "$there"; fi
+done
+crictl pull "$registryDomain:$registryPort/$sandboxImage"
+cp ../etc/kubelet-flags /etc/
 if [ -d /run/systemd/system ]; then
   cp ../etc/kubelet.service /etc/systemd/system/; systemctl -q --no-reload enable kubelet
 fi
 mkdir -p /var/lib/kubelet; echo "$SEALOS_SYS_RUN_MODE" >/var/lib/kubelet/mode
 """,
-    "clean.sh": """if [ -d /run/systemd/system ]; then
+    "clean.sh": RUNNING
+    + """if [ -d /run/systemd/system ]; then
   systemctl -q disable --now kubelet; rm -f /etc/systemd/system/kubelet.service; systemctl daemon-reload
 fi
-rm -rf /usr/bin/kubeadm /usr/bin/kubelet /usr/bin/kubectl /usr/bin/crictl /var/lib/kubelet
+stopped image-cri-shim
+rm -rf /usr/bin/kubeadm /usr/bin/kubelet /usr/bin/kubectl /usr/bin/crictl /var/lib/kubelet /run/kubelet.*
+rm -rf /usr/bin/image-cri-shim /etc/image-cri-shim.yaml /etc/crictl.yaml /etc/kubelet-flags /run/image-cri-shim.sock
 """,
-    "clean-cri.sh": "rm -rf /usr/bin/containerd /usr/bin/runc /etc/containerd\n",
+    "clean-cri.sh": RUNNING
+    + "stopped containerd\nrm -rf /usr/bin/containerd /usr/bin/runc /etc/containerd /run/containerd\n",
     "clean-registry.sh": '[ ! -e "$2/pid" ] || kill "$(cat "$2/pid")"; rm -rf "$2" "$1" /usr/bin/registry\n',
+}
+
+
+_ETC = {
+    "config.toml.tmpl": """mode = "{{ .SEALOS_SYS_RUN_MODE }}"
+address = "{{ .SEALOS_SYS_CRI_ENDPOINT }}"
+registry = "{{ .registryDomain }}:{{ .registryPort }}"
+auth = "YWRtaW46cGFzc3cwcmQ="
+sandbox = "{{ .registryDomain }}:{{ .registryPort }}/{{ .sandboxImage }}"
+""",
+    "image-cri-shim.yaml.tmpl": """shim: {{ .SEALOS_SYS_IMAGE_ENDPOINT }}
+cri: {{ .SEALOS_SYS_CRI_ENDPOINT }}
+address: {{ .registryDomain }}:{{ .registryPort }}
+auth: {{ .registryUsername }}:{{ .registryPassword }}
+""",
+    # Both have the shim's socket written in, whatever the variables say.
+    "crictl.yaml": "runtime-endpoint: unix:///run/containerd/containerd.sock\n"
+    "image-endpoint: unix:///var/run/image-cri-shim.sock\n",
+    "kubelet-flags": "--image-service-endpoint=unix:///var/run/image-cri-shim.sock\n",
 }
 
 
@@ -223,21 +302,23 @@ def files(
     """Every file of the tree for `arch`; `images` are those of its registry, else what kubeadm pulls."""
 
     def made(text: str) -> bytes:
-        return program(arch, text, release)
+        return program(arch, text.replace("@PAUSE@", PAUSE), release)
 
-    served = images if images is not None else {f"kube-apiserver:{release}": (Arch.AMD64, Arch.ARM64)}
+    both = (Arch.AMD64, Arch.ARM64)
+    served = {f"kube-apiserver:{release}": both, f"pause:{PAUSE}": both} if images is None else images
     return {
         "bin/kubeadm": made(_KUBEADM),
         "bin/kubectl": made(KUBECTL),
         "bin/kubelet": made(KUBELET),
-        "bin/crictl": made(_VERSION),
+        "bin/crictl": made(CRICTL),
         "opt/sealctl": made(SEALCTL),
         "cri/cri-containerd.tar.gz": _targz(
-            {"usr/bin/containerd": made(_VERSION), "usr/bin/runc": made(_VERSION)}
+            {"usr/bin/containerd": made(CONTAINERD), "usr/bin/runc": made(_VERSION)}
         ),
-        "cri/registry.tar.gz": _targz({"registry": made(_REGISTRY)}),
+        "cri/registry": made(_REGISTRY),
+        "cri/image-cri-shim": made(SHIM),
         "etc/registry.yml.tmpl": b"domain: {{ .registryDomain }}\n",
-        "etc/config.toml.tmpl": b'mode = "{{ .mode }}"\n',
+        **{f"etc/{name}": text.encode() for name, text in _ETC.items()},
         "etc/kubelet.service": _UNIT.replace("@VERSION@", release).encode(),
         "statics/audit-policy.yml": b"kind: Policy\n",
         **{f"scripts/{name}": b"#!/bin/bash\n" + text.encode() for name, text in _SCRIPTS.items()},
@@ -258,5 +339,5 @@ def folder(
         place = path / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
-        place.chmod(0o755 if data[:2] in {b"\x7fE", b"#!"} else 0o644)
+        place.chmod(0o755 if data[:2] == b"\x7fE" else 0o644)  # scripts are none that could be started
     return path

@@ -19,7 +19,7 @@ from promise_kit import Ran, Room, ended
 from session_kit import folder
 from sshd_kit import Server, free_port, openssh
 
-from sealboot.drivers.sealos_node_scripts import DONE
+from sealboot.drivers.sealos_marks import DONE
 from sealboot.lab.tinyelf import make
 from sealboot.model.arch import Arch
 

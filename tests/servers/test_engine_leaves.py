@@ -101,7 +101,6 @@ def leave(machine: Machine, script: str, timeout: float = 30.0) -> Handover:
         port=machine.port,
         alpn=("h2",),
         timeout=timeout,
-        into="k",
     )
 
 

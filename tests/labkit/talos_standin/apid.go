@@ -23,6 +23,11 @@ import (
 // away is how long a machine installs itself and reboots.
 const away = 1500 * time.Millisecond
 
+// late is when, after its first answer, a machine in maintenance gets one more address (a router advertisement
+// after a lease): its certificate is made anew then, with a new key. Seen with machined v1.14.0-rc.1, whose
+// controller (secrets/api.go, maintenance.go before) does so at every change of addresses.
+const late = 1200 * time.Millisecond
+
 var authority = regexp.MustCompile(`(?s)\n  ca:\n    crt: ([A-Za-z0-9+/=]+)\n`)
 
 type machine struct {
@@ -31,6 +36,9 @@ type machine struct {
 	plane      bool
 	etcd       bool
 	clients    *x509.CertPool
+	shown      time.Time
+	renewed    bool
+	own        *tls.Certificate
 	changed    chan struct{}
 }
 
@@ -50,19 +58,32 @@ func serve(address string) error {
 }
 
 func (m *machine) listen(address string) (net.Listener, error) {
-	certificate, err := selfSigned()
-	if err != nil {
-		return nil, err
-	}
 	config := &tls.Config{
-		Certificates: []tls.Certificate{certificate},
-		MinVersion:   tls.VersionTLS13,
-		NextProtos:   []string{"h2"},
+		GetCertificate: m.certificate,
+		MinVersion:     tls.VersionTLS13,
+		NextProtos:     []string{"h2"},
 	}
 	if m.configured {
 		config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, m.clients
 	}
 	return tls.Listen("tcp", address, config)
+}
+
+func (m *machine) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	if m.shown.IsZero() {
+		m.shown = time.Now()
+	}
+	address := !m.renewed && time.Since(m.shown) > late
+	if m.own == nil || address {
+		made, err := selfSigned()
+		if err != nil {
+			return nil, err
+		}
+		m.own, m.renewed = &made, address
+	}
+	return m.own, nil
 }
 
 func (m *machine) accept(listener net.Listener, configured bool) {
@@ -104,14 +125,16 @@ func (m *machine) answer(asked request, configured bool) (string, error) {
 	case asked.Op == "apply-config" && !configured && !m.configured:
 		return "", m.take(asked.Config)
 	case !configured:
-		return "", errors.New("rpc error: code = Unimplemented desc = API is not implemented in maintenance mode")
+		return "", errors.New("rpc error: code = Unavailable desc = tls: failed to verify certificate: x509: certificate signed by unknown authority")
 	case asked.Op == "stage":
 		if m.plane && !m.etcd {
 			return "booting", nil
 		}
 		return "running", nil
+	case asked.Op == "install-status":
+		return "", nil // a release that knows it, and a configuration without an UnattendedInstallConfig
 	case asked.Op == "bootstrap" && !m.plane:
-		return "", errors.New("rpc error: code = FailedPrecondition desc = bootstrap is for control plane nodes")
+		return "", errors.New("rpc error: code = Unimplemented desc = bootstrap is only available on control plane nodes")
 	case asked.Op == "bootstrap" && m.etcd:
 		return "", errors.New("rpc error: code = AlreadyExists desc = etcd data directory is not empty")
 	case asked.Op == "bootstrap":

@@ -60,6 +60,8 @@ func talosctl(arguments []string) error {
 	switch strings.Join(c.words, " ") {
 	case "apply-config":
 		return c.apply(node)
+	case "get unattendedinstallstatuses":
+		return c.tell(node, "install-status")
 	case "get machinestatus":
 		return c.tell(node, "stage")
 	case "bootstrap":
@@ -103,12 +105,15 @@ func (c call) apply(node string) error {
 			}
 			sum := sha256.Sum256(shown.RawSubjectPublicKeyInfo)
 			if base64.StdEncoding.EncodeToString(sum[:]) != wanted {
-				return errors.New("the server's certificate fingerprint does not match")
+				return fmt.Errorf("leaf peer certificate doesn't match the provided fingerprints: [%s]", wanted)
 			}
 			return nil
 		}
 	}
 	_, err = ask(node, trusted, request{Op: "apply-config", Config: string(config)})
+	if err == nil {
+		fmt.Fprintln(os.Stderr, "Applied configuration without a reboot")
+	}
 	return err
 }
 

@@ -54,6 +54,32 @@ def test_what_a_machine_configuration_says() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("selector", "disk"),
+    [
+        (b"        diskSelector: {size: '>= 100GB'}\n", ""),
+        (b"        diskSelector:\n            type: nvme\n", ""),
+        (b"        diskSelector: {}\n", "/dev/sda"),
+    ],
+)
+def test_a_selector_chooses_the_disk_whatever_else_is_named(selector: bytes, disk: str) -> None:
+    """`gen config` always writes `disk`, so whoever adds a selector has both, and Talos takes the selector."""
+    made = read_machine_config(CONFIG.replace(b"    install:\n", b"    install:\n" + selector))
+    assert made is not None
+    assert made.disk == disk
+    assert made.image == "factory.talos.dev/metal-installer/3765:v1.14.0"
+
+
+def test_the_document_that_names_the_cluster() -> None:
+    """Since 1.14 `gen config` writes it, and no `cluster.clusterName`."""
+    plain = CONFIG.split(b"cluster:")[0]
+    names = b"---\napiVersion: v1alpha1\nkind: KubeClusterConfig\nclusterName: other\nendpoint: https://10.0.0.9:6443\n"
+    for text in (plain + names, names + b"---\n" + plain, CONFIG + names):
+        made = read_machine_config(text)
+        assert made is not None
+        assert (made.cluster, made.endpoint) == ("other", "https://10.0.0.9:6443")
+
+
 UNATTENDED = b"""---
 apiVersion: v1alpha1
 kind: UnattendedInstallConfig
@@ -67,9 +93,10 @@ def test_the_document_that_takes_the_place_of_install() -> None:
     plain = CONFIG.split(b"    install:")[0] + b"cluster: {clusterName: lab}\n"
     made = read_machine_config(plain + UNATTENDED)
     assert made is not None
-    assert (made.image, made.disk, made.wipe) == (
+    assert (made.image, made.disk, made.wipe, made.unattended) == (
         "factory.talos.dev/metal-installer/abc:v1.14.2",
         "/dev/nvme0n1",
+        True,
         True,
     )
     other = read_machine_config(

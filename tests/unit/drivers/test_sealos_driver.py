@@ -17,7 +17,7 @@ from sealboot.drivers.sealos_options import SealosOptions
 from sealboot.drivers.sealos_steps import Cluster as Described
 from sealboot.model.arch import Arch
 from sealboot.model.host import Host, Inventory
-from sealboot.model.steps import Remove, Run
+from sealboot.model.steps import Remove
 
 SHELLS = [
     pytest.param(["/bin/sh"], id="sh"),
@@ -29,16 +29,9 @@ SHELLS = [
     ),
 ]
 
-#: Rewrites the hosts file as sealctl does: unparsable lines and a last line without newline are lost.
 SEALCTL = """#!/bin/sh
 case "$1" in
 hostname) printf %s "$(uname -n)" >&2 ;;
-hosts)
-  while read -r ip names; do
-    case " $names " in *" $8 "*|"  ") ;; *) echo "$ip $names" ;; esac
-  done <"$4" >"$4.new"
-  echo "$6 $8" >>"$4.new"
-  cat "$4.new" >"$4"; rm "$4.new" ;;
 static-pod) [ "$2" = lvscare ] && printf '%s\\n' "$@" >"$4/$6.yaml" ;;
 esac
 """
@@ -56,86 +49,6 @@ def sealctl(tmp_path: Path) -> Path:
     path.write_text(SEALCTL)
     path.chmod(0o755)
     return path
-
-
-@pytest.mark.parametrize("shell", SHELLS)
-class TestHostsFile:
-    @pytest.mark.parametrize(
-        ("content", "holds"),
-        [
-            ("10.0.0.1 sealos.hub\n", True),
-            ("10.0.0.1\tother sealos.hub # comment\n", True),
-            ("10.0.0.1 sealos.hub", True),
-            ("  10.0.0.1   sealos.hub\n", True),
-            ("", False),
-            ("#10.0.0.1 sealos.hub\n", False),
-            ("10.0.0.1 other # sealos.hub\n", False),
-            ("10.0.0.1 sealos.hub.lan\n10.0.0.1 my.sealos.hub\n", False),
-            ("10.0.0.11 sealos.hub\n", False),
-            ("10.0.0.2 sealos.hub\n10.0.0.1 sealos.hub\n", False),
-            ("10.0.0.1 sealos.hub\n10.0.0.2 sealos.hub\n", False),
-            ("10.0.0.1 sealosxhub\n", False),
-        ],
-    )
-    def test_the_question(self, shell: list[str], content: str, holds: bool, tmp_path: Path) -> None:
-        hosts = tmp_path / "my hosts"
-        hosts.write_text(content)
-        result = sh(shell, scripts.has_entry(str(hosts), "10.0.0.1", "sealos.hub"))
-        assert (result.returncode == 0) is holds
-
-    @pytest.mark.parametrize(
-        "content", ["", "127.0.0.1 localhost # us\n# note\n10.0.0.9 sealos.hub\n", "1.2.3.4 last"]
-    )
-    def test_the_answer(self, shell: list[str], content: str, tmp_path: Path, sealctl: Path) -> None:
-        hosts = tmp_path / "hosts"
-        hosts.write_text(content)
-        env = {"SEALCTL": str(sealctl), "HOSTS_FILE": str(hosts), "IP": "10.0.0.1", "DOMAIN": "sealos.hub"}
-        result = sh(shell, scripts.ADD_HOST, **env)
-        assert result.returncode == 0, result.stderr
-        assert sh(shell, scripts.has_entry(str(hosts), "10.0.0.1", "sealos.hub")).returncode == 0
-        for line in content.splitlines():
-            address, _, name = line.partition(" ")
-            if name and "sealos.hub" not in name and not line.startswith("#"):
-                assert sh(shell, scripts.has_entry(str(hosts), address, name.split()[0])).returncode == 0
-
-    def test_a_machine_without_a_hosts_file_gets_one(
-        self, shell: list[str], tmp_path: Path, sealctl: Path
-    ) -> None:
-        hosts = tmp_path / "hosts"
-        env = {"SEALCTL": str(sealctl), "HOSTS_FILE": str(hosts), "IP": "10.0.0.1", "DOMAIN": "sealos.hub"}
-        assert sh(shell, scripts.has_entry(str(hosts), "10.0.0.1", "sealos.hub")).returncode != 0
-        result = sh(shell, scripts.ADD_HOST, **env)
-        assert (result.returncode, result.stderr) == (0, "")
-        assert sh(shell, scripts.has_entry(str(hosts), "10.0.0.1", "sealos.hub")).returncode == 0
-        assert hosts.stat().st_mode & 0o777 == 0o644
-
-    def test_lost_entries_are_put_back(self, shell: list[str], tmp_path: Path, sealctl: Path) -> None:
-        sealctl.write_text('#!/bin/sh\necho "$6 $8" >"$4"\n')
-        hosts = tmp_path / "hosts"
-        hosts.write_text("127.0.0.1 localhost\n10.0.0.5 nas\n")
-        env = {"SEALCTL": str(sealctl), "HOSTS_FILE": str(hosts), "IP": "10.0.0.1", "DOMAIN": "sealos.hub"}
-        result = sh(shell, scripts.ADD_HOST, **env)
-        assert result.returncode == scripts.LOST_ENTRIES
-        assert "was put back" in result.stderr
-        assert hosts.read_text() == "127.0.0.1 localhost\n10.0.0.5 nas\n"
-
-    def test_success_without_a_write_is_not_believed(
-        self, shell: list[str], tmp_path: Path, sealctl: Path
-    ) -> None:
-        sealctl.write_text("#!/bin/sh\nexit 0\n")
-        hosts = tmp_path / "hosts"
-        hosts.write_text("127.0.0.1 localhost\n")
-        env = {"SEALCTL": str(sealctl), "HOSTS_FILE": str(hosts), "IP": "10.0.0.1", "DOMAIN": "sealos.hub"}
-        assert sh(shell, scripts.ADD_HOST, **env).returncode == 0
-        assert sh(shell, scripts.has_entry(str(hosts), "10.0.0.1", "sealos.hub")).returncode == 1
-
-    def test_a_failing_sealctl_keeps_its_status(
-        self, shell: list[str], tmp_path: Path, sealctl: Path
-    ) -> None:
-        sealctl.write_text("#!/bin/sh\nexit 41\n")
-        (tmp_path / "hosts").write_text("127.0.0.1 localhost\n")
-        env = {"SEALCTL": str(sealctl), "HOSTS_FILE": str(tmp_path / "hosts"), "IP": "1.1.1.1", "DOMAIN": "x"}
-        assert sh(shell, scripts.ADD_HOST, **env).returncode == 41
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -230,9 +143,6 @@ def test_a_reset_of_sealctl_alone_removes_it_from_where_it_was_put() -> None:
     removed = {name: s.path for name, s in steps.items() if isinstance(s, Remove)}
     data = "/var/lib/sealos/data/lab"
     assert removed == {"reset/m/sealctl": "/opt/bin/sealctl", "reset/m/data": data, "reset/n/data": data}
-    hosts = steps["reset/m/hosts"]
-    assert isinstance(hosts, Run)
-    assert hosts.env["SEALCTL"] == "/opt/bin/sealctl"
 
 
 def test_paths_binary_is_for_sealctl_alone() -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import base64
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sealboot.drivers import sealos_tree_scripts as tree
 from sealboot.drivers import sealos_upgrade_scripts as scripts
-from sealboot.drivers.sealos_node_scripts import REFUSED, marked
+from sealboot.drivers.sealos_kubeadm import upgrade_config
+from sealboot.drivers.sealos_marks import REFUSED, marked
+from sealboot.drivers.sealos_node_scripts import initialised
+from sealboot.drivers.sealos_options import SealosOptions
 
 OLD, NEW = "v1.29.9", "v1.30.4"
 ADMIN = base64.b64encode(b"the administrator's").decode()
@@ -29,6 +34,16 @@ esac
 """
 
 
+KUBEADM = f"""#!/bin/sh
+case $* in
+'version -o short') echo {NEW} ;;
+'config images list --kubernetes-version {NEW}') echo registry.k8s.io/kube-apiserver:{NEW}; echo registry.k8s.io/coredns/coredns:v1 ;;
+'upgrade apply'*|'upgrade node'*) echo "$*" >>@STATE@/kubeadm; case $* in *--config*) cat "$(echo "$*" | sed 's/.*--config //')" >@STATE@/config ;; esac ;;
+*) exit 9 ;;
+esac
+"""
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """The cluster's folder on a node that runs the old release, with the new tree in place."""
@@ -38,11 +53,14 @@ def data(tmp_path: Path) -> Path:
     (tmp_path / "closed").touch()
     programs = {
         "bin/kubectl": KUBECTL.replace("@STATE@", str(tmp_path)),
-        "bin/kubeadm": f'#!/bin/sh\n[ "$*" = "version -o short" ] && echo {NEW}\n',
+        "bin/kubeadm": KUBEADM.replace("@STATE@", str(tmp_path)),
+        "bin/crictl": f'#!/bin/sh\necho "$6" >>"{tmp_path}/pulled"\n',
         "bin/kubelet": f"#!/bin/sh\necho Kubernetes {NEW}\n",
         "scripts/init-cri.sh": f'echo cri >>"{tmp_path}/log"\n',
-        "scripts/init.sh": f'echo init >>"{tmp_path}/log"\n',
+        # As `init-kube.sh` does: no `set -e`, and a copy that fails at a program that runs.
+        "scripts/init.sh": f'echo init >>"{tmp_path}/log"\ncp -a ../bin/* "$BIN_DIR" 2>>"{tmp_path}/cp"\n:\n',
     }
+    (tmp_path / "usr").mkdir()
     for name, text in programs.items():
         path = made / "rootfs" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +71,9 @@ def data(tmp_path: Path) -> Path:
 
 def run(script: str, data: Path, **more: str) -> subprocess.CompletedProcess[str]:
     env = {"DATA": str(data), "VERSION": NEW, "STAMP": "s" * 64, "ADMIN": ADMIN, "DRAIN_TIMEOUT": "5"}
-    words = {"DRAIN_MORE": "", "registryDomain": "d", "registryPort": "1"}
+    words = {"DRAIN_MORE": "", "registryDomain": "d", "registryPort": "1", "sandboxImage": "pause:1"}
+    words |= {"SEALOS_SYS_CRI_ENDPOINT": "/c", "SEALOS_SYS_IMAGE_ENDPOINT": "/i"}
+    words["BIN_DIR"] = str(data.parent / "usr")
     return subprocess.run(
         ["/bin/sh", "-c", script],
         env={"PATH": "/usr/bin:/bin", **env, **words, **more},
@@ -204,3 +224,76 @@ def test_the_tree_before_is_kept_wherever_a_swap_is_cut_off(cut: int, tmp_path: 
     assert (keep / "opt/sealctl").read_text() == OLD
     assert (root / "registry/blob").read_text() == "pushed"
     assert {p.name for p in tmp_path.glob("rootfs*")} == {"rootfs", keep.name, "rootfs.stamp"}
+
+
+def test_a_kubelet_that_runs_is_replaced_all_the_same(data: Path) -> None:
+    """`cp` over a program that runs fails with ETXTBSY, and the tree's script ends well."""
+    kubelet, there = data / "rootfs/bin/kubelet", data.parent / "usr/kubelet"
+    shutil.copy("/bin/sleep", there)
+    shutil.copy("/bin/true", kubelet)
+    (data / ".sealboot/drained").write_text(f"{NEW}\n")
+    with subprocess.Popen([str(there), "60"]) as running:
+        try:
+            ran = run(scripts.REPLACE, data)
+        finally:
+            running.kill()
+    assert ran.returncode == 0, ran.stderr
+    assert there.read_bytes() == kubelet.read_bytes()
+    assert "init" in marks(data)
+
+
+def test_what_was_not_replaced_is_never_said_to_be(data: Path) -> None:
+    """Whatever the script did instead; nor is a mark of a run before believed."""
+    (data / "rootfs/scripts/init.sh").write_text(
+        'cp -a ../bin/kube* "$BIN_DIR"; echo old >"$BIN_DIR/kubelet"\n'
+    )
+    (data / ".sealboot/drained").write_text(f"{NEW}\n")
+    ran = run(scripts.REPLACE, data)
+    assert ran.returncode == 1
+    assert "is not the root filesystem's after its init.sh" in ran.stderr
+    assert "init" not in marks(data)
+    (data / ".sealboot/init").write_text("s" * 64 + "\n")
+    check = initialised(str(data), "s" * 64)
+    path = f"{data.parent}/usr:/usr/bin:/bin"
+    assert run(check, data, PATH=path).returncode == 1
+    shutil.copy(data / "rootfs/bin/kubelet", data.parent / "usr/kubelet")
+    assert run(check, data, PATH=path).returncode == 0
+    assert run(check.replace("s" * 64, "t" * 64), data, PATH=path).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "release", "said"),
+    [
+        ("APPLY", "v1.36.4", "upgrade apply -y --config @DATA@/etc/kubeadm-upgrade.yaml"),
+        ("NODE", "v1.36.4", "upgrade node --config @DATA@/etc/kubeadm-upgrade.yaml"),
+        ("APPLY", NEW, f"upgrade apply -y --ignore-preflight-errors=SystemVerification,ImagePull {NEW}"),
+        ("NODE", NEW, "upgrade node --ignore-preflight-errors=SystemVerification,ImagePull"),
+    ],
+)
+def test_kubeadm_is_kept_from_pulling_in_an_upgrade(script: str, release: str, said: str, data: Path) -> None:
+    """By its own document, which there is since v1.31; before, its failure to pull is not what decides."""
+    (data / "etc").mkdir()
+    (data.parent / "manifests").mkdir()
+    (data.parent / "manifests/kube-apiserver.yaml").touch()
+    text = str(getattr(scripts, script)).replace("/etc/kubernetes/manifests", f"{data.parent}/manifests")
+    config = upgrade_config(SealosOptions(), release)
+    assert run(text, data, CONFIG=config).returncode == 0
+    assert (data.parent / "kubeadm").read_text() == said.replace("@DATA@", str(data)) + "\n"
+    assert (data.parent / "pulled").read_text().split() == [
+        f"d:1/kube-apiserver:{NEW}",
+        "d:1/coredns/coredns:v1",
+    ]
+    if config:
+        document = yaml.safe_load((data.parent / "config").read_text())
+        assert (document["kind"], document["apiVersion"]) == (
+            "UpgradeConfiguration",
+            "kubeadm.k8s.io/v1beta4",
+        )
+        assert document["apply"]["imagePullPolicy"] == document["node"]["imagePullPolicy"] == "Never"
+        assert document["apply"]["kubernetesVersion"] == release
+
+
+def test_a_worker_pulls_nothing_of_the_control_plane(data: Path) -> None:
+    text = scripts.NODE.replace("/etc/kubernetes/manifests", f"{data.parent}/nowhere")
+    assert run(text, data, CONFIG="").returncode == 0
+    assert not (data.parent / "pulled").exists()

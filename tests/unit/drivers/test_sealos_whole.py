@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from sealos_kit import CTL, CTL2, NODE, PI, STORE, program, tree_artifact, whole
 
+from sealboot.drivers import sealos_image_scripts as images
 from sealboot.drivers import sealos_node_scripts as node
 from sealboot.drivers import sealos_tree_scripts as tree
 from sealboot.drivers.sealos_checks import questions
+from sealboot.drivers.sealos_marks import REFUSED, marked
 from sealboot.drivers.sealos_options import SealosOptions
-from sealboot.drivers.sealos_reset import _HOSTS as RESET_HOSTS
 from sealboot.model.arch import Arch
 from sealboot.model.archive import Image
 from sealboot.model.diagnostic import Diagnostic, Severity
@@ -234,7 +235,7 @@ def test_templates_that_are_left_are_told(data: Path) -> None:
     assert sh(node.rendered(f"{data}/rootfs")).returncode == 1
     (data / "rootfs/scripts/late.sh.tmpl").write_text("x")
     ran = sh(node.RENDER, DATA=str(data))
-    assert ran.returncode == node.REFUSED
+    assert ran.returncode == REFUSED
     assert "scripts/late.sh.tmpl" in ran.stderr
     (data / "rootfs/scripts/late.sh.tmpl").unlink()
     assert sh(node.RENDER, DATA=str(data)).returncode == 0
@@ -345,33 +346,9 @@ def test_a_registry_that_holds_something_else_is_not_removed(data: Path, tmp_pat
     other.mkdir()
     (other / "precious").write_text("x")
     env = {"DATA": str(data), "STAMP": "s", "registryData": str(other), "registryConfig": "/nowhere"}
-    ran = sh(node.REGISTRY, **env)
-    assert ran.returncode == node.REFUSED
+    ran = sh(images.REGISTRY, **env)
+    assert ran.returncode == REFUSED
     assert (other / "precious").read_text() == "x"
-
-
-@pytest.mark.parametrize(
-    ("now", "expected"),
-    [
-        ("127.0.0.1 localhost\n10.0.0.1 sealos.hub\n", "127.0.0.1\tlocalhost # ours\n\n"),
-        ("127.0.0.1 localhost\n10.0.0.9 nas\n10.0.0.1 sealos.hub\n", "127.0.0.1 localhost\n10.0.0.9 nas\n"),
-    ],
-)
-def test_the_hosts_file_becomes_what_it_was_unless_others_wrote_to_it(
-    now: str, expected: str, data: Path, tmp_path: Path
-) -> None:
-    hosts = tmp_path / "hosts"
-    hosts.write_text(now)
-    (data / ".sealboot").mkdir()
-    (data / ".sealboot/hosts").write_text("127.0.0.1\tlocalhost # ours\n\n")
-    (data / "rootfs/opt/sealctl").write_text(
-        '#!/bin/sh\ngrep -vwF "$6" "$4" >"$4.new"; cat "$4.new" >"$4"; rm "$4.new"\n'
-    )
-    sealctl = f"{data}/rootfs/opt/sealctl"
-    domains = "sealos.hub apiserver.cluster.local"
-    ran = sh(RESET_HOSTS, DATA=str(data), HOSTS_FILE=str(hosts), SEALCTL=sealctl, DOMAINS=domains)
-    assert ran.returncode == 0, ran.stderr
-    assert hosts.read_text() == expected
 
 
 @pytest.mark.parametrize(("served", "left"), [("10.103.97.2:6443", False), ("10.9.9.9:6443", True)])
@@ -433,20 +410,27 @@ def test_a_running_node_of_another_release_is_left_as_it_is(data: Path, tmp_path
     (data / ".sealboot").mkdir()
     (data / ".sealboot/version").write_text("v1.28.0\n")
     ran = sh(script, DATA=str(data), STAMP="s", VERSION="v1.29.9", registryDomain="d", registryPort="1")
-    assert ran.returncode == node.REFUSED
+    assert ran.returncode == REFUSED
     assert "runs v1.28.0, not v1.29.9" in ran.stderr
     assert not (data / ".sealboot/init").exists()
 
 
 def test_what_init_installs_is_for_everybody(data: Path) -> None:
+    (data / "rootfs/bin").mkdir()
+    (data / "rootfs/bin/crictl").write_text("#!/bin/sh\n")
+    (data / "rootfs/bin/crictl").chmod(0o755)
     (data / "rootfs/scripts/init-cri.sh").write_text(f': >"{data}/runtime"\n')
-    (data / "rootfs/scripts/init.sh").write_text(f'mkdir "{data}/made"\n')
     env = {"DATA": str(data), "STAMP": "s", "VERSION": "v1", "registryDomain": "d", "registryPort": "1"}
+    env |= {"SEALOS_SYS_CRI_ENDPOINT": "/c", "SEALOS_SYS_IMAGE_ENDPOINT": "/i", "sandboxImage": "pause:1"}
+    env["BIN_DIR"] = str(data / "bin")
+    (data / "rootfs/scripts/init.sh").write_text(
+        f'mkdir "{data}/made" "$BIN_DIR"; cp -a ../bin/* "$BIN_DIR"\n'
+    )
     assert sh("umask 077\n" + node.INIT, **env).returncode == 0
     assert (data / "runtime").stat().st_mode & 0o777 == 0o644
     assert (data / "made").stat().st_mode & 0o777 == 0o755
-    assert sh(node.marked(str(data), "init", "s")).returncode == 0
-    assert sh(node.marked(str(data), "init", "t")).returncode == 1
+    assert sh(marked(str(data), "init", "s")).returncode == 0
+    assert sh(marked(str(data), "init", "t")).returncode == 1
 
 
 def test_kubeadm_is_kept_from_a_cluster_that_is_not_ours() -> None:

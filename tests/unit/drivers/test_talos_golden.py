@@ -6,8 +6,9 @@ from driver_kit import compare, done
 from talos_kit import CP1, CP2, CP3, W1, Talos, linux, maintenance
 
 from sealboot.model.arch import Arch
+from sealboot.model.facts import fingerprint
 from sealboot.model.plan import Observation
-from sealboot.model.steps import Handover, Run, Step, Upload, WriteDisk
+from sealboot.model.steps import Knocks, Run, Step, Upload, WriteDisk
 from sealboot.model.summary import summary
 
 ARM = {"w1": Arch.ARM64}
@@ -70,16 +71,19 @@ def test_one_further_worker_does_not_touch_the_others() -> None:
     assert acting == {"w1"}
 
 
-def test_what_a_machine_first_answered_with_is_what_is_configured() -> None:
-    """Between the hand-over and its configuration nobody else may slip in: the key is compared."""
-    steps = Talos(CP1, W1, facts={"w1": maintenance("w1", Arch.AMD64)}).steps()
-    left, applied = steps["handover/cp1/kexec"], steps["configure/cp1/apply"]
-    assert isinstance(left, Handover)
-    assert isinstance(applied, Run)
-    assert applied.env_secrets == {"KEY": left.into}
-    known = steps["configure/w1/apply"]
-    assert isinstance(known, Run)
-    assert (known.env, known.env_secrets) == ({"KEY": "bWFpbnRlbmFuY2U="}, {})
+def test_the_key_is_taken_when_it_is_needed_and_a_plan_outlives_it() -> None:
+    """A machine in maintenance takes another key at each new address: a saved plan is the same plan all the same."""
+    facts = maintenance("w1", Arch.AMD64)
+    later = replace(facts, observed={**facts.observed, "api.key": "YW5vdGhlcg=="})
+    made = [Talos(CP1, W1, facts={"w1": each}) for each in (facts, later)]
+    for name in ("configure/cp1/apply", "configure/w1/apply"):
+        step = made[0].steps()[name]
+        assert isinstance(step, Run)
+        assert (step.knocks, step.env, step.env_secrets) == (Knocks(50000, ("h2",)), {}, {})
+    assert made[0].plan(nothing_yet) == made[1].plan(nothing_yet)
+    assert fingerprint(facts) == fingerprint(later)
+    configured = replace(facts, observed={**facts.observed, "api": "configured"})
+    assert fingerprint(facts) != fingerprint(configured)
 
 
 def test_the_disk_of_the_running_system_is_written_only_when_told() -> None:

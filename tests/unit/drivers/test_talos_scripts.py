@@ -165,7 +165,8 @@ echo "$ADDRESS $*" >>"$STATE/calls"
 case $state in down) echo "connection refused" >&2; exit 1 ;; esac
 """
 #: A stand-in for the machines: `STATE/<address>` holds down, maintenance, foreign, booting or running; `STATE/etcd`
-#: exists once etcd was begun. Like the real program it finds the machine in -n, and certificates before all.
+#: exists once etcd was begun, `STATE/older` for a Talos before 1.14, `STATE/away` for a moment after `apply-config`
+#: (all as seen with 1.14.0-rc.1). Like the real program it finds the machine in -n, and certificates before all.
 FAKE = (
     """STATE=@STATE@
 ADDRESS= insecure= verb= key=
@@ -178,20 +179,27 @@ done
     + STATES
     + """
 case $insecure$state in
-  1maintenance) [ -z "$key" ] || [ "$key" = "$(cat $STATE/key)" ] || { echo "certificate fingerprint mismatch" >&2; exit 1; } ;;
+  1maintenance) [ -z "$key" ] || [ "$key" = "$(cat $STATE/key)" ] || { echo "leaf peer certificate doesn't match the provided fingerprints: [$key]" >&2; exit 1; } ;;
   1*) echo "remote error: tls: certificate required" >&2; exit 1 ;;
   maintenance|foreign) echo "x509: certificate signed by unknown authority" >&2; exit 1 ;;
 esac
 case $verb in
-  apply-config) echo installing >"$STATE/$ADDRESS" ;;
+  apply-config) echo installing >"$STATE/$ADDRESS"; : >"$STATE/away"; echo "Applied configuration without a reboot" >&2 ;;
   get)
     case $* in *unattendedinstallstatuses*)
-      [ -e "$STATE/phase" ] || { echo "rpc error: code = NotFound" >&2; exit 1; }
+      [ ! -e "$STATE/away" ] || { rm "$STATE/away"; : >"$STATE/away2"; echo "dial tcp: connect: connection refused" >&2; exit 1; }
+      [ ! -e "$STATE/away2" ] || { rm "$STATE/away2"; echo "dial tcp: connect: connection refused" >&2; exit 1; }
+      [ ! -e "$STATE/older" ] || { echo 'rpc error: code = NotFound desc = resource "unattendedinstallstatuses" is not registered' >&2; exit 1; }
+      [ -e "$STATE/phase" ] || exit 0
       cat "$STATE/phase"
       [ ! -e "$STATE/next" ] || mv "$STATE/next" "$STATE/phase"
       exit 0 ;;
     esac
-    case $state in installing) echo booting >"$STATE/$ADDRESS" ;; esac
+    echo "stage $state" >>"$STATE/stages"
+    case $state in
+    early) echo installing >"$STATE/$ADDRESS"; state=booting ;;
+    installing) echo booting >"$STATE/$ADDRESS" ;;
+    esac
     printf %s "$state" ;;
   etcd) [ -e "$STATE/etcd" ] || { echo "etcd is not running" >&2; exit 1; }; echo "1 cp1" ;;
   bootstrap) [ ! -e "$STATE/etcd" ] || { echo "rpc error: code = AlreadyExists" >&2; exit 1; }; : >"$STATE/etcd" ;;
@@ -240,12 +248,16 @@ class Site:
         options = {"install_timeout": "30", "bootstrap_timeout": "30"}
         return Talos(CP1, CP2, W1, facts=facts, chosen=chosen, options=options)
 
-    def do(self, step_id: str) -> subprocess.CompletedProcess[str]:
+    def do(
+        self, step_id: str, *, api: str = "open", key: str = "bWFpbnRlbmFuY2U="
+    ) -> subprocess.CompletedProcess[str]:
+        """`api` and `key` are what the engine has seen right before."""
         step = self.cluster().steps()[step_id]
         if isinstance(step, WaitFor):
             return run(step.target, self.folder)
         assert isinstance(step, Run)
-        return run(step.script.replace("sleep 2", "sleep 0.1"), self.folder, env=step.env)
+        seen = {"API": api, "KEY": key} if step.knocks is not None else {}
+        return run(step.script.replace("sleep 2", "sleep 0.1"), self.folder, env={**step.env, **seen})
 
     def holds(self, step_id: str) -> bool:
         step = self.cluster().steps()[step_id]
@@ -297,18 +309,61 @@ def test_an_installation_that_failed_is_not_waited_for(site: Site) -> None:
 
 
 def test_a_machine_of_another_cluster_is_left_alone(site: Site) -> None:
+    """It asks for a certificate: that is seen, not read from what talosctl says, which is another text each time."""
     site.machine(CP1.address, "foreign")
-    done = site.do("configure/cp1/apply")
+    done = site.do("configure/cp1/apply", api="certificate")
     assert done.returncode == 65
     assert "not with the secrets of this talosconfig" in done.stderr
+    assert "expired" in done.stderr
+    assert not [call for call in site.calls if "apply-config" in call], "it is sent nothing"
 
 
-def test_another_machine_at_the_address_gets_no_keys(site: Site) -> None:
+def test_a_key_that_changed_a_moment_ago_is_looked_at_again(site: Site) -> None:
+    """And never sent the configuration under the other."""
     site.machine(CP1.address, "maintenance")
-    (site.state / "key").write_text("c29tZWJvZHkgZWxzZQ==")
+    (site.state / "key").write_text("YW5vdGhlcg==")
     done = site.do("configure/cp1/apply")
-    assert done.returncode == 65
-    assert "another machine answers" in done.stderr
+    assert done.returncode == 75
+    assert "another key than a moment ago" in done.stderr
+    assert "doesn't match the provided fingerprints" in done.stderr
+    assert site.do("configure/cp1/apply", key="YW5vdGhlcg==").returncode == 0
+
+
+def test_a_machine_that_does_not_answer_is_looked_at_again(site: Site) -> None:
+    site.machine(CP1.address, "down")
+    done = site.do("configure/cp1/apply", api="", key="")
+    assert done.returncode == 75
+    assert "nothing answers on port 50000" in done.stderr
+
+
+def test_a_question_that_fails_is_no_older_talos(site: Site) -> None:
+    """The first ones after `apply-config` fall into the restart of its API; it was called installed 2 s later."""
+    site.machine(CP1.address, "early")
+    (site.state / "away").touch()
+    assert not site.holds("configure/cp1/apply")
+    (site.state / "older").touch()
+    assert site.holds("configure/cp1/apply")
+
+
+def test_booting_is_believed_once_it_lasts(site: Site) -> None:
+    """Before the installation begins a machine is in this stage, too."""
+    site.machine(CP1.address, "early")
+    assert site.do("configure/cp1/apply").returncode == 0
+    stages = (site.state / "stages").read_text().splitlines()
+    assert stages[:3] == ["stage early", "stage early", "stage installing"] or "stage installing" in stages
+    assert stages[-4:] == ["stage booting"] * 4
+
+
+def test_where_a_document_installs_nothing_but_installed_will_do(site: Site) -> None:
+    cluster = site.cluster()
+    site.machine(CP1.address, "running")
+    told = config("controlplane", file=site.packed("controlplane.yaml"), unattended=True)
+    cluster._chosen["cp1", "controlplane"] = told
+    step = cluster.steps()["configure/cp1/apply"]
+    assert isinstance(step.check, Succeeds)
+    assert run(step.check.script, site.folder).returncode == 1
+    (site.state / "phase").write_text("installed")
+    assert run(step.check.script, site.folder).returncode == 0
 
 
 @pytest.mark.parametrize("name", ["controlplane.yaml", "talosconfig"])
@@ -317,7 +372,7 @@ def test_a_file_that_changed_since_the_plan_is_not_applied(site: Site, name: str
     step = site.cluster().steps()["configure/cp1/apply"]
     assert isinstance(step, Run)
     (site.folder / name).write_text("machine: of somebody else\n")
-    done = run(step.script, site.folder, env=step.env)
+    done = run(step.script, site.folder, env={"API": "open", "KEY": ""})
     assert done.returncode == 65
     assert "not the file that the plan was made with" in done.stderr
     assert site.calls == []

@@ -19,7 +19,7 @@ from sealboot.model.host import BecomeSettings, Host
 from sealboot.model.outcome import HostOutcome
 from sealboot.model.plan import Observation
 from sealboot.model.secret import Secret
-from sealboot.model.steps import Handover, ReadSecret, Run, Succeeds, WaitFor
+from sealboot.model.steps import Handover, Knocks, ReadSecret, Run, Succeeds, WaitFor
 from sealboot.transport.base import Greeting
 from sealboot.transport.local import LocalSession
 
@@ -179,7 +179,7 @@ async def test_without_a_place_here_the_host_is_unreachable(rig: Any, plan_of: A
 async def test_after_the_host_left_its_steps_go_on_here_with_what_was_seen(
     rig: Any, node: Any, plan_of: Any, place: Desk, tmp_path: Path
 ) -> None:
-    """The key under which the new system was recognised reaches the step that insists on it."""
+    """The key under which the new system answers now reaches the step that insists on it."""
     knocks = iter(["connection refused"])
 
     async def knock(*_: Any) -> Greeting | str:
@@ -188,14 +188,42 @@ async def test_after_the_host_left_its_steps_go_on_here_with_what_was_seen(
     node.session.after = lambda _n, script: node.session.drop("gone") if "sb_payload" in script else None
     out = tmp_path / "out"
     steps = (
-        (Handover(id="h", host="n1", title="h", script="true", port=50000, into="seen", timeout=20.0),),
-        (run(f'echo "$KEY" >{out}', env_secrets={"KEY": "seen"}),),
+        (Handover(id="h", host="n1", title="h", script="true", port=50000, timeout=20.0),),
+        (run(f'echo "$API $KEY" >{out}', knocks=Knocks(50000)),),
     )
     gone = Diagnostic("SB201", "refused", host="n1")
     report = await rig.apply(plan_of(*steps), node, reconnect=lambda _: gone, knock=knock, desk=place)
     assert [(h.outcome, h.changed) for h in report.hosts] == [(HostOutcome.CHANGED, 2)]
-    assert out.read_text() == "a2V5\n"
+    assert out.read_text() == "open a2V5\n"
     assert rig.redactor("a2V5") == "a2V5", "it is no secret"
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        # The certificate changes between two looks, because an address came: an honest machine.
+        ([Greeting("b25l", "h2"), Greeting("dHdv", "h2")], ["open b25l", "open dHdv"], HostOutcome.CHANGED),
+        (["connection refused", Greeting("dHdv", "h2")], [" ", "open dHdv"], HostOutcome.CHANGED),
+        ([Greeting("dHdv", "h2", wants_certificate=True)], ["certificate dHdv"], HostOutcome.CHANGED),
+        ([Greeting("b25l", "h2")], ["open b25l"] * 3, HostOutcome.FAILED),
+    ],
+)
+async def test_the_key_is_taken_right_before_the_script_and_again_where_it_asks_for_that(
+    case: tuple[list[Greeting | str], list[str], HostOutcome], rig: Any, plan_of: Any, place: Desk
+) -> None:
+    shown, told, outcome = case
+    looks = iter(shown)
+
+    async def knock(*asked: Any) -> Greeting | str:
+        assert asked == ("n1", 50000, ("h2",))
+        return next(looks, shown[-1])
+
+    out = place.state.parent / "out"
+    script = f'echo "$API $KEY" >>{out}; [ "$KEY" = dHdv ] || exit 75'
+    step = run(script, knocks=Knocks(50000, ("h2",)))
+    report = await rig.apply(plan_of((step,)), knock=knock, desk=place, silent=(SILENT,))
+    assert [h.outcome for h in report.hosts] == [outcome]
+    assert out.read_text().splitlines() == told
 
 
 async def test_what_is_killed_here_is_told_and_done_again(

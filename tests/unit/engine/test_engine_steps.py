@@ -152,7 +152,7 @@ async def test_a_detached_script_that_fails_shows_its_log(work: Any) -> None:
     end = await act(work, run("echo it broke; exit 9", detached=True))
     assert end.diagnostic is not None
     assert end.diagnostic.code == "SB501"
-    assert end.diagnostic.evidence == (("log", "it broke"),)
+    assert end.diagnostic.evidence[0] == ("log", "it broke")
 
 
 async def test_a_detached_script_survives_and_is_adopted(work: Any, work_of: Any, node: Any) -> None:

@@ -20,7 +20,7 @@ from sealboot.model.steps import (
 )
 from sealboot.plan.build import build, inconsistencies, secrets_used
 
-LEAVE = Handover(id="h", host="a", title="h", script="kexec -e", port=50000, into="seen")
+LEAVE = Handover(id="h", host="a", title="h", script="kexec -e", port=50000)
 DISK = WriteDisk(
     id="d",
     host="a",

@@ -10,7 +10,7 @@ from render_kit import HOSTILE, MISMATCH, Screen, check_report
 
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.render.jsondoc import check, dump
-from sealboot.render.text import human_bytes, human_seconds, plural, safe
+from sealboot.render.text import ending, human_bytes, human_seconds, plural, safe
 
 ANY_TEXT = st.text(st.characters())
 
@@ -89,3 +89,37 @@ def test_small_words() -> None:
     assert (plural(1, "host"), plural(0, "host")) == ("1 host", "0 hosts")
     assert (human_bytes(0), human_bytes(1536), human_bytes(5 << 40)) == ("0 B", "1.5 KiB", "5120 GiB")
     assert (human_seconds(4.12), human_seconds(125)) == ("4.1s", "2m05s")
+
+
+@given(ANY_TEXT, st.integers(min_value=1, max_value=40))
+def test_the_end_of_an_output_is_bounded_and_harmless(text: str, limit: int) -> None:
+    shown = safe(ending(text, limit), limit=10_000, lines=True)
+    assert all(c.isprintable() or c == "\n" for c in shown)
+    assert len(ending(text, limit)) <= limit + 60
+
+
+def test_the_end_of_a_long_output_is_what_is_shown() -> None:
+    """kubeadm's reason came after kernel options in colour: 20,630 characters before it in a real run."""
+    before = "".join(f"\x1b[0;37mCONFIG_{n:03}\x1b[0m: \x1b[0;32menabled\x1b[0m\n" for n in range(400))
+    reason = "error execution phase preflight: [ERROR ImagePull]: failed to pull image"
+    screen = Screen(100)
+    screen.view.diagnostics(
+        "apply", [Diagnostic("SB501", "kubeadm init: exit status 1", evidence=(("log", before + reason),))]
+    )
+    shown = screen.err.getvalue()
+    lines = shown.splitlines()
+    assert f"   |      {reason}" in lines
+    assert "x1b" not in shown
+    assert lines[1].startswith("   | log  (")
+    assert lines[1].endswith(" characters before)")
+    count = int(lines[1].split("(")[1].split(" ")[0])
+    quoted = [line.removeprefix("   |      ") for line in lines[2:] if line.startswith("   |      ")]
+    assert count + len("\n".join(quoted)) == len(before + reason) - 400 * 22  # its colours
+    assert quoted[0].startswith("CONFIG_")
+
+
+def test_one_line_without_an_end_is_cut_at_its_beginning() -> None:
+    assert ending("a" * 10 + "b" * 5, 5) == "(10 characters before)\nbbbbb"
+    assert ending("first\nsecond\n", 7) == "(6 characters before)\nsecond\n"
+    assert ending("first\nsecond\n", 8) == "(6 characters before)\nsecond\n"
+    assert ending("\x1b\x1b[0m[2Jx", 10) == "\x1b[2Jx"
