@@ -29,9 +29,8 @@ def show(options: Common) -> None:
         for row in resolved_view(prepared.inventory)
         if row.host in names
     ]
-    view.rows("inventory show", ("HOST", "SETTING", "VALUE", "FROM"), rows)
-    if prepared.diagnostics:
-        view.diagnostics("inventory show", prepared.diagnostics)
+    headers = ("HOST", "SETTING", "VALUE", "FROM")
+    view.rows("inventory show", headers, rows, diagnostics=prepared.diagnostics)
 
 
 @app.command("schema")

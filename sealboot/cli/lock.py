@@ -16,6 +16,7 @@ app = typer.Typer(help="Who works on these hosts right now.", rich_markup_mode=N
 def status(options: Remote) -> None:
     """Show the holder of each host's lock."""
     from sealboot.cli import runtime
+    from sealboot.cli.exits import of_findings
     from sealboot.cli.locking import each_host
     from sealboot.engine.lock import Holder
     from sealboot.engine.lock import status as ask
@@ -30,9 +31,9 @@ def status(options: Remote) -> None:
         for name, h in found
         if not isinstance(h, Diagnostic)
     ]
-    view.rows("lock status", ("HOST", "LOCK"), rows)
+    view.rows("lock status", ("HOST", "LOCK"), rows, diagnostics=wrong)
     if wrong:
-        runtime.refuse(view, "lock status", wrong)
+        runtime.leave(of_findings(wrong))
 
 
 @app.command("release")
@@ -47,6 +48,7 @@ def release(
     The run must be named, so that no living run loses its own lock.
     """
     from sealboot.cli import runtime
+    from sealboot.cli.exits import of_findings
     from sealboot.cli.locking import each_host
     from sealboot.engine.lock import release as let_go
     from sealboot.engine.shell import NodePaths
@@ -61,6 +63,7 @@ def release(
 
     found = runtime.run_async(each_host(options, prepared, view, one), view)
     wrong = [d for _, d in found if isinstance(d, Diagnostic)]
-    view.rows("lock release", ("HOST", "LOCK"), [(name, "released") for name, d in found if d is None])
+    released = [(name, "released") for name, d in found if d is None]
+    view.rows("lock release", ("HOST", "LOCK"), released, diagnostics=wrong)
     if wrong:
-        runtime.refuse(view, "lock release", wrong)
+        runtime.leave(of_findings(wrong))

@@ -35,9 +35,8 @@ def _rows(found: Found) -> list[tuple[str, str, str, str]]:
 def decide(options: Remote, view: View, found: Found, project: Path, *, yes: bool) -> Exit:
     """Show everything, ask host by host, write what was accepted."""
     problems = [one for one in found if isinstance(one, Diagnostic)]
-    view.rows("trust", ("HOST", "STATE", "TYPE", "FINGERPRINT"), _rows(found))
-    if problems:
-        view.diagnostics("trust", problems)
+    headers = ("HOST", "STATE", "TYPE", "FINGERPRINT")
+    view.rows("trust", headers, _rows(found), diagnostics=problems)
     codes = [of_findings(problems)]
     codes += [_one(options, view, c, project, yes=yes) for c in found if isinstance(c, Comparison)]
     return strongest(codes)

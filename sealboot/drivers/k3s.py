@@ -30,6 +30,7 @@ from sealboot.drivers.asking import as_root
 from sealboot.drivers.base import Context, KubeconfigWay, Slot, Wants
 from sealboot.drivers.k3s_before import alone, snapshot
 from sealboot.drivers.k3s_checks import findings, paths
+from sealboot.drivers.k3s_config import secrets_of
 from sealboot.drivers.k3s_node import SLOT, TOKEN_SECRET, Node, configure, ship, start, token
 from sealboot.drivers.k3s_options import K3sOptions
 from sealboot.drivers.kubelet import MEMORY_GROUP
@@ -100,9 +101,10 @@ class K3sDriver:
         )
 
     def secrets(self, options: BaseModel) -> Mapping[str, SecretRef]:
-        """The operator's own token, where there is one."""
-        ref = _typed(options).token_from
-        return {TOKEN_SECRET: ref} if ref is not None else {}
+        """The operator's own token, where there is one, and the passwords of registries."""
+        typed = _typed(options)
+        ref = typed.token_from
+        return {**({TOKEN_SECRET: ref} if ref is not None else {}), **secrets_of(typed)}
 
     def kubeconfig(self, inventory: Inventory, options: BaseModel) -> tuple[KubeconfigWay, ...]:
         """On every server."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from typing import Any, Final
 
 import yaml
 
-from sealboot.drivers.k3s_options import K3sOptions
+from sealboot.drivers.k3s_options import K3sOptions, registry_secrets
 from sealboot.model.host import Host, Inventory
+from sealboot.model.secret import SecretRef
 
 #: Of the service and of its unit, by role: the names that k3s' own installer uses, so that its
 #: documentation holds for these hosts too.
@@ -21,6 +23,7 @@ CONFIG_DIR: Final = "/etc/rancher/k3s"
 
 #: What each of these files says of its origin.
 MADE_BY: Final = "# Written by sealboot;"
+_SECRET = re.compile(r"^( *)(\w+): '(\{\{ secret\.\w+ \}\})'$", re.MULTILINE)
 _HEADER = f"{MADE_BY} changes are overwritten by its next apply.\n"
 
 
@@ -75,9 +78,24 @@ def _endpoint(options: K3sOptions) -> tuple[str, ...]:
     return (options.endpoint,) if options.endpoint else ()
 
 
+def secrets_of(options: K3sOptions) -> Mapping[str, SecretRef]:
+    """What registries.yaml is filled in with, by name."""
+    found = registry_secrets(options.registries)
+    return {f"registry_{number}": ref for number, (_, _, ref) in enumerate(found)}
+
+
 def registries_yaml(options: K3sOptions) -> str:
-    """registries.yaml; empty where there is nothing to say."""
-    return _HEADER + _dump(_switches(options.registries)) if options.registries else ""
+    """registries.yaml; empty where there is nothing to say.
+
+    In place of a secret stands its name. It is a literal block with an indentation of its own, in which any
+    text of one line means itself (YAML 1.2.2, section 8.1.2).
+    """
+    if not options.registries:
+        return ""
+    tree = _switches(options.registries)
+    for number, (place, key, _) in enumerate(registry_secrets(options.registries)):
+        tree["configs"][place]["auth"][key] = f"{{{{ secret.registry_{number} }}}}"
+    return _HEADER + _SECRET.sub(r"\1\2: |2-\n\1  \3", _dump(tree))
 
 
 def _switches(tree: Any) -> Any:

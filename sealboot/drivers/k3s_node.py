@@ -17,6 +17,7 @@ from sealboot.drivers.k3s_config import (
     node_name,
     openrc_script,
     registries_yaml,
+    secrets_of,
     systemd_unit,
 )
 from sealboot.drivers.k3s_install import SLOT as INSTALL
@@ -26,6 +27,7 @@ from sealboot.drivers.shape import shape_check
 from sealboot.model.artifact import Artifact
 from sealboot.model.host import Host
 from sealboot.model.steps import (
+    Check,
     FileIs,
     ReadSecret,
     Run,
@@ -51,6 +53,14 @@ class _Text:
     dest: str
     content: str
     mode: int
+    secrets: tuple[str, ...] = ()
+
+    @property
+    def check(self) -> Check:
+        """Whether it is there; what a secret is is not looked at."""
+        if self.secrets:
+            return Succeeds(shape_check(self.dest, self.content, self.mode, self.secrets))
+        return FileIs(self.dest, self.sha256, self.mode)
 
     @property
     def sha256(self) -> str:
@@ -118,7 +128,9 @@ class Node:
         registries = registries_yaml(self.options)
         made = (
             _Text("config", f"{CONFIG_DIR}/config.yaml", config, 0o600),
-            _Text("registries", f"{CONFIG_DIR}/registries.yaml", registries, 0o600),
+            _Text(
+                "registries", f"{CONFIG_DIR}/registries.yaml", registries, 0o600, (*secrets_of(self.options),)
+            ),
             unit,
         )
         return tuple(text for text in made if text.content)
@@ -211,10 +223,11 @@ def configure(node: Node) -> Iterator[Step]:
             host=host.name,
             title=f"write {text.dest}",
             timeout=60.0,
-            check=FileIs(text.dest, text.sha256, text.mode),
+            check=text.check,
             dest=text.dest,
             content=text.content,
             mode=text.mode,
+            secrets=text.secrets,
         )
 
 

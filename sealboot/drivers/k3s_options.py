@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
@@ -11,7 +12,8 @@ from sealboot.drivers.kinds import Place, Places, Seconds, SlotNames, plain_path
 from sealboot.model.host import Host, Inventory
 from sealboot.model.secret import SecretKind, SecretRef
 
-_KEY = re.compile(r"[a-z][a-z0-9-]*")
+#: A flag; with `+` its values are added to those of the same flag before it, as k3s reads config.yaml.
+_KEY = re.compile(r"([a-z][a-z0-9-]*)\+?")
 _REFERENCE = re.compile(r"(env):([A-Za-z_]\w*)|(file):(.+)|(keyring):([^/\s][^/]*/\S.*)", re.ASCII)
 
 #: Settings of config.yaml that the driver decides: two opinions in one file would fight.
@@ -22,8 +24,12 @@ OWN_KEYS = frozenset(
 )
 
 
-def _reference(value: object) -> object:
-    """Where the token is; a value that is no reference may be the token itself and is not repeated."""
+#: Below `configs.HOST.auth` of registries.yaml: what k3s' documentation has there besides `username`.
+_AUTH_SECRETS = ("password", "auth", "identity_token")
+
+
+def _reference(value: object) -> SecretRef:
+    """Where a secret is; a value that is no reference may be the secret itself and is not repeated."""
     match = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError("expected `env:NAME`, `file:PATH` or `keyring:SERVICE/NAME`")
@@ -38,14 +44,31 @@ def _settings(value: object) -> object:
         # pydantic makes a finding of a ValueError, and lets a TypeError pass.
         raise ValueError("expected settings of k3s, each a flag without its dashes")  # noqa: TRY004
     for key, said in value.items():
-        if not _KEY.fullmatch(str(key)):
+        flag = _KEY.fullmatch(str(key))
+        if not flag:
             raise ValueError(f"{key!r} is no flag of k3s")
-        if key in OWN_KEYS:
+        if flag[1] in OWN_KEYS:
             raise ValueError(f"`{key}` is the driver's own: it is made of the inventory")
         if not isinstance(said, str | list) or (
             isinstance(said, list) and not all(isinstance(x, str) for x in said)
         ):
             raise ValueError(f"`{key}` takes a text or a list of texts")
+    return value
+
+
+def registry_secrets(registries: Mapping[str, Any]) -> Iterator[tuple[str, str, SecretRef]]:
+    """Of each secret of registries.yaml: the registry, the key, and where it is; raises `ValueError`."""
+    configs = registries.get("configs")
+    for place, config in configs.items() if isinstance(configs, Mapping) else ():
+        auth = config.get("auth") if isinstance(config, Mapping) else None
+        if isinstance(auth, Mapping):
+            yield from ((str(place), key, _reference(auth[key])) for key in _AUTH_SECRETS if key in auth)
+
+
+def _registries(value: object) -> object:
+    """The tree as it is; its secrets must be references."""
+    if isinstance(value, Mapping):
+        tuple(registry_secrets(value))
     return value
 
 
@@ -75,7 +98,8 @@ class K3sOptions(BaseModel):
     images: SlotNames = ()
     #: How archives come in: kept in k3s' images folder, streamed into its containerd, or as there is room.
     images_import: Literal["auto", "keep", "stream"] = "auto"
-    registries: dict[str, Any] = Field(default_factory=dict)
+    #: registries.yaml; its passwords are references to secrets.
+    registries: Annotated[dict[str, Any], BeforeValidator(_registries)] = Field(default_factory=dict)
     embedded_registry: Literal["true", "false"] = "false"
     #: A start waits for the import of what lies in the images folder: minutes on an SD card.
     start_timeout: Seconds = 900

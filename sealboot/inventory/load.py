@@ -75,18 +75,20 @@ def _build(
 
 
 def _options(part: InventoryPart) -> dict[str, Any]:
-    """The driver's tree; nothing at all (`key:`) is the empty text there."""
+    """The driver's tree; a key without a value (`key:`, `key: null`) is not there."""
     options = dict(part.options)
     if part.phases is not None:
         options["phases"] = part.phases
-    return {key: _filled(value) for key, value in options.items()}
+    said: dict[str, Any] = _said(options)
+    return said
 
 
-def _filled(tree: Any) -> Any:
+def _said(tree: Any) -> Any:
+    """The tree without keys that have no value. A list keeps its length: an item without one is the empty text."""
     if isinstance(tree, dict):
-        return {key: _filled(value) for key, value in tree.items()}
+        return {key: _said(value) for key, value in tree.items() if value is not None}
     if isinstance(tree, list):
-        return [_filled(value) for value in tree]
+        return [_said(value) for value in tree]
     return "" if tree is None else tree
 
 

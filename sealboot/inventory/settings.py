@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from sealboot.inventory.schema import SettingsPart
-from sealboot.inventory.tree import List, Map, Node, Scalar
+from sealboot.inventory.tree import List, Map, Node, Scalar, nothing
 from sealboot.model.diagnostic import Diagnostic, Location
 from sealboot.model.host import BecomeSettings, Ignore, SshSettings
 from sealboot.model.secret import SecretRef
@@ -29,11 +29,16 @@ _PLAIN = ("address", "role", "arch", "emulation", "groups")
 
 
 def flatten(part: SettingsPart, node: Node | None) -> Settings:
-    """What one level says, under dotted names; only what is written, no defaults."""
+    """What one level says, under dotted names; only what is written, no defaults.
+
+    A key without a value says nothing, so that another level's value holds; a variable without one is empty.
+    """
     said: Settings = {}
     if not isinstance(node, Map):
         return said
     for key, (at, child) in node.entries.items():
+        if nothing(child):
+            continue
         value = getattr(part, key)
         if key in _PLAIN:
             said[key] = Setting(value, child.at if isinstance(child, Scalar) else at, _item_places(child))
@@ -42,6 +47,8 @@ def flatten(part: SettingsPart, node: Node | None) -> Settings:
                 said[f"ignore.{ignore.code}"] = Setting(Ignore(ignore.code, ignore.reason), place)
         elif isinstance(child, Map):
             for below, (below_at, leaf) in child.entries.items():
+                if nothing(leaf) and key != "vars":
+                    continue
                 inner = value[below] if key in _NAMED else getattr(value, below)
                 place = leaf.at if isinstance(leaf, Scalar) else below_at
                 said[f"{key}.{below}"] = Setting(inner, place, _item_places(leaf))

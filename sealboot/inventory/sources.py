@@ -6,11 +6,11 @@ import os
 import stat
 from collections.abc import Sequence
 
-from sealboot.inventory.clusterfile import PREFIX as CLUSTERFILE
-from sealboot.inventory.clusterfile import read_clusterfile
-from sealboot.inventory.k0sctl import PREFIX as K0SCTL
-from sealboot.inventory.k0sctl import read_k0sctl
-from sealboot.inventory.tree import MAXIMUM_BYTES, Entry, Map, Node, Scalar, parse
+from sealboot.inventory.importers.clusterfile import PREFIX as CLUSTERFILE
+from sealboot.inventory.importers.clusterfile import read_clusterfile
+from sealboot.inventory.importers.k0sctl import PREFIX as K0SCTL
+from sealboot.inventory.importers.k0sctl import read_k0sctl
+from sealboot.inventory.tree import MAXIMUM_BYTES, Entry, Map, Node, nothing, parse
 from sealboot.model.diagnostic import Diagnostic, Location, has_errors
 
 STDIN_NAME = "<stdin>"
@@ -122,7 +122,7 @@ def _over(first: Map, later: Map, found: list[Diagnostic]) -> Map:
 
 def _hosts(first: Entry, later: Entry, found: list[Diagnostic]) -> Entry:
     if not isinstance(first.node, Map) or not isinstance(later.node, Map):
-        return first if _absent(later.node) else later if _absent(first.node) else Entry(later.at, later.node)
+        return first if nothing(later.node) else later if nothing(first.node) else Entry(later.at, later.node)
     entries = dict(first.node.entries)
     for name, entry in later.node.entries.items():
         if name in entries:
@@ -141,13 +141,9 @@ def _hosts(first: Entry, later: Entry, found: list[Diagnostic]) -> Entry:
     return Entry(first.at, Map(entries, first.node.at))
 
 
-def _absent(node: Node) -> bool:
-    return isinstance(node, Scalar) and not node.text and not node.quoted
-
-
 def _deep(first: Node, later: Node) -> Node:
     if not isinstance(first, Map) or not isinstance(later, Map):
-        return first if _absent(later) else later
+        return first if nothing(later) else later
     entries = dict(first.entries)
     for key, entry in later.entries.items():
         before = entries.get(key)

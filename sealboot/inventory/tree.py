@@ -7,6 +7,7 @@ tags, duplicate keys and depth can be refused before they cost anything.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -21,7 +22,7 @@ MAXIMUM_DEPTH = 32
 
 
 class Scalar(NamedTuple):
-    """One value, as the text it is; `quoted` tells `""` from nothing at all."""
+    """One value, as the text it is; `quoted` tells `""` from nothing at all, which `null` and `~` are too."""
 
     text: str
     at: Location
@@ -50,6 +51,10 @@ class List(NamedTuple):
 
 
 Node: TypeAlias = Scalar | Map | List
+
+#: What YAML's core schema (1.2.2, section 10.3.2) calls null, where it is not quoted.
+_NULLS = frozenset({"null", "Null", "NULL", "~"})
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class _Mark(Protocol):
@@ -86,11 +91,26 @@ _FIXES: Mapping[str, str] = MappingProxyType(
 )
 
 
-def parse(data: bytes, file: str) -> Node | Diagnostic:
+def nothing(node: Node) -> bool:
+    """Whether nothing was written: an empty value, `null` or `~`, none of them quoted."""
+    return isinstance(node, Scalar) and not node.text and not node.quoted
+
+
+def as_utf8(data: bytes) -> bytes:
+    """UTF-16 that begins with its mark, as PowerShell's `>` writes it, as UTF-8; other bytes as they are."""
+    if data[:2] not in _UTF16 or data[:4] == codecs.BOM_UTF32_LE:
+        return data
+    try:
+        return data.decode("utf-16").encode()
+    except UnicodeError:
+        return data
+
+
+def parse(data: bytes, file: str, *, above: int = 0, alias_hint: str = _ALIAS_HINT) -> Node | Diagnostic:
     """The tree of one YAML document, or the first thing that is wrong with it (SB002 to SB005, SB019).
 
-    `file` is the name used in places. An empty document is an empty map.
-    Raises nothing, whatever the bytes.
+    `file` is the name used in places, `above` the lines of the file before `data`; `alias_hint` is the fix for
+    anchors and aliases. An empty document is an empty map. Raises nothing, whatever the bytes.
     """
     if len(data) > MAXIMUM_BYTES:
         return Diagnostic(
@@ -102,17 +122,20 @@ def parse(data: bytes, file: str) -> Node | Diagnostic:
                 "fold hosts with ranges such as `pi[001-400]`, or split the inventory into several files",
             ),
         )
+    data = as_utf8(data)
+    if b"\0" in data[:2]:
+        return _without_mark(data, file, above)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        return _not_utf8(data, file, error)
-    builder = _Builder(file)
+        return _not_utf8(data, file, above, error)
+    builder = _Builder(file, above, alias_hint)
     try:
         return builder.document(_parser(text))
     except _Refused as refused:
         return refused.finding
     except yaml.YAMLError as error:
-        return _syntax(error, text, file)
+        return _syntax(error, text, file, above)
 
 
 def _parser(text: str) -> _Parser:
@@ -125,15 +148,17 @@ def _parser(text: str) -> _Parser:
 class _Builder:
     """Builds one tree from events; holds the file's name, and refuses by raising `_Refused`."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, above: int, alias_hint: str) -> None:
         self._file = file
+        self._first = above + 1
+        self._alias_hint = alias_hint
 
     def document(self, parser: _Parser) -> Node:
         """The only document of the stream."""
         parser.get_event()  # the start of the stream
         event = parser.get_event()
         if isinstance(event, yaml.StreamEndEvent):
-            return Map({}, Location(self._file, 1))
+            return Map({}, Location(self._file, self._first))
         if event.tags:
             self._refuse("SB003", "a %TAG directive", event, "delete it: tags are not used here")
         root = self._node(parser, parser.get_event())
@@ -146,22 +171,21 @@ class _Builder:
                 event,
                 "put it into a file of its own: `-i one.yaml -i two.yaml`",
             )
-        if isinstance(root, Scalar) and not root.text and not root.quoted:
-            return Map({}, root.at)
-        return root
+        return Map({}, root.at) if nothing(root) else root
 
     def _node(self, parser: _Parser, event: Any, depth: int = 1) -> Node:
         kind = type(event)
         if kind is yaml.AliasEvent:
-            self._refuse("SB003", f"an alias (`*{event.anchor}`)", event, _ALIAS_HINT)
+            self._refuse("SB003", f"an alias (`*{event.anchor}`)", event, self._alias_hint)
         if event.anchor is not None:
-            self._refuse("SB003", f"an anchor (`&{event.anchor}`)", event, _ALIAS_HINT)
+            self._refuse("SB003", f"an anchor (`&{event.anchor}`)", event, self._alias_hint)
         if event.tag is not None:
             self._refuse("SB003", f"a tag (`{event.tag}`)", event, "delete it: every value is read as text")
         mark: _Mark = event.start_mark
-        at = Location(self._file, mark.line + 1, mark.column + 1)
+        at = Location(self._file, mark.line + self._first, mark.column + 1)
         if kind is yaml.ScalarEvent:
-            return Scalar(event.value, at, event.style is not None and event.style != "")
+            quoted = event.style is not None and event.style != ""
+            return Scalar("" if event.value in _NULLS and not quoted else event.value, at, quoted)
         if depth > MAXIMUM_DEPTH:
             raise _Refused(
                 Diagnostic(
@@ -186,8 +210,9 @@ class _Builder:
             key = self._node(parser, event, MAXIMUM_DEPTH)
             if not isinstance(key, Scalar):
                 self._refuse("SB003", "a key that is a list or a map", event, "a key is one word")
+            key = key._replace(text=event.value)  # a key is a word, `null` too
             if key.text == "<<" and not key.quoted:
-                self._refuse("SB003", "a merge key (`<<`)", event, _ALIAS_HINT)
+                self._refuse("SB003", "a merge key (`<<`)", event, self._alias_hint)
             if key.text in entries:
                 raise _Refused(
                     Diagnostic(
@@ -203,13 +228,13 @@ class _Builder:
 
     def _refuse(self, code: str, what: str, event: Any, hint: str) -> NoReturn:
         mark: _Mark = event.start_mark
-        at = Location(self._file, mark.line + 1, mark.column + 1)
+        at = Location(self._file, mark.line + self._first, mark.column + 1)
         raise _Refused(Diagnostic(code, f"{what} has no place in an inventory", at=at, hints=(hint,)))
 
 
-def _not_utf8(data: bytes, file: str, error: UnicodeDecodeError) -> Diagnostic:
+def _not_utf8(data: bytes, file: str, above: int, error: UnicodeDecodeError) -> Diagnostic:
     before = data[: error.start]
-    line = before.count(b"\n") + 1
+    line = before.count(b"\n") + 1 + above
     column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace")) + 1
     return Diagnostic(
         "SB019",
@@ -220,19 +245,30 @@ def _not_utf8(data: bytes, file: str, error: UnicodeDecodeError) -> Diagnostic:
     )
 
 
-def _syntax(error: yaml.YAMLError, text: str, file: str) -> Diagnostic:
+def _without_mark(data: bytes, file: str, above: int) -> Diagnostic:
+    """UTF-16 without the mark that says so; YAML text begins with no NUL."""
+    encoding = "utf-16be" if data[:1] == b"\0" else "utf-16le"
+    return Diagnostic(
+        "SB019",
+        f"{file} is not UTF-8 text, perhaps UTF-16",
+        at=Location(file, above + 1),
+        hints=(f"convert it: `iconv -f {encoding} -t utf-8 {file} > new.yaml`",),
+    )
+
+
+def _syntax(error: yaml.YAMLError, text: str, file: str, above: int) -> Diagnostic:
     problem = str(
         getattr(error, "problem", None) or getattr(error, "reason", None) or "cannot be read as YAML"
     )
     mark: _Mark | None = getattr(error, "problem_mark", None)
     if mark is not None:
-        at = Location(file, mark.line + 1, mark.column + 1)
+        at = Location(file, mark.line + 1 + above, mark.column + 1)
     else:
         position = min(max(int(getattr(error, "position", 0) or 0), 0), len(text))
         before = text.encode()[:position].decode("utf-8", "ignore")
-        at = Location(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
+        at = Location(file, before.count("\n") + 1 + above, len(before) - before.rfind("\n"))
     context: _Mark | None = getattr(error, "context_mark", None)
-    evidence = (("since", f"{file}:{context.line + 1}:{context.column + 1}"),) if context else ()
+    evidence = (("since", f"{file}:{context.line + 1 + above}:{context.column + 1}"),) if context else ()
     hint = next(
         (fix for words, fix in _FIXES.items() if words in problem), "check indentation, quotes and brackets"
     )
@@ -240,9 +276,9 @@ def _syntax(error: yaml.YAMLError, text: str, file: str) -> Diagnostic:
 
 
 def plain(node: Node) -> Any:
-    """The tree as text, lists and dictionaries; nothing at all (an empty unquoted value) is `None`."""
+    """The tree as text, lists and dictionaries; nothing at all (`null`, `~`, an empty value) is `None`."""
     if isinstance(node, Scalar):
-        return node.text if node.text or node.quoted else None
+        return None if nothing(node) else node.text
     if isinstance(node, Map):
         return {key: plain(entry.node) for key, entry in node.entries.items()}
     return [plain(item) for item in node.items]

@@ -297,10 +297,19 @@ def findings(command: str, diagnostics: Sequence[Diagnostic]) -> FindingsShape:
     return {**head(command), "diagnostics": [diagnostic(d) for d in diagnostics]}
 
 
-def rows(command: str, headers: Sequence[str], table: Iterable[Sequence[str]]) -> RowsShape:
+def rows(
+    command: str,
+    headers: Sequence[str],
+    table: Iterable[Sequence[str]],
+    diagnostics: Sequence[Diagnostic] = (),
+) -> RowsShape:
     """A table; the keys of a row are the headers in lower case."""
     keys = [h.lower() for h in headers]
-    return {**head(command), "rows": [dict(zip(keys, row, strict=True)) for row in table]}
+    return {
+        **head(command),
+        "rows": [dict(zip(keys, row, strict=True)) for row in table],
+        "diagnostics": [diagnostic(d) for d in diagnostics],
+    }
 
 
 def text(command: str, page: str) -> TextShape:

@@ -96,9 +96,17 @@ class MaskedView:
         """See `View.diagnostics`."""
         self._view.diagnostics(command, self._masked(tuple(diagnostics)), final=final)
 
-    def rows(self, command: str, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    def rows(
+        self,
+        command: str,
+        headers: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        *,
+        diagnostics: Sequence[Diagnostic] = (),
+    ) -> None:
         """See `View.rows`."""
-        self._view.rows(command, headers, [self._masked(tuple(row)) for row in rows])
+        masked = [self._masked(tuple(row)) for row in rows]
+        self._view.rows(command, headers, masked, diagnostics=self._masked(tuple(diagnostics)))
 
     def page(self, command: str, text: str) -> None:
         """See `View.page`."""

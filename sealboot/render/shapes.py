@@ -224,6 +224,7 @@ class RowsShape(HeadShape):
     """A table; the keys of a row are the headers in lower case."""
 
     rows: list[dict[str, str]]
+    diagnostics: list[DiagnosticShape]
 
 
 class TextShape(HeadShape):

@@ -62,8 +62,15 @@ class View(Protocol):
     def diagnostics(self, command: str, diagnostics: Sequence[Diagnostic], *, final: bool = True) -> None:
         """Findings and nothing else: an invalid inventory, a refusal; not final: they will be told again."""
 
-    def rows(self, command: str, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """A plain table."""
+    def rows(
+        self,
+        command: str,
+        headers: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        *,
+        diagnostics: Sequence[Diagnostic] = (),
+    ) -> None:
+        """A plain table, and what was found on the way to it."""
 
     def page(self, command: str, text: str) -> None:
         """A page of our own Markdown."""
@@ -150,10 +157,18 @@ class HumanView:
         self.close()
         self._err.print(block(diagnostics, self._err.width))
 
-    def rows(self, command: str, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Print the table."""
-        del command
+    def rows(
+        self,
+        command: str,
+        headers: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        *,
+        diagnostics: Sequence[Diagnostic] = (),
+    ) -> None:
+        """Print the table, and the findings on stderr."""
         self._print((table(headers, [[safe(c, limit=2000) for c in row] for row in rows], indent=0),))
+        if diagnostics:
+            self.diagnostics(command, diagnostics)
 
     def page(self, command: str, text: str) -> None:
         """Print it as it is written, headings set off: Markdown is made to be read so."""
@@ -229,9 +244,16 @@ class MachineView:
             return
         self._write(jsondoc.findings(command, diagnostics))
 
-    def rows(self, command: str, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Print the rows as objects whose keys are the headers in lower case."""
-        self._write(jsondoc.rows(command, headers, rows))
+    def rows(
+        self,
+        command: str,
+        headers: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        *,
+        diagnostics: Sequence[Diagnostic] = (),
+    ) -> None:
+        """Print one document: the rows as objects whose keys are the headers in lower case, and the findings."""
+        self._write(jsondoc.rows(command, headers, rows, diagnostics))
 
     def page(self, command: str, text: str) -> None:
         """Print it as one string."""

@@ -144,7 +144,8 @@ class Routes:
         """A hop that is no inventory host: an alias of ssh_config, or user@host:port.
 
         It inherits how to connect, not as whom: like OpenSSH, a hop without a
-        user gets the local one, and no password of the target is sent to it.
+        user gets the local one, no password of the target is sent to it, and the
+        keys are its own (of ssh_config, the agent, the default files), not those named for the target.
         `reached`: it is reached through the hop before it, whatever its own way is.
         """
         if text in above:
@@ -157,6 +158,7 @@ class Routes:
             user=parsed["user"],
             port=int(parsed["port"]) if parsed["port"] else None,
             jump=(),
+            identity_files=(),
             password_from=None,
             host_key_alias=None,
         )

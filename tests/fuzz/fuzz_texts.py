@@ -98,6 +98,12 @@ def clusterfile_seeds() -> list[bytes]:
             b"    roles: [node, arm64]\n  image: ['labring/kubernetes:v1.33.0']\n  ssh: {pk: /root/.ssh/id, user: root, port: 22}\n"
             b"---\napiVersion: x\nkind: Config\n"
         ),
+        (
+            b"---\nkind: ClusterConfiguration\nnetworking: {podSubnet: 10.1.0.0/16, dnsDomain: null}\napiServer: {certSANs: [a]}\n"
+            b"---\nkind: KubeletConfiguration\nmaxPods: 9\n---\napiVersion: apps.sealos.io/v1beta1\nkind: Cluster\nspec:\n"
+            b"  image: [labring/kubernetes:v1.29.9, labring/helm:v3.9.4]\n  env: [a=b]\n"
+            b"  hosts: [{ips: [10.0.0.1], roles: [registry, master], ssh: {user: ~, port: 22}, labels: {a: b}}]\n"
+        ),
         b"# c\n---\nkind: Cluster\nspec: {hosts: [], ssh: {passwd: hunter22}}\n",
     ]
 
@@ -122,7 +128,14 @@ def k0sctl_seeds() -> list[bytes]:
             b"  k0s: {version: v1.33.1+k0s.0, dynamicConfig: true, config: {spec: {network: {provider: calico}}}}\n"
             b"  options: {drain: {timeout: 5m0s}, concurrency: {workerDisruptionPercent: 20}}\n"
         ),
-        b"kind: Cluster\nspec: {hosts: []}\n---\nkind: ClusterConfig\nspec: {api: {port: 6443}}\n",
+        (
+            b"apiVersion: k0sctl.k0sproject.io/v1beta1\nkind: cluster\nspec:\n  hosts:\n"
+            b"  - {role: controller, installFlags: [--enable-worker, '--labels a=b', '--x=\"a b\"'], ssh: {address: 10.0.0.1, port: 1}}\n"
+            b"  - {role: controller+worker, noTaints: on, kubeletRootDir: ~, ssh: {address: 10.0.0.1, user: a$$b}}\n"
+            b"  k0s: {version: null, config: {spec: {api: {port: 1}}}}\n"
+            b"---\napiVersion: k0s.k0sproject.io/v1beta1\nkind: clusterconfig\nspec: {api: {port: 2, sans: [a]}}\n"
+        ),
+        "kind: Cluster\nspec: {hosts: [$x]}\n---\nkind: ClusterConfig\n".encode("utf-16"),
     ]
 
 

@@ -71,6 +71,44 @@ def test_a_missing_inventory_is_said_with_the_way_out(tmp_path: Path, command: s
     assert ran.document["command"] == command
 
 
+K0SCTL = """\
+apiVersion: k0sctl.k0sproject.io/v1beta1
+kind: Cluster
+spec:
+  hosts:
+  - {role: controller, hooks: {apply: {before: [reboot]}}, ssh: {address: 10.0.0.1}}
+"""
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl"])
+def test_what_is_shown_with_findings_is_one_document(tmp_path: Path, form: str) -> None:
+    (tmp_path / "k0sctl.yaml").write_text(K0SCTL)
+    ran = run(tmp_path, "inventory", "show", "-i", "k0sctl:k0sctl.yaml", "--format", form)
+    assert ran.code == 0
+    document = ran.document if form == "json" else ran.document["report"]
+    assert [(d["code"], d["at"]["line"]) for d in document["diagnostics"]] == [("SB021", 5)]
+    assert {"host": "controller-10-0-0-1", "setting": "role", "value": "controller"}.items() <= dict(
+        next(row for row in document["rows"] if row["setting"] == "role")
+    ).items()
+    plain = run(tmp_path, "inventory", "show", "-i", "k0sctl:k0sctl.yaml")
+    assert "SB021" in plain.err
+    assert "SB021" not in plain.out
+
+
+@pytest.mark.parametrize("command", ["lock status", "lock release 1234", "trust"])
+def test_rows_of_some_hosts_and_findings_of_others_are_one_document(
+    tmp_path: Path, command: str, unused_tcp_port: int
+) -> None:
+    (tmp_path / "inventory.yaml").write_text(
+        "version: 1\ncluster: {name: lab, driver: phases}\n"
+        "phases: [{name: one, steps: [{run: 'true', creates: /x}]}]\n"
+        f"hosts: {{gone: {{address: 127.0.0.1, role: x, ssh: {{port: {unused_tcp_port}}}}}}}\n"
+    )
+    ran = run(tmp_path, *command.split(), "--format", "json")
+    assert ran.code == 4
+    assert (ran.document["rows"], ran.codes) == ([], {"SB201"})
+
+
 def test_every_error_of_an_inventory_is_told_at_once(tmp_path: Path) -> None:
     text = "version: 1\ncluster: {name: lab, driver: phases}\nhost: {}\nhosts:\n  a: {adress: 1.2.3.4, role: x}\n"
     (tmp_path / "inventory.yaml").write_text(text)

@@ -8,19 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from driver_kit import Cluster
 
 from sealboot.drivers import k3s_scripts as scripts
 from sealboot.drivers.base import UsesSecrets
 from sealboot.drivers.kubelet import MEMORY_GROUP
 from sealboot.drivers.options import validate
+from sealboot.engine.context import SecretStore
 from sealboot.model.arch import Arch
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.facts import Facts
 from sealboot.model.host import Host, Inventory
 from sealboot.model.plan import Action, Observation, Plan
-from sealboot.model.secret import SecretRef
-from sealboot.model.steps import ReadSecret, Service, Step, WaitFor, WriteFile
+from sealboot.model.secret import Redactor, Secret, SecretRef
+from sealboot.model.steps import ReadSecret, Service, Step, Succeeds, WaitFor, WriteFile
 from sealboot.plan.build import make_plan
 
 S1 = Host("s1", "10.0.0.11", "server")
@@ -102,6 +104,11 @@ def test_hosts_that_cannot_be_nodes() -> None:
         ({"data_dir": "/var/../k3s"}, "absolute path"),
         ({"datastore": "mysql"}, "datastore"),
         ({"images": ["Base"]}, "images"),
+        ({"server_config": {"tls-san+": ["x"]}}, "is the driver's own"),
+        ({"server_config": {"disable++": ["x"]}}, "is no flag of k3s"),
+        ({"registries": {"configs": {"r.lan": {"auth": {"password": "hunter2"}}}}}, "expected `env:NAME`"),
+        ({"registries": {"configs": {"r.lan": {"auth": {"auth": "aHVudGVyMg=="}}}}}, "expected `env:NAME`"),
+        ({"registries": {"configs": {"r.lan": {"auth": {"identity_token": ["hunter2"]}}}}}, "expected"),
     ],
 )
 def test_options_that_are_refused(options: dict[str, Any], told: str) -> None:
@@ -122,6 +129,73 @@ def test_the_operators_token_is_asked_from_nobody() -> None:
     assert isinstance(missing, tuple)
     assert {d.code for d in missing} == {"SB612"}
     assert not isinstance(make_plan(cluster.inventory, waves, {}, ctx.facts, provided=("k3s_token",)), tuple)
+
+
+def test_values_that_are_added_to_those_of_the_nodes_own_files() -> None:
+    """`disable+` adds to the list of config.yaml and config.yaml.d, as in k3s' documentation of that file."""
+    cluster = k3s(
+        S1, options={"config": {"disable": ["traefik"]}, "server_config": {"disable+": ["servicelb"]}}
+    )
+    step = steps(cluster)["configure/s1/config"]
+    assert isinstance(step, WriteFile)
+    written = yaml.safe_load(step.content)
+    assert (written["disable"], written["disable+"]) == (["traefik"], ["servicelb"])
+
+
+REGISTRIES = {
+    "mirrors": {"docker.io": {"endpoint": ["https://r.lan"]}},
+    "configs": {
+        "r.lan": {
+            "auth": {"username": "ops", "password": "env:PASSWORD"},
+            "tls": {"insecure_skip_verify": "true"},
+        },
+        "q.lan:5000": {"auth": {"identity_token": "file:token", "auth": "keyring:lab/q"}},
+        "open.lan": {},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    "password", ["hunter2", " lead'ing\"", "# no: [comment}", "{{ secret.registry_1 }}", "ä\\n|-"]
+)
+def test_the_passwords_of_registries_are_secrets(tmp_path: Path, password: str) -> None:
+    cluster = k3s(S1, options={"registries": REGISTRIES})
+    assert isinstance(cluster.driver, UsesSecrets)
+    assert cluster.driver.secrets(cluster.context().options) == {
+        "registry_0": SecretRef("env", "PASSWORD"),
+        "registry_1": SecretRef("keyring", "lab/q"),
+        "registry_2": SecretRef("file", "token"),
+    }
+    step = steps(cluster)["configure/s1/registries"]
+    assert isinstance(step, WriteFile)
+    assert (step.secrets, step.mode) == (("registry_0", "registry_1", "registry_2"), 0o600)
+    assert not {"PASSWORD", "lab/q", "env:", "file:"} & set(step.content.split())
+    store = SecretStore(
+        Redactor(), {"registry_0": Secret(password), "registry_1": Secret("b"), "registry_2": Secret("c")}
+    )
+    content = store.fill(step.content, step.secrets)
+    assert isinstance(content, str)
+    assert yaml.safe_load(content) == {
+        "mirrors": {"docker.io": {"endpoint": ["https://r.lan"]}},
+        "configs": {
+            "r.lan": {
+                "auth": {"username": "ops", "password": password},
+                "tls": {"insecure_skip_verify": True},
+            },
+            "q.lan:5000": {"auth": {"identity_token": "c", "auth": "b"}},
+            "open.lan": {},
+        },
+    }
+    # It is known to be there by everything that is no secret.
+    assert isinstance(step.check, Succeeds)
+    file = tmp_path / "registries.yaml"
+    check = step.check.script.replace("/etc/rancher/k3s/registries.yaml", str(file))
+    assert shell(check) == 1
+    file.write_text(content)
+    file.chmod(0o600)
+    assert shell(check) == 0
+    file.write_text(content.replace("https://r.lan", "https://other.lan"))
+    assert shell(check) == 1
 
 
 def test_a_token_that_was_changed_is_noticed_before_a_node_gets_it() -> None:

@@ -232,7 +232,7 @@ def test_roles_and_drivers(load: Load, load_hosts: Load) -> None:
     assert (found.code, found.hints) == ("SB014", ("did you mean `server`?",))
     text = "version: 1\ncluster: {name: a, driver: %s}\nphases: [{name: x, run: }]\nhosts: {a: {role: anything}}\n"
     inventory = good(load, text % "phases")
-    assert inventory.options == {"phases": [{"name": "x", "run": ""}]}
+    assert inventory.options == {"phases": [{"name": "x"}]}
     assert str(inventory.origins["options.phases[0].run"]) == "<stdin>:3:25"
     assert codes(load, text % "k3s") == [("SB006", "3:1"), ("SB014", "4:19")]
     assert codes(load, "") == [("SB008", "1:1")] * 4
@@ -283,3 +283,28 @@ def test_the_collector_is_on_again(load: Load) -> None:
 
     load("a: b")
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize("nothing", ["null", "~", ""])
+def test_a_key_without_a_value_is_not_there_and_never_a_word(
+    nothing: str, load: Load, load_hosts: Load
+) -> None:
+    text = (
+        f"hosts: {{a: {{vars: {{x: {nothing}}}, ssh: {nothing}}}}}\n"
+        f"options: {{config: {{a: {nothing}, b: ['', c, {nothing or 'null'}]}}, token_from: {nothing}}}\n"
+    )
+    inventory = good(load_hosts, text)
+    assert inventory.options == {"config": {"b": ["", "c", ""]}}
+    assert inventory.hosts[0].vars == {"x": ""}
+    assert inventory.hosts[0].ssh.user is None
+    text = (
+        f"defaults: {{role: server, ssh: {{user: ops, jump: b.lan:22}}, artifacts: {{k3s: x}}, arch: {nothing}}}\n"
+        f"groups: {{g: {{ssh: {{user: {nothing}, port: 2222}}}}}}\n"
+        f"hosts: {{a: {{groups: [g], role: {nothing}, ssh: {{user: {nothing}, jump: {nothing}}},"
+        f" artifacts: {{k3s: {nothing}}}, paths: {nothing}}}}}\n"
+    )
+    (host,) = good(load_hosts, text).hosts
+    assert (host.role, host.ssh.user, host.ssh.port, host.ssh.jump) == ("server", "ops", 2222, ("b.lan:22",))
+    assert (host.arch, dict(host.artifacts)) == (None, {"k3s": ("x",)})
+    inventory = good(load_hosts, "hosts: {a: {ssh: {user: 'null'}}}\n")
+    assert inventory.hosts[0].ssh.user == "null"

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sealboot.inventory.load import MAXIMUM_FINDINGS, DriverRoles, load_inventory
-from sealboot.inventory.tree import MAXIMUM_BYTES, Map, Scalar, parse
+from sealboot.inventory.tree import MAXIMUM_BYTES, Map, Scalar, parse, plain
 from sealboot.model.diagnostic import Diagnostic
 
 DRIVERS = {"k3s": DriverRoles(("server", "agent"), "agent"), "phases": DriverRoles((), "node")}
@@ -47,7 +47,10 @@ MERGES = b"a: &a {k: v}\n" + b"".join(
         (b"a: 'b\n", "SB002", "f:2:1"),
         (b"a: @b\n", "SB002", "f:1:4"),
         (b"a: 1\nn\xc3\xa4me: M\xe4x\n", "SB019", "f:2:8"),
-        (b"\xff\xfea\x00:\x00", "SB019", "f:1:1"),
+        (b"\xff\xfea\x00:", "SB019", "f:1:1"),
+        (b"\xff\xfe\x00\x00a\x00\x00\x00", "SB019", "f:1:1"),
+        ("a: 1\n".encode("utf-16-le"), "SB019", "f:1:1"),
+        ("a: 1\n".encode("utf-16-be"), "SB019", "f:1:1"),
     ],
 )
 def test_refused_with_code_place_and_fix(data: bytes, code: str, place: str) -> None:
@@ -66,7 +69,7 @@ def test_a_duplicate_key_names_both_places() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["no", "0777", "22:22", "1_000", "1.30", "010", "0x1f", "2001-01-01", "~", ".inf", "on"]
+    "text", ["no", "0777", "22:22", "1_000", "1.30", "010", "0x1f", "2001-01-01", "nil", "nULL", ".inf", "on"]
 )
 def test_every_scalar_is_the_text_it_is(text: str) -> None:
     tree = parse(f"a: {text}\n{text}: b\n".encode(), "f")
@@ -75,6 +78,39 @@ def test_every_scalar_is_the_text_it_is(text: str) -> None:
     assert isinstance(value, Scalar)
     assert value.text == text
     assert text in tree.entries
+
+
+@pytest.mark.parametrize("text", ["null", "Null", "NULL", "~", ""])
+def test_nothing_is_no_text(text: str) -> None:
+    """YAML 1.2.2, section 10.3.2; quoted, or as a key, it is a word like any other."""
+    tree = parse(f"a: {text}\nb: '{text}'\nc: [{text or 'null'}]\nnull: d\n".encode(), "f")
+    assert isinstance(tree, Map)
+    assert plain(tree) == {"a": None, "b": text, "c": [None], "null": "d"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_what_powershell_writes_is_read(encoding: str) -> None:
+    mark = "\ufeff" if encoding.endswith("be") else ""
+    tree = parse(f"{mark}a: Mäx\r\nb: 2\r\n".encode(encoding), "f")
+    assert isinstance(tree, Map)
+    assert plain(tree) == {"a": "Mäx", "b": "2"}
+    assert str(tree.entries["b"].node.at) == "f:2:4"
+
+
+def test_the_fix_for_utf_16_without_its_mark_is_the_right_one() -> None:
+    found = parse("a: Mäx\n".encode("utf-16-le"), "f.yaml")
+    assert isinstance(found, Diagnostic)
+    assert found.hints == ("convert it: `iconv -f utf-16le -t utf-8 f.yaml > new.yaml`",)
+
+
+def test_places_count_the_lines_above() -> None:
+    tree = parse(b"a: 1\n", "f", above=7)
+    assert isinstance(tree, Map)
+    assert str(tree.entries["a"].node.at) == "f:8:4"
+    for wrong, place in ((b"a: [", "f:9"), (b"x: 1\nb: &a 1\n", "f:9"), (b"a: 1\n\xe4", "f:9"), (b"", "f:8")):
+        found = parse(wrong, "f", above=7)
+        assert found.at is not None
+        assert str(found.at).startswith(place)
 
 
 def test_a_byte_order_mark_and_line_ends_of_windows_are_let_in() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,14 +53,25 @@ async def test_a_chain_of_two_named_hops(tmp_path: Path) -> None:
         assert (logins(a), logins(b), logins(c)) == (1, 1, 1)
 
 
-async def test_a_hop_that_is_no_inventory_host(tmp_path: Path) -> None:
-    with openssh(tmp_path / "c") as c:
-        key = public_line(c.identity)
-        with openssh(tmp_path / "d", authorized=[key]) as d:
-            host = host_of(c, jump=(f"root@{HOST}:{d.port}",))
-            async with rig(tmp_path, [host], trust=trust_of(c, d)) as r:
-                await r.raw("n1")
-            assert (logins(c), logins(d)) == (1, 1)
+async def test_a_hop_that_is_no_inventory_host_has_a_key_of_its_own(tmp_path: Path) -> None:
+    """The key file that the inventory names for the target is the target's: a bastion often has another."""
+    with openssh(tmp_path / "c") as c, openssh(tmp_path / "d") as d:
+        host = host_of(c, jump=(f"root@{HOST}:{d.port}",))
+        own = tmp_path / "home" / ".ssh" / "id_ed25519"
+        own.parent.mkdir(parents=True)
+        shutil.copy(d.identity, own)
+        async with rig(tmp_path, [host], trust=trust_of(c, d)) as r:
+            await r.raw("n1")
+        assert (logins(c), logins(d)) == (1, 1)
+
+
+async def test_the_targets_key_is_not_offered_to_a_hop_that_is_no_inventory_host(tmp_path: Path) -> None:
+    with openssh(tmp_path / "c") as c, openssh(tmp_path / "d", authorized=[public_line(c.identity)]) as d:
+        host = host_of(c, jump=(f"root@{HOST}:{d.port}",))
+        async with rig(tmp_path, [host], trust=trust_of(c, d)) as r:
+            found = await r.refusal("n1")
+        assert found.code == "SB204"
+        assert "Accepted" not in d.log_text()
 
 
 async def test_a_hop_from_ssh_config(tmp_path: Path) -> None:
