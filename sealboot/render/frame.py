@@ -97,7 +97,8 @@ def _layout(rows: Sequence[Row], shown: Sequence[Row], width: int, marks: Marks)
     left_ = LEFT if rate and over >= LEFT + GAP else 0
     over -= left_ + GAP if left_ else 0
     titles = max((cell_len(safe(r.doing, limit=120)) for r in shown if r.transfer), default=0)
-    bar = max(BAR_LEAST, min(BAR_MOST, over - GAP - titles - GAP)) if over >= BAR_LEAST + GAP else 0
+    spare = max(over - GAP - titles - GAP, over // 3)
+    bar = max(BAR_LEAST, min(BAR_MOST, spare)) if over >= BAR_LEAST + GAP else 0
     over -= bar + GAP if bar else 0
     title = min(titles, over - GAP) if over - GAP >= min(TITLE_LEAST, titles) else 0
     return _Layout(name, room, title, bar, rate, left_, marks)
