@@ -171,9 +171,7 @@ class Work:
         """The inventory name."""
         return self.session.host
 
-    def ended(
-        self, step: Step, result: Result, why: str = "", *, hints: tuple[str, ...] = ()
-    ) -> StepEnd:
+    def ended(self, step: Step, result: Result, why: str = "", *, hints: tuple[str, ...] = ()) -> StepEnd:
         """The end of a step whose script did not succeed: lost, out of time (SB507) or failed (SB501)."""
         if result.ending == "lost":
             return StepEnd("lost", result.diagnostic or self.session.lost)

@@ -27,7 +27,7 @@ from sealboot.render.text import human_seconds
 #: Seconds over which a rate is taken: long enough to be calm, short enough to follow the network.
 WINDOW = 5.0
 #: Seconds without a sample after which the time that passed counts as time without bytes.
-QUIET = 1.0
+QUIET = 2.0
 
 _BAD = {HostOutcome.FAILED, HostOutcome.UNREACHABLE, HostOutcome.UNKNOWN}
 

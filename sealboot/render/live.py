@@ -15,6 +15,7 @@ from sealboot.model.events import (
     Event,
     RunFinished,
     RunStarted,
+    RunStopping,
     StageStarted,
     StepProgress,
     StepStarted,
@@ -27,6 +28,8 @@ from sealboot.render.text import safe
 
 #: Frames each second.
 REFRESH = 8.0
+#: Events that bring the table back.
+_UNDER_WAY = (RunStarted, StageStarted, StepStarted, StepProgress, StepVerifying, RunStopping)
 #: Seconds that the last frame gets to be written.
 _PATIENCE = 1.0
 
@@ -73,10 +76,10 @@ class LiveProgress:
                 self._board.note(event)
             if isinstance(event, RunFinished):
                 self.close()
-            elif self._live is None and isinstance(
-                event, RunStarted | StageStarted | StepStarted | StepProgress | StepVerifying
-            ):
+            elif self._live is None and isinstance(event, _UNDER_WAY):
                 self._show()
+            elif isinstance(event, RunStopping):
+                self._wake()  # who pressed Ctrl-C waits for an answer
         except Exception as error:  # noqa: BLE001 (whatever a display does, the run goes on)
             self._fall_back(error)
 
@@ -120,15 +123,22 @@ class LiveProgress:
         live.start()
         self._live = live
         if self._refresh:
-            ended = threading.Event()
-            painter = threading.Thread(target=self._paint, args=(ended,), name="display", daemon=True)
-            self._painter = painter, ended
+            wake = threading.Event()
+            painter = threading.Thread(target=self._paint, args=(live, wake), name="display", daemon=True)
+            self._painter = painter, wake
             painter.start()
 
-    def _paint(self, ended: threading.Event) -> None:
-        while not (ended.is_set() or self._broken):
+    def _paint(self, live: Live, wake: threading.Event) -> None:
+        while self._live is live and not self._broken:
             self.draw()
-            ended.wait(1 / self._refresh)
+            wake.wait(1 / self._refresh)
+            wake.clear()
+
+    def _wake(self) -> None:
+        """Have the next frame drawn at once."""
+        painter = self._painter
+        if painter is not None:
+            painter[1].set()
 
     def _fall_back(self, error: Exception) -> None:
         """Go on with lines, and say why, once."""

@@ -203,7 +203,9 @@ HOSTILE = [
 def test_names_and_titles_cannot_move_anything(columns: int, lines: int, text: str) -> None:
     stage = Stage(columns, lines)
     stage.play(started(text, "pi02"), begun(text, text), begun("pi02", text), sent(text, 1), at=1.0)
-    stage.play(WaveStarted(at=0.0, wave="w", title=text, index=1, total=1), sent(text, 9), sent("pi02", 2), at=2.0)
+    stage.play(
+        WaveStarted(at=0.0, wave="w", title=text, index=1, total=1), sent(text, 9), sent("pi02", 2), at=2.0
+    )
     stage.progress.draw()
     raw = stage.stream.getvalue()
     for bad in ("\x1b[2J", "\x1b[31mpi", "\x9b", "\u202e", "\u200b", "\t"):
@@ -235,7 +237,7 @@ def test_a_bar_can_be_read_without_colour(env: dict[str, str]) -> None:
 
 def test_a_terminal_without_unicode_gets_other_marks() -> None:
     stream = Tty()
-    stream.encoding = "iso-8859-1"  # type: ignore[misc]
+    stream.encoding = "iso-8859-1"
     made = make_consoles(err=stream, env={"TERM": "xterm", "COLUMNS": "80", "LINES": "24"})
     progress = LiveProgress(made.err, refresh=0)
     for event in (started("a" * 40), begun("a" * 40), sent("a" * 40, 10)):

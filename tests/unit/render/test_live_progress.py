@@ -15,9 +15,14 @@ import pytest
 from rich.console import Console
 from rich.errors import MissingStyle
 from rich.live import Live
+from rich.markdown import Markdown
+from rich.progress_bar import ProgressBar
 from rich.style import Style
+from rich.table import Table
+from rich.tree import Tree
 from screen_kit import Terminal, Tty
 
+from sealboot.cli import runtime
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.events import (
     Heartbeat,
@@ -31,6 +36,7 @@ from sealboot.model.events import (
     StepVerifying,
 )
 from sealboot.render import console as consoles
+from sealboot.render.board import Board
 from sealboot.render.console import THEME, make_consoles
 from sealboot.render.lines import LineProgress
 from sealboot.render.live import LiveProgress
@@ -187,8 +193,6 @@ def test_close_never_raises_and_what_follows_is_shown(monkeypatch: pytest.Monkey
 
 
 def test_an_error_of_the_run_is_not_replaced_by_one_of_the_display(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sealboot.cli import runtime
-
     stream = Tty()
     view = HumanView(make_consoles(err=stream, out=stream, env=TERM))
     view.event(STARTED)
@@ -234,16 +238,17 @@ def test_every_style_that_is_named_exists_and_every_one_that_exists_is_named() -
 
 @pytest.mark.parametrize("color", ["auto", "never"])
 def test_what_rich_itself_draws_finds_its_styles(color: Any) -> None:
-    from rich.markdown import Markdown
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
-    from rich.tree import Tree
-
     table = Table("a", title="t", caption="c")
     table.add_row("b")
     tree = Tree("a")
     tree.add("b")
-    drawn = (ProgressBar(total=3, completed=1), ProgressBar(), table, tree, Markdown("# a\n- `b`\n\n```\nc\n```"))
+    drawn = (
+        ProgressBar(total=3, completed=1),
+        ProgressBar(),
+        table,
+        tree,
+        Markdown("# a\n- `b`\n\n```\nc\n```"),
+    )
     stream = Tty()
     made = make_consoles(out=stream, err=stream, color=color, env=TERM)
     for console in (made.out, made.err):
@@ -268,10 +273,12 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_lines(term: str) -> None:
 
 
 def plain(verbose: bool = False) -> tuple[LineProgress, io.StringIO, Clock]:
-    from sealboot.render.board import Board
-
     stream, clock = io.StringIO(), Clock()
-    return LineProgress(make_consoles(err=stream, env={}).err, verbose=verbose, board=Board(clock)), stream, clock
+    return (
+        LineProgress(make_consoles(err=stream, env={}).err, verbose=verbose, board=Board(clock)),
+        stream,
+        clock,
+    )
 
 
 def test_the_heartbeat_of_a_pipe_carries_bytes_per_cent_rate_and_time_left() -> None:
