@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
+import hashlib
 import time
 from collections.abc import AsyncIterator
 
@@ -12,7 +12,7 @@ import pytest
 
 from sealboot.lab.link import Link
 
-DATA = random.Random(7).randbytes(400_000)
+DATA = hashlib.shake_128(b"link").digest(400_000)
 
 
 @pytest.fixture
