@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import sys
 from collections.abc import Sequence
@@ -48,8 +49,14 @@ phases:
 """
 
 
-def _sealctl(arch: Arch) -> bytes:
-    return make(arch, f'{{"gitVersion":"v5.0.1","platform":"linux/{arch.value}"}}\n')
+#: Bytes of the demo's program, and bytes per second of each machine's link (100 Mbit/s): two seconds to see it travel.
+SIZE, SPEED = 24 << 20, 100e6 / 8
+
+
+def _sealctl(arch: Arch, size: int) -> bytes:
+    """The program, with as many bytes of noise in it as make it about that large."""
+    noise = hashlib.shake_128(arch.value.encode()).digest(size)
+    return make(arch, f'{{"gitVersion":"v5.0.1","platform":"linux/{arch.value}"}}\n', ballast=noise)
 
 
 def _furnish(lab: EmbeddedLab) -> None:
@@ -62,10 +69,10 @@ def _furnish(lab: EmbeddedLab) -> None:
     (lab.folder / "known_hosts").write_text("\n".join(known) + "\n")
 
 
-def _put(lab: EmbeddedLab, name: str, arch: Arch) -> None:
+def _put(lab: EmbeddedLab, name: str, arch: Arch, size: int = 0) -> None:
     path = lab.folder / "binaries" / name
     path.parent.mkdir(exist_ok=True)
-    path.write_bytes(_sealctl(arch))
+    path.write_bytes(_sealctl(arch, size))
     path.chmod(0o755)
 
 
@@ -86,15 +93,16 @@ async def _command(lab: EmbeddedLab, view: View, arguments: Sequence[str], expec
 
 async def tell(view: View, folder: Path, *, keep: bool) -> Exit:
     """Play all scenes; 0 when every command ended as it should."""
-    lab = EmbeddedLab(folder)
+    lab = EmbeddedLab(folder, speed=SPEED)
     await lab.start(MACHINES)
     try:
         _furnish(lab)
-        _put(lab, "sealctl-linux-amd64", Arch.AMD64)
-        _put(lab, "sealctl-linux-arm64", Arch.AMD64)
+        _put(lab, "sealctl-linux-amd64", Arch.AMD64, SIZE)
+        _put(lab, "sealctl-linux-arm64", Arch.AMD64, SIZE)
         view.page(
             "demo",
-            f"Four machines listen on loopback ports; everything of theirs is in {folder}/.\n"
+            f"Four machines listen on loopback ports, each on a link of 100 Mbit/s; "
+            f"everything of theirs is in {folder}/.\n"
             f"x86-64 programs are run {lab.how_it_runs(Arch.AMD64)}, "
             f"aarch64 programs {lab.how_it_runs(Arch.ARM64)}.\n\n"
             "In binaries/ lie two builds of sealctl, one for each processor, by their names.\n"
@@ -102,7 +110,7 @@ async def tell(view: View, folder: Path, *, keep: bool) -> Exit:
         )
         good = await _command(lab, view, ["check"], Exit.FINDINGS)
         good &= await _command(lab, view, ["inspect", "binaries/sealctl-linux-arm64"], Exit.OK)
-        _put(lab, "sealctl-linux-arm64", Arch.ARM64)
+        _put(lab, "sealctl-linux-arm64", Arch.ARM64, SIZE)
         view.page("demo", "\nThe right build is put in its place. Ship it and bootstrap:")
         good &= await _command(lab, view, ["apply", "--yes"], Exit.OK)
         view.page("demo", "\nOnce more: there is nothing left to do.")

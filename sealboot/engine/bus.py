@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from sealboot.model.events import Event, Heartbeat, Sink, StepProgress
+from sealboot.model.events import Event, Heartbeat, Sink, StepProgress, StepVerifying
 
 #: Seconds between two progress events of one host; the last bytes are always told.
 PROGRESS_INTERVAL = 0.25
@@ -21,7 +21,7 @@ class Bus:
         self._clock = clock
         self._start = clock()
         self._last = self._start
-        self._progress: dict[str, float] = {}
+        self._progress: dict[str, tuple[float, str]] = {}  # by host: when, and the step whose end was told
 
     @property
     def now(self) -> float:
@@ -44,12 +44,15 @@ class Bus:
                 self._sinks.remove(sink)
 
     def progress(self, host: str, step: str, done: int, total: int) -> None:
-        """Tell the bytes sent so far, not more often than `PROGRESS_INTERVAL`."""
-        now = self.now
-        if done < total and now - self._progress.get(host, -PROGRESS_INTERVAL) < PROGRESS_INTERVAL:
+        """Tell the bytes sent so far, not more often than `PROGRESS_INTERVAL`; the last one always, and once."""
+        now, whole = self.now, done >= total
+        last, told = self._progress.get(host, (-PROGRESS_INTERVAL, ""))
+        if told == step if whole else now - last < PROGRESS_INTERVAL:
             return
-        self._progress[host] = now
+        self._progress[host] = (now, step if whole else "")
         self.emit(StepProgress(at=now, host=host, step=step, done=done, total=total))
+        if whole:
+            self.emit(StepVerifying(at=now, host=host, step=step))
 
     def heartbeat(self, busy: Sequence[tuple[str, str]]) -> None:
         """Say that these (host, step title) pairs are still at work."""

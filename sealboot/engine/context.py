@@ -17,7 +17,7 @@ from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.facts import Facts
 from sealboot.model.secret import Redactor, Secret
 from sealboot.model.steps import Step
-from sealboot.transport.base import Knock, Result, Session
+from sealboot.transport.base import Knock, Progress, Result, Session
 
 #: lost: the connection broke while the step ran, so nobody knows yet. unknown: nobody can know.
 StepResult: TypeAlias = Literal["changed", "same", "failed", "lost", "unknown"]
@@ -30,11 +30,10 @@ _PLACE = re.compile(r"\{\{ *secret\.([A-Za-z0-9_.-]+) *\}\}")
 
 @dataclass(frozen=True, slots=True)
 class StepEnd:
-    """How one step ended on its host; `sent` counts artifact bytes."""
+    """How one step ended on its host."""
 
     result: StepResult
     diagnostic: Diagnostic | None = None
-    sent: int = 0
 
 
 class SecretStore:
@@ -149,20 +148,31 @@ class Work:
     #: Other ways to the host, for the step that ends this one.
     reconnect: Reconnect | None = None
     knock: Knock | None = None
+    #: Artifact bytes that left for the host so far, those of a transfer that is cut off included.
+    sent: int = 0
+
+    def counted(self, step: Step, total: int | None = None) -> Progress:
+        """For one transfer: counts what leaves, and tells it as progress of `total` bytes where that is known."""
+        before = self.sent
+
+        def moved(done: int) -> None:
+            self.sent = before + done
+            if total is not None:
+                self.progress(step, min(done, total), total)
+
+        return moved
 
     @property
     def host(self) -> str:
         """The inventory name."""
         return self.session.host
 
-    def ended(
-        self, step: Step, result: Result, why: str = "", *, hints: tuple[str, ...] = (), sent: int = 0
-    ) -> StepEnd:
+    def ended(self, step: Step, result: Result, why: str = "", *, hints: tuple[str, ...] = ()) -> StepEnd:
         """The end of a step whose script did not succeed: lost, out of time (SB507) or failed (SB501)."""
         if result.ending == "lost":
-            return StepEnd("lost", result.diagnostic or self.session.lost, sent)
+            return StepEnd("lost", result.diagnostic or self.session.lost)
         if result.diagnostic is not None:
-            return StepEnd("failed", result.diagnostic, sent)
+            return StepEnd("failed", result.diagnostic)
         if result.ending == "timeout":
             late = Diagnostic(
                 "SB507",
@@ -171,8 +181,8 @@ class Work:
                 evidence=quotes(result),
                 hints=("the host was told to stop it; give the step more time if it needs it", *hints),
             )
-            return StepEnd("failed", late, sent)
+            return StepEnd("failed", late)
         said = why or ending_words(result)
         return StepEnd(
-            "failed", step_failed(self.host, step.title, said, evidence=quotes(result), hints=hints), sent
+            "failed", step_failed(self.host, step.title, said, evidence=quotes(result), hints=hints)
         )

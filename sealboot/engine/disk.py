@@ -48,10 +48,8 @@ async def write_disk(work: Work, step: WriteDisk) -> StepEnd:
             return gzip
         if step.in_use:
             work.paths = replace(work.paths, state=f"{_IN_MEMORY}/{key(work.paths.state)}")
-        sent = 0
         for left in reversed(range(IN_USE_ATTEMPTS if step.in_use else 1)):
             end = await _write(work, step, gzip=gzip)
-            sent += end.sent
             if end.result == "changed":
                 end = await _read_back(work, step)
             # What ran on the disk may have written a last time, over the image. Whoever still reads its files
@@ -59,7 +57,7 @@ async def write_disk(work: Work, step: WriteDisk) -> StepEnd:
             # what is read back, as long as it happens before that.
             if not (left and end.diagnostic is not None and end.diagnostic.code == "SB525"):
                 break
-    return StepEnd(end.result, end.diagnostic, sent)
+    return end
 
 
 async def _look(work: Work, step: WriteDisk) -> StepEnd | bool:
@@ -113,16 +111,17 @@ async def _write(work: Work, step: WriteDisk, *, gzip: bool) -> StepEnd:
         WRITE,
         args=(step.device, str(int(gzip)), f"{place}/disk-{key(step.device)}", str(int(step.in_use))),
         become=step.become,
+        progress=work.counted(step),
     )
     if image.problem:
         why = f"the image cannot be read here: {image.problem}"
-        return StepEnd("failed", half_written(work.host, step, why, ()), image.sent)
+        return StepEnd("failed", half_written(work.host, step, why, ()))
     if result.ok:
-        return StepEnd("changed", sent=image.sent)
+        return StepEnd("changed")
     if result.ending == "lost":
-        return work.ended(step, result, sent=image.sent)
+        return work.ended(step, result)
     told = half_written(work.host, step, ending_words(result), quotes(result))
-    return StepEnd("failed", told, image.sent)
+    return StepEnd("failed", told)
 
 
 async def _read_back(work: Work, step: WriteDisk) -> StepEnd:
@@ -164,20 +163,17 @@ def half_written(host: str, step: WriteDisk, why: str, evidence: tuple[tuple[str
 
 @dataclass(slots=True)
 class _Image:
-    """The bytes to send, and how far they got. A problem with the file ends them early and is kept."""
+    """The bytes to send. A problem with the file ends them early and is kept."""
 
     path: Path
     step: WriteDisk
     gzip: bool
     progress: Callable[[int], None]
-    sent: int = 0
     problem: str = ""
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            for piece in self._deflated() if self.gzip else self._plain():
-                self.sent += len(piece)
-                yield piece
+            yield from self._deflated() if self.gzip else self._plain()
         except OSError as error:
             self.problem = error.strerror or str(error)
         except ImageError as error:

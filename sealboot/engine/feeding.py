@@ -80,7 +80,7 @@ async def run_fed(work: Work, step: Run, feed: Feed) -> StepEnd:
                 args=(exports(dict(step.env)) + step.script, inside),
                 become=step.become,
                 stall=min(STALL, step.timeout),
-                progress=lambda done: work.progress(step, min(done, feed.size), feed.size),
+                progress=work.counted(step, feed.size),
             )
         except (OSError, ImageError) as error:
             return StepEnd("failed", _changed(work, feed, str(error)))
@@ -111,7 +111,7 @@ def _pieces(path: Path, feed: Feed) -> Iterator[bytes]:
 async def _judged(work: Work, step: Run, feed: Feed, result: Result, inside: str) -> StepEnd:
     if result.ending == "exited" and result.exit_status in step.ok_codes:
         lacking = missing_output(work.host, step, result.text + result.error_text)
-        return StepEnd("failed" if lacking else "changed", lacking, feed.size)
+        return StepEnd("failed" if lacking else "changed", lacking)
     if result.ending == "exited" and result.exit_status == WRONG:
         moved = await source_moved(work, feed)
         return StepEnd("failed", moved or _damaged(work, step, feed, result, inside))

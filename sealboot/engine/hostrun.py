@@ -46,7 +46,6 @@ class HostRun:
         self._acted: set[str] = set()
         self._left = len(steps)
         self._changed = 0
-        self._sent = 0
         self._begun = shared.bus.now
         self._running: Step | None = None
         self._unproven = False  # the connection was lost while a step changed the host
@@ -56,6 +55,11 @@ class HostRun:
     def adopted(self) -> tuple[str, ...]:
         """The keys of the detached jobs that belong to this host's plan."""
         return tuple(job_key(job) for job in self._jobs())
+
+    @property
+    def _sent(self) -> int:
+        """Artifact bytes that left for this host, whatever became of them."""
+        return sum(place.sent for place in self.places)
 
     def _jobs(self) -> Iterator[Run]:
         for step in self._steps:
@@ -167,7 +171,7 @@ class HostRun:
             if isinstance(step, ReadSecret):
                 self._shared.readers[step.into] = (self.work.host, step)
             return
-        begun = self._shared.bus.now
+        begun, sent = self._shared.bus.now, self._sent
         self._running = step
         self._shared.busy[self.work.host] = step.title
         self._shared.bus.emit(
@@ -176,7 +180,7 @@ class HostRun:
         end = await self._do(step, forced=due)
         self._running = None
         self._shared.busy.pop(self.work.host, None)
-        self._settle(step, wave, end, begun)
+        self._settle(step, wave, end, begun, sent)
 
     def _due(self, planned: PlannedStep) -> bool | None:
         """True: do it whatever its check says; False: do it unless its check holds; `None`: not at all."""
@@ -200,21 +204,19 @@ class HostRun:
             held = await reconnected(self._shared, self.work, self.adopted)
             if isinstance(held, Diagnostic):
                 self._unproven = acting
-                return StepEnd("lost", unknown(self.work.host, step, held) if acting else held, end.sent)
+                return StepEnd("lost", unknown(self.work.host, step, held) if acting else held)
             self.holds.append(held)
             self._fresh = _NOTHING
             reboot = await rebooted(self.work)
-            sent = end.sent
             if acting:
                 end = await resume(self.work, step)
                 end = with_reboot(end) if reboot else end
             else:
                 end, acting = await self._once(step, forced=forced)
-            end = StepEnd(end.result, end.diagnostic, end.sent + sent)
         if end.result == "lost":
             self._unproven = acting
             told = unknown(self.work.host, step, end.diagnostic) if acting else end.diagnostic
-            return StepEnd("lost", told, end.sent)
+            return StepEnd("lost", told)
         self._unproven = end.result == "unknown"
         if end.result == "changed" and isinstance(step, Handover):
             self._left_behind = True
@@ -224,7 +226,7 @@ class HostRun:
                 self._at(step), step.id, "done" if end.result == "changed" else "failed"
             )
             if failed is not None and end.result == "changed":
-                return StepEnd("lost" if self.work.session.lost else "failed", failed, end.sent)
+                return StepEnd("lost" if self.work.session.lost else "failed", failed)
         return end
 
     async def _once(self, step: Step, *, forced: bool) -> tuple[StepEnd, bool]:
@@ -268,8 +270,7 @@ class HostRun:
         at = datetime.now(UTC).isoformat(timespec="seconds")
         return await write(place.session, place.paths, Entry(place.run, step, mark, at))
 
-    def _settle(self, step: Step, wave: str, end: StepEnd, begun: float) -> None:
-        self._sent += end.sent
+    def _settle(self, step: Step, wave: str, end: StepEnd, begun: float, sent: int) -> None:
         result: Literal["changed", "same", "failed", "unknown"]
         result = "unknown" if end.result == "lost" else end.result
         if result == "changed":
@@ -287,7 +288,7 @@ class HostRun:
                 wave=wave,
                 result=result,
                 seconds=bus.now - begun,
-                sent=end.sent,
+                sent=self._sent - sent,
             )
         )
         if result == "failed":

@@ -21,7 +21,7 @@ from sealboot.engine.lock import Claim, Holder, busy, take
 from sealboot.engine.options import ApplyOptions, Shared
 from sealboot.engine.shell import NodePaths, node_paths
 from sealboot.model.diagnostic import Diagnostic
-from sealboot.model.events import Sink, StageStarted, WaveStarted
+from sealboot.model.events import RunStopping, Sink, StageStarted, WaveStarted
 from sealboot.model.facts import Facts
 from sealboot.model.host import Host
 from sealboot.model.outcome import HostOutcome
@@ -107,7 +107,7 @@ class Engine:
         }
         beating = asyncio.create_task(self._heartbeat(shared))
         try:
-            await self._guarded(self._everything(plan, shared, runs))
+            await self._guarded(self._everything(plan, shared, runs), shared)
         finally:
             beating.cancel()
             for run in runs.values():
@@ -197,10 +197,10 @@ class Engine:
                 async with asyncio.timeout(random.uniform(0.2, 0.6)):  # noqa: S311 (a jitter)
                     await self._stop.wait()
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _guarded(self, work: Coroutine[Any, Any, None], shared: Shared) -> None:
         """Await `work`, but not longer than a stop or an abort allows."""
         main = asyncio.create_task(work)
-        watch = asyncio.create_task(self._watch(main))
+        watch = asyncio.create_task(self._watch(main, shared))
         try:
             await asyncio.wait({main})
             if not main.cancelled():
@@ -209,13 +209,15 @@ class Engine:
             watch.cancel()
             main.cancel()
 
-    async def _watch(self, main: asyncio.Task[None]) -> None:
+    async def _watch(self, main: asyncio.Task[None], shared: Shared) -> None:
         """After a stop: let the grace pass, then cancel what still runs, then no longer wait for it."""
         await self._stop.wait()
-        grace = self._shared.options.grace if self._shared else 0.0
+        bus, signal, grace = shared.bus, self._interrupted, shared.options.grace
+        bus.emit(RunStopping(at=bus.now, signal=signal, grace=grace))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await self._abort.wait()
+        bus.emit(RunStopping(at=bus.now, signal=signal, grace=grace, now=True))
         for task in tuple(self._tasks):
             task.cancel()
         # What cannot even be cancelled (a write into a dead connection) is left behind.

@@ -98,12 +98,12 @@ async def act_and_prove(work: Work, step: Step) -> StepEnd:
     if seen is None:
         return end
     if isinstance(seen, StepEnd):
-        return StepEnd(seen.result, seen.diagnostic, end.sent)
+        return StepEnd(seen.result, seen.diagnostic)
     if seen.state == "same":
         return end
     why = "it ended well, but its check still does not hold"
     evidence = (("check", f"{seen.state} {seen.detail}".strip()),)
-    return StepEnd("failed", step_failed(work.host, step.title, why, evidence=evidence), end.sent)
+    return StepEnd("failed", step_failed(work.host, step.title, why, evidence=evidence))
 
 
 def may_repeat(step: Step) -> bool:

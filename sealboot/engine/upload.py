@@ -34,12 +34,10 @@ async def upload(work: Work, step: Upload) -> StepEnd:
         refused = await prepare(work, step, staged, step.size)
         if refused is not None:
             return refused
-        sent, problem = await _send(work, step, staged)
+        problem = await _send(work, step, staged)
     problem = problem or await _smoke(work, step, staged)
     problem = problem or await go_live(work, step, staged, step.sha256, step.mode, keep=step.keep_previous)
-    if problem is not None:
-        return StepEnd(problem.result, problem.diagnostic, sent)
-    return StepEnd("changed", sent=sent)
+    return problem or StepEnd("changed")
 
 
 async def source_moved(work: Work, step: Upload | WriteDisk | Feed) -> Diagnostic | None:
@@ -58,30 +56,27 @@ async def source_moved(work: Work, step: Upload | WriteDisk | Feed) -> Diagnosti
     )
 
 
-async def _send(work: Work, step: Upload, staged: str) -> tuple[int, StepEnd | None]:
-    """Transfer and compare hashes; a damaged copy is sent once more. Returns the bytes sent and a problem."""
-    sent = 0
+async def _send(work: Work, step: Upload, staged: str) -> StepEnd | None:
+    """Transfer and compare hashes; a damaged copy is sent once more. Returns a problem."""
     seen = ""
     for _ in range(ATTEMPTS):
-        before = sent
         put = await work.session.put(
             work.sources.path(step.source),
             staged,
             mode=0o700,
             become=step.become,
-            progress=lambda done: work.progress(step, min(done, step.size), step.size),
+            progress=work.counted(step, step.size),
         )
-        sent = before + put.sent
         if not put.result.ok:
-            return sent, await _broken(work, step, staged, put)
+            return await _broken(work, step, staged, put)
         if put.sha256 == step.sha256:
-            return sent, None
+            return None
         seen = put.sha256
         await discard(work, step, staged)
         moved = await source_moved(work, step)
         if moved is not None:
-            return sent, StepEnd("failed", moved)
-    return sent, StepEnd("failed", _damaged(work.host, step, seen))
+            return StepEnd("failed", moved)
+    return StepEnd("failed", _damaged(work.host, step, seen))
 
 
 async def _broken(work: Work, step: Upload, staged: str, put: PutResult) -> StepEnd:

@@ -21,6 +21,7 @@ from pathlib import Path
 import asyncssh
 
 from sealboot.lab import ptrace
+from sealboot.lab.link import Link
 from sealboot.lab.tinyelf import make
 from sealboot.lab.tracer import OWN, emulator_for
 from sealboot.model.arch import Arch
@@ -44,7 +45,10 @@ class Machine:
 class EmbeddedLab:
     """The machines, from `start` to `stop`; everything lies in `folder`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, speed: float = 0.0) -> None:
+        """`speed` is what the link to each machine carries, in bytes per second; 0 is as much as goes."""
+        self._speed = speed
+        self._links: list[Link] = []
         self.folder = folder.absolute()
         self.machines: tuple[Machine, ...] = ()
         self._servers: list[asyncssh.SSHAcceptor] = []
@@ -94,11 +98,13 @@ class EmbeddedLab:
             )
             self._servers.append(server)
             public = " ".join(key.export_public_key().decode().split()[:2])
-            started.append(Machine(name, arch, server.get_port(), public))
+            started.append(Machine(name, arch, await self._reached(server.get_port()), public))
         self.machines = tuple(started)
 
     async def stop(self) -> None:
         """Stop listening and end every process that machines still run."""
+        for link in self._links:
+            await link.close()
         for server in self._servers:
             server.close()
         ending = dict(self._running)
@@ -108,6 +114,14 @@ class EmbeddedLab:
         await asyncio.gather(*ending.values())
         for server in self._servers:
             await server.wait_closed()
+
+    async def _reached(self, port: int) -> int:
+        """The port through which a machine is reached."""
+        if not self._speed:
+            return port
+        link = Link(port, self._speed)
+        self._links.append(link)
+        return await link.open()
 
     @staticmethod
     def _write(path: Path, data: bytes, mode: int = 0o644) -> None:

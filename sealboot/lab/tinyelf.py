@@ -1,4 +1,4 @@
-"""Real, runnable, static ELF programs of under 300 bytes, written without a compiler.
+"""Real, runnable, static ELF programs of under 300 bytes (or as large as wished), written without a compiler.
 
 Each writes one text to standard output and exits. They stand in for release
 binaries in the embedded lab and in the tests: real bytes for a real kernel.
@@ -37,9 +37,10 @@ class Target:
     flags: int = 0
 
 
-def make(arch: Arch, text: str, code: int = 0) -> bytes:
+def make(arch: Arch, text: str, code: int = 0, ballast: bytes = b"") -> bytes:
     """A static executable for `arch` that writes `text` and exits with `code`.
 
+    `ballast` is loaded behind the program and read by nobody: real programs are large.
     Raises `ValueError` for an architecture that `supported` lacks, a text
     above `MAX_TEXT` bytes and an exit code outside 0 to 255.
     """
@@ -49,7 +50,7 @@ def make(arch: Arch, text: str, code: int = 0) -> bytes:
     if len(message) > MAX_TEXT or not 0 <= code <= MAX_CODE:
         raise ValueError(f"a text of at most {MAX_TEXT} bytes and a code up to {MAX_CODE}, please")
     start = headers_size(arch, 1)
-    body = program(arch, BASE + start, message, code)
+    body = program(arch, BASE + start, message, code) + ballast
     size = start + len(body)
     segment = program_header(arch, kind=1, flags=5, offset=0, address=BASE, size=size, align=ALIGN)
     return elf_header(arch, entry=BASE + start, segments=1) + segment + body

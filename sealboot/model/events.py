@@ -98,6 +98,15 @@ class StepProgress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepVerifying:
+    """The last byte of an upload left; the host stores it, hashes it, and tries it or works on it."""
+
+    at: float
+    host: str
+    step: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepFinished:
     """A step ended: changed something, was already so, failed, or nobody knows."""
 
@@ -129,6 +138,19 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunStopping:
+    """The run was told to stop: no step begins any more, and those that run may end within `grace` seconds.
+
+    `now`: that time is over, or a second signal came; what still runs is cut off.
+    """
+
+    at: float
+    signal: str  # its name; empty where it was no signal
+    grace: float
+    now: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunFinished:
     """The command is done."""
 
@@ -145,9 +167,11 @@ Event: TypeAlias = (
     | WaveStarted
     | StepStarted
     | StepProgress
+    | StepVerifying
     | StepFinished
     | HostFinished
     | Heartbeat
+    | RunStopping
     | RunFinished
 )
 

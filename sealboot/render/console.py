@@ -13,7 +13,7 @@ from rich.theme import Theme
 
 ColorChoice: TypeAlias = Literal["auto", "always", "never"]
 
-#: Colour only repeats what a word or mark already says.
+#: Colour only repeats what a word or mark already says. Rich's own styles stay: what it draws asks for them.
 THEME = Theme(
     {
         "sb.error": "bold red",
@@ -26,8 +26,7 @@ THEME = Theme(
         "sb.change": "yellow",
         "sb.remove": "red",
         "sb.hint": "cyan",
-    },
-    inherit=False,
+    }
 )
 
 
@@ -78,9 +77,9 @@ def make_consoles(
     """
     env = os.environ if env is None else env
     out, err = out or sys.stdout, err or sys.stderr
-    live = err.isatty() and not plain and env.get("TERM", "") != "dumb"
+    told = _console(err, color=color, plain=plain, env=env)
     return Consoles(
         out=_console(out, color=color, plain=plain, env=env),
-        err=_console(err, color=color, plain=plain, env=env),
-        live=live,
+        err=told,
+        live=err.isatty() and not plain and not told.is_dumb_terminal,
     )

@@ -2,175 +2,156 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
 from sealboot.model.events import (
     Event,
-    FactsGathered,
-    Found,
-    HostFinished,
     RunFinished,
     RunStarted,
+    RunStopping,
     StageStarted,
-    StepFinished,
     StepProgress,
     StepStarted,
-    WaveStarted,
+    StepVerifying,
 )
-from sealboot.model.outcome import HostOutcome
-from sealboot.render.text import human_bytes, human_seconds, safe
+from sealboot.render.board import Board
+from sealboot.render.frame import frame, marks_for
+from sealboot.render.lines import LineProgress
+from sealboot.render.text import safe
 
-_REFRESH = 8  # frames each second
-_BAD = {HostOutcome.FAILED, HostOutcome.UNREACHABLE, HostOutcome.UNKNOWN}
-
-
-@dataclass(slots=True)
-class _Row:
-    """What one host is doing."""
-
-    name: str
-    doing: str = "waiting"
-    since: float = 0.0
-    done: int = 0
-    total: int = 0
-    state: str = "waiting"  # waiting, at work, done, failed
-    changed: int = 0
-
-    def begin(self, doing: str, at: float) -> None:
-        self.doing, self.since, self.state, self.done, self.total = doing, at, "at work", 0, 0
+#: Frames each second.
+REFRESH = 8.0
+#: Events that bring the table back.
+_UNDER_WAY = (RunStarted, StageStarted, StepStarted, StepProgress, StepVerifying, RunStopping)
+#: Seconds that the last frame gets to be written.
+_PATIENCE = 1.0
 
 
 class LiveProgress:
     """A sink that keeps a table up to date; `close` leaves nothing behind on the screen.
 
-    Where there are more hosts than lines, those at work and those in trouble
-    are shown, and the rest are counted.
+    Neither ever raises. What goes wrong in drawing ends the table and nothing
+    else: it says why in one line, and from then on every event is a line, as
+    where nothing can be redrawn.
     """
 
-    def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        console: Console,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        verbose: bool = False,
+        refresh: float = REFRESH,
+    ) -> None:
+        """`refresh` is frames each second; with 0 nobody draws but `draw`."""
         self._console = console
-        self._clock = clock
-        self._start = clock()
-        self._rows: dict[str, _Row] = {}
-        self._title = ""
-        self._wave = ""
+        self._refresh = refresh
+        self._marks = marks_for(console.encoding)
+        self._board = Board(clock)
+        self._lines = LineProgress(console, verbose=verbose, board=self._board)
+        # Guards the board and the fields below. Never held while rich draws: rich has locks of its own.
+        self._lock = threading.Lock()
         self._live: Live | None = None
+        self._painter: tuple[threading.Thread, threading.Event] | None = None
+        self._broken = False
 
     def __call__(self, event: Event) -> None:
         """Take the event in; the next frame shows it.
 
-        Whatever begins brings the table back: a plan and a question may have
-        taken it down in the middle of a run.
+        Whatever is under way brings the table back: a plan, a question or a
+        finding may have taken it down in the middle of a run.
         """
-        self._note(event)
-        if isinstance(event, RunStarted | StageStarted | StepStarted) and self._live is None:
-            self._live = Live(
-                console=self._console,
-                refresh_per_second=_REFRESH,
-                transient=True,
-                get_renderable=self.frame,
-            )
-            self._live.start()
-        elif isinstance(event, RunFinished):
-            self.close()
+        try:
+            if self._broken:
+                self._lines(event)
+                return
+            with self._lock:
+                self._board.note(event)
+            if isinstance(event, RunFinished):
+                self.close()
+            elif self._live is None and isinstance(event, _UNDER_WAY):
+                self._show()
+            elif isinstance(event, RunStopping):
+                self._wake()  # who pressed Ctrl-C waits for an answer
+        except Exception as error:  # noqa: BLE001 (whatever a display does, the run goes on)
+            self._fall_back(error)
 
     def close(self) -> None:
         """Take the table off the screen."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        with self._lock:
+            live, self._live = self._live, None
+            painter, self._painter = self._painter, None
+        if live is None:
+            return
+        if painter is not None:
+            painter[1].set()
+        try:
+            live.stop()
+        except Exception as error:  # noqa: BLE001 (see above)
+            self._fall_back(error)
+        if painter is not None and painter[0] is not threading.current_thread():
+            painter[0].join(_PATIENCE)
 
-    @property
-    def _now(self) -> float:
-        """By our own clock: events of different rooms count from different beginnings."""
-        return self._clock() - self._start
-
-    def _note(self, event: Event) -> None:
-        match event:
-            case RunStarted():
-                self._title = f"{event.command} {event.cluster}"
-                for host in event.hosts:
-                    self._rows.setdefault(host, _Row(host))
-            case WaveStarted():
-                self._wave = f"wave {event.index}/{event.total}: {event.title}"
-            case Found(diagnostic=d) if d.host in self._rows and d.severity.value == "error":
-                row = self._rows[d.host]
-                row.state, row.doing = "failed", f"{d.code} {d.summary}"
-            case (
-                StageStarted()
-                | StepStarted()
-                | StepProgress()
-                | StepFinished()
-                | FactsGathered()
-                | HostFinished()
-            ):
-                row = self._rows.setdefault(event.host, _Row(event.host))
-                self._note_host(row, event)
-            case _:
-                pass
-
-    def _note_host(self, row: _Row, event: Event) -> None:
-        match event:
-            case StageStarted():
-                row.begin(event.stage, self._now)
-            case StepStarted():
-                row.begin(event.title, self._now)
-            case StepProgress():
-                row.done, row.total = event.done, event.total
-            case StepFinished():
-                row.changed += event.result == "changed"
-                row.state = "failed" if event.result in {"failed", "unknown"} else "waiting"
-                row.total = 0
-            case FactsGathered():
-                row.doing, row.state = f"{event.arch} kernel, {event.userland} userland", "done"
-            case HostFinished():
-                row.state = "failed" if event.outcome in _BAD else "done"
-                row.doing = event.outcome.value
-            case _:
-                pass
-
-    def _shown(self) -> list[_Row]:
-        room = max(self._console.height - 5, 3)
-        rows = list(self._rows.values())
-        if len(rows) <= room:
-            return rows
-        order = {"failed": 0, "at work": 1, "waiting": 2, "done": 3}
-        kept = sorted(range(len(rows)), key=lambda i: (order[rows[i].state], i))[:room]
-        return [rows[i] for i in sorted(kept)]
-
-    def _cells(self, row: _Row, now: float) -> tuple[RenderableType, ...]:
-        style = {"failed": "sb.error", "done": "sb.ok", "waiting": "sb.dim"}.get(row.state, "")
-        elapsed = human_seconds(now - row.since) if row.state == "at work" else ""
-        bar: RenderableType = Text("")
-        rate = ""
-        if row.total and row.state == "at work":
-            bar = ProgressBar(total=row.total, completed=row.done, width=16, complete_style="sb.ok")
-            spent = max(now - row.since, 0.001)
-            rate = f"{human_bytes(row.done)} of {human_bytes(row.total)}, {human_bytes(row.done / spent)}/s"
-        doing = Text(safe(row.doing, limit=120), style=style, overflow="ellipsis", no_wrap=True)
-        return Text(safe(row.name), style="sb.head"), doing, bar, Text(rate), Text(elapsed, style="sb.dim")
+    def draw(self) -> None:
+        """Draw one frame now."""
+        live = self._live
+        if live is None:
+            return
+        try:
+            live.refresh()
+        except Exception as error:  # noqa: BLE001 (see above)
+            self._fall_back(error)
 
     def frame(self) -> RenderableType:
-        """The picture of this moment."""
-        now = self._now
-        grid = Table.grid(padding=(0, 2, 0, 0), expand=False)
-        for _ in range(5):
-            grid.add_column(no_wrap=True)
-        shown = self._shown()
-        for row in shown:
-            grid.add_row(*self._cells(row, now))
-        count = Counter(row.state for row in self._rows.values())
-        words = ", ".join(f"{count[s]} {s}" for s in ("at work", "waiting", "done", "failed") if count[s])
-        hidden = len(self._rows) - len(shown)
-        footer = f"{words}{f' ({hidden} not shown)' if hidden else ''}  {human_seconds(now)}"
-        head = Text(safe("  ".join(x for x in (self._title, self._wave) if x)), style="sb.head")
-        return Group(head, grid, Text(footer, style="sb.dim"))
+        """The picture of this moment; empty once drawing failed."""
+        if self._broken:
+            return Text()
+        with self._lock:
+            return Group(*frame(self._board, self._console.width, self._console.height, self._marks))
+
+    def _show(self) -> None:
+        live = Live(
+            console=self._console, auto_refresh=False, transient=True, get_renderable=self.frame
+        )  # rich's own thread would die of an exception, and take the table's last frame for the truth
+        live.start()
+        self._live = live
+        if self._refresh:
+            wake = threading.Event()
+            painter = threading.Thread(target=self._paint, args=(live, wake), name="display", daemon=True)
+            self._painter = painter, wake
+            painter.start()
+
+    def _paint(self, live: Live, wake: threading.Event) -> None:
+        while self._live is live and not self._broken:
+            self.draw()
+            wake.wait(1 / self._refresh)
+            wake.clear()
+
+    def _wake(self) -> None:
+        """Have the next frame drawn at once."""
+        painter = self._painter
+        if painter is not None:
+            painter[1].set()
+
+    def _fall_back(self, error: Exception) -> None:
+        """Go on with lines, and say why, once."""
+        with self._lock:
+            if self._broken:
+                return
+            self._broken = True
+        self.close()
+        with contextlib.suppress(Exception):  # a terminal that is gone: there is nobody to tell
+            self._console.show_cursor(True)
+            why = safe(f"{type(error).__name__}: {error}", limit=120)
+            self._console.print(
+                Text(f"The live display failed ({why}); going on with one line for each step.", "sb.warning"),
+                soft_wrap=True,
+            )
+            self._lines.catch_up()

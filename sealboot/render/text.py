@@ -90,3 +90,18 @@ def human_seconds(seconds: float) -> str:
         return f"{seconds:.1f}s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}m{rest:02d}s"
+
+
+def human_part(done: float, total: float) -> str:
+    """`12.5/286 MiB`: how much of a total, in the unit of the total."""
+    number, unit = human_bytes(total).split(" ")
+    part = done / 1024 ** ("B", "KiB", "MiB", "GiB").index(unit)
+    return f"{part:.{len(number.partition('.')[2])}f}/{number} {unit}"
+
+
+def human_left(seconds: float) -> str:
+    """`42s left`, `12m left`, `3h left`: no more than is known."""
+    if seconds < 99.5:
+        return f"{seconds:.0f}s left"
+    minutes = seconds / 60
+    return f"{minutes:.0f}m left" if minutes < 99.5 else f"{min(minutes / 60, 999):.0f}h left"

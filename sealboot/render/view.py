@@ -10,7 +10,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from sealboot.model.diagnostic import Diagnostic
-from sealboot.model.events import Event
+from sealboot.model.events import Event, RunStopping
 from sealboot.model.facts import Facts
 from sealboot.model.repack import RepackReport
 from sealboot.model.report import ApplyReport, CheckReport, InspectReport, KubeconfigReport, PlanReport
@@ -21,6 +21,7 @@ from sealboot.render import jsondoc
 from sealboot.render import kubeconfig as kubeconfig_text
 from sealboot.render import plan as plan_text
 from sealboot.render import repack as repack_text
+from sealboot.render.board import stopping_words
 from sealboot.render.console import ColorChoice, Consoles, make_consoles
 from sealboot.render.findings import block
 from sealboot.render.lines import LineProgress
@@ -92,7 +93,7 @@ class HumanView:
         self._progress: LiveProgress | LineProgress | None = None
         if verbosity >= 0:
             self._progress = (
-                LiveProgress(consoles.err)
+                LiveProgress(consoles.err, verbose=verbosity > 0)
                 if consoles.live
                 else LineProgress(consoles.err, verbose=verbosity > 0)
             )
@@ -103,9 +104,11 @@ class HumanView:
             self._out.print(part)
 
     def event(self, event: Event) -> None:
-        """Hand it to whatever draws progress."""
+        """Hand it to whatever draws progress; who asked for quiet still hears what Ctrl-C does."""
         if self._progress is not None:
             self._progress(event)
+        elif isinstance(event, RunStopping):
+            self.message(stopping_words(event), always=True)
 
     def check(self, report: CheckReport, *, final: bool = True) -> None:
         """Print the report."""
@@ -202,9 +205,11 @@ class MachineView:
             print(jsondoc.dump(document), file=self._file, flush=True)
 
     def event(self, event: Event) -> None:
-        """Print it at once in the stream format."""
+        """Print it at once in the stream format. What Ctrl-C does is for a person, and told on stderr too."""
         if self._lines:
             print(jsondoc.dump(jsondoc.event(event), pretty=False), file=self._file, flush=True)
+        if isinstance(event, RunStopping):
+            self.message(stopping_words(event))
 
     def check(self, report: CheckReport, *, final: bool = True) -> None:
         """Print the document, unless another will follow."""

@@ -10,6 +10,7 @@ import pty
 import select
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -126,13 +127,20 @@ class Terminal:
 
 
 @contextmanager
-def terminal(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Iterator[Terminal]:
-    """Run sealboot on a pseudo-terminal."""
+def terminal(
+    folder: Path,
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    size: tuple[int, int] = (100, 24),
+    command: Sequence[str] = COMMAND,
+) -> Iterator[Terminal]:
+    """Run sealboot on a pseudo-terminal of so many columns and lines."""
     mine, its = pty.openpty()
+    termios.tcsetwinsize(its, (size[1], size[0]))
     process = subprocess.Popen(
-        [*COMMAND, *arguments],
+        [*command, *arguments],
         cwd=folder,
-        env=clean(folder, TERM="xterm", COLUMNS="100", **(env or {})),
+        env=clean(folder, TERM="xterm", **(env or {})),
         stdin=its,
         stdout=its,
         stderr=its,
@@ -159,9 +167,9 @@ class Lab:
         """Run a command in the folder."""
         return run(self.folder, *arguments, env=env, stdin=stdin)
 
-    def put(self, name: str, arch: Arch) -> None:
-        """Put a build of sealctl for `arch` into binaries/."""
-        _put(self.embedded, name, arch)
+    def put(self, name: str, arch: Arch, size: int = 0) -> None:
+        """Put a build of sealctl for `arch` into binaries/, so many bytes large."""
+        _put(self.embedded, name, arch, size)
 
     def edit(self, old: str, new: str) -> None:
         """Change the inventory."""
@@ -172,9 +180,11 @@ class Lab:
 
 
 @contextmanager
-def lab(folder: Path, *, machines: Sequence[tuple[str, Arch]] = MACHINES) -> Iterator[Lab]:
+def lab(
+    folder: Path, *, machines: Sequence[tuple[str, Arch]] = MACHINES, speed: float = 0.0
+) -> Iterator[Lab]:
     """Start the machines on a thread of their own; both builds are right."""
-    made = EmbeddedLab(folder)
+    made = EmbeddedLab(folder, speed=speed)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()

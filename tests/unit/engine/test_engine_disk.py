@@ -125,7 +125,7 @@ async def test_an_image_is_on_the_disk_whatever_it_was_packed_with(
     assert disk.content(len(raw)) == raw
     assert disk.content(8 * MIB)[len(raw) :] == b"\xaa" * (8 * MIB - len(raw)), "and not a byte more"
     assert seen[-1] == 100
-    assert end.sent < 2 * 65536 + 4096, "zeros are hardly sent"
+    assert local.sent < 2 * 65536 + 4096, "zeros are hardly sent"
 
 
 async def test_without_gzip_the_image_is_sent_as_it_is(
@@ -134,7 +134,7 @@ async def test_without_gzip_the_image_is_sent_as_it_is(
     monkeypatch.setattr("sealboot.engine.disk.LOOK", diskscript.LOOK.replace("echo gzip=1", "echo gzip=0"))
     raw = image()
     end = await act(local, step(tmp_path, disk, raw))
-    assert (end.result, end.sent) == ("changed", len(raw))
+    assert (end.result, local.sent) == ("changed", len(raw))
     assert disk.content(len(raw)) == raw
 
 
@@ -319,7 +319,7 @@ async def test_what_ran_there_may_write_late_but_not_for_ever(late: int, tmp_pat
     end = await act(work, wanted)
     host.verify()
     assert end.result == ("changed" if late < 3 else "failed")
-    assert end.sent == len(raw) * min(late + 1, 3)
+    assert work.sent == len(raw) * min(late + 1, 3)
     streams = [call for call in host.calls if call.kind == "stream"]
     assert {call.args[3] for call in streams} == {"1"}
     # What must be remembered from now on is kept in memory: the disk is somebody else's.

@@ -42,7 +42,7 @@ async def test_the_script_reads_what_is_in_the_file(work: Work, tmp_path: Path, 
     work.progress = lambda _step, done, total: seen.append((done, total))
     step = fed(tmp_path, f'exec cat >"{tmp_path}/read"', packed=packed)
     end = await run_script(work, replace(step, env={"UNUSED": "it's"}))
-    assert (end.result, end.diagnostic, end.sent) == ("changed", None, len(CONTENT))
+    assert (end.result, end.diagnostic, work.sent) == ("changed", None, len(CONTENT))
     assert (tmp_path / "read").read_bytes() == CONTENT
     assert seen[-1] == (len(CONTENT), len(CONTENT))
 
@@ -63,7 +63,7 @@ async def test_output_must_hold_what_is_expected(work: Work, tmp_path: Path) -> 
     step = fed(tmp_path, "cat >/dev/null; echo imported")
     assert (await run_script(work, replace(step, expects=("imported",)))).result == "changed"
     lacking = await run_script(work, replace(step, expects=("unpacked",)))
-    assert (lacking.result, lacking.sent) == ("failed", len(CONTENT))
+    assert (lacking.result, work.sent) == ("failed", 2 * len(CONTENT))
 
 
 async def test_a_changed_byte_on_the_way_kills_the_reader(work: Work, node: Node, tmp_path: Path) -> None:

@@ -51,6 +51,21 @@ def test_is_small_and_what_it_should_be(arch: Arch, tmp_path: Path) -> None:
     assert data == tinyelf.make(arch, '{"goarch":"' + arch + '"}\n')
 
 
+@pytest.mark.parametrize("arch", tinyelf.supported())
+def test_ballast_is_loaded_and_changes_nothing(arch: Arch, tmp_path: Path) -> None:
+    data = tinyelf.make(arch, "hello\n", 5, ballast=bytes(range(256)) * 8192)
+    artifact = artifact_of(tmp_path, f"tool-{arch}", data)
+    elf = elf_of(artifact)
+    assert (elf.arch, elf.defect, elf.end) == (arch, "", len(data))
+    assert not artifact.diagnostics
+    assert len(data) > 2 << 20
+    program = tmp_path / "program"
+    program.write_bytes(data)
+    program.chmod(0o755)
+    done = subprocess.run(command(arch, program), capture_output=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (5, b"hello\n")
+
+
 def test_refuses_what_it_cannot_write() -> None:
     with pytest.raises(ValueError, match="no tiny program for loong64"):
         tinyelf.make(Arch.LOONG64, "x")
