@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
+from sealboot.checks.init import no_init
 from sealboot.drivers.base import Context, Slot, Wants
 from sealboot.drivers.options import origin_of
 from sealboot.drivers.phases_compile import compile_phase
@@ -45,8 +46,9 @@ class PhasesDriver:
             executable = any(part.executable for _, part in mine)
             hosts = frozenset(h.name for phase, _ in mine for h in hosts_of(phase, inventory))
             if hosts:
-                kinds = (Kind.ELF,) if executable else tuple(Kind)
-                slots.append(Slot(name, kinds=kinds, executable=executable, hosts=hosts))
+                kinds = (Kind.ELF, Kind.SCRIPT) if executable else tuple(Kind)
+                kept = any(part.keep_previous for _, part in mine)
+                slots.append(Slot(name, kinds=kinds, executable=executable, hosts=hosts, kept=kept))
         return tuple(slots)
 
     def wants(self, host: Host, options: BaseModel) -> Wants:
@@ -62,6 +64,7 @@ class PhasesDriver:
         """What is wrong with the phases, seen with the whole cluster."""
         options = _typed(ctx.options)
         found = [*_reference_findings(ctx.inventory, options)]
+        found += _service_findings(ctx, options)
         found += [_problem(ctx.inventory, problem, hosts) for problem, hosts in _compile(ctx)[1].items()]
         return tuple(found)
 
@@ -98,6 +101,21 @@ def _compile(ctx: Context) -> tuple[tuple[Wave, ...], dict[Problem, list[str]]]:
         for problem in site.problems:
             problems.setdefault(problem, []).append(name)
     return tuple(waves), problems
+
+
+def _service_findings(ctx: Context, options: PhasesOptions) -> Iterator[Diagnostic]:
+    """SB511 for each step that needs a service manager, on each host that has none."""
+    reached = {host.name for host in ctx.reached}
+    for index, phase in enumerate(options.phases):
+        for number, step in enumerate(phase.steps):
+            waits = step.wait.service if step.wait is not None else None
+            name = step.service.name if step.service is not None else waits
+            if name is None:
+                continue
+            at = origin_of(ctx.inventory, f"options.phases[{index}].steps[{number}].{step.action}")
+            for host in hosts_of(phase, ctx.inventory):
+                if host.name in reached:
+                    yield from no_init(host, ctx.facts[host.name], f"the service {name}", at)
 
 
 def _problem(inventory: Inventory, problem: Problem, hosts: list[str]) -> Diagnostic:

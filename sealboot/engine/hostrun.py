@@ -270,13 +270,14 @@ class HostRun:
 
     def _settle(self, step: Step, wave: str, end: StepEnd, begun: float) -> None:
         self._sent += end.sent
+        told = None if end.diagnostic is None else end.diagnostic.located(step.at)
         result: Literal["changed", "same", "failed", "unknown"]
         result = "unknown" if end.result == "lost" else end.result
         if result == "changed":
             self._acted.add(step.id)
             self._changed += 1
-            if end.diagnostic is not None:
-                self.tell(end.diagnostic)
+            if told is not None:
+                self.tell(told)
         bus = self._shared.bus
         bus.emit(
             StepFinished(
@@ -291,10 +292,10 @@ class HostRun:
             )
         )
         if result == "failed":
-            self.end(HostOutcome.FAILED, end.diagnostic)
+            self.end(HostOutcome.FAILED, told)
         elif result == "unknown":
             untouched = not (self._unproven or self._changed)
-            self.end(HostOutcome.UNREACHABLE if untouched else HostOutcome.UNKNOWN, end.diagnostic)
+            self.end(HostOutcome.UNREACHABLE if untouched else HostOutcome.UNKNOWN, told)
 
 
 def _rendered(step: Step) -> bool:

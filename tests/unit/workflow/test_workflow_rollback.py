@@ -19,7 +19,7 @@ from sealboot.model.steps import Run, Service, ServiceIs, WaitFor
 from sealboot.transport.base import Result
 from sealboot.transport.fake import Call, FakeSession, failed, ok
 from sealboot.workflow.prepare import Prepared, prepare
-from sealboot.workflow.rollback import Former, KeptById, is_program, programs
+from sealboot.workflow.rollback import Former, KeptById, is_kept, programs
 from sealboot.workflow.survey import Survey
 
 NEW, OLD, OTHER = "e" * 64, "0d" * 32, "aa" * 32
@@ -203,4 +203,4 @@ def test_which_programs(tmp_path: Path) -> None:
     none = programs(replace(made, slots=tuple(replace(s, tree=True) for s in made.slots)), ())
     assert isinstance(none, Diagnostic)
     assert none.code == "SB513"
-    assert not is_program(replace(made.slots[0], executable=False))
+    assert not is_kept(replace(made.slots[0], executable=False))
