@@ -21,6 +21,7 @@ from sealboot.model.outcome import HostOutcome
 from sealboot.model.plan import Action, Observation, PlannedStep, PlannedWave
 from sealboot.model.report import AppliedHost
 from sealboot.model.steps import Handover, ReadSecret, Run, Step, WaitFor, WriteFile
+from sealboot.model.words import plural
 from sealboot.transport.base import Hold
 
 _NOTHING: Mapping[str, Observation] = {}
@@ -137,7 +138,7 @@ class HostRun:
         elif self.outcome is None and self._changed:
             left = Diagnostic(
                 "SB510",
-                f"stopped part-way: {self._changed} {'step' if self._changed == 1 else 'steps'} changed it, {self._left} left",
+                f"stopped part-way: {plural(self._changed, 'step')} changed it, {self._left} left",
                 host=self.work.host,
                 hints=("run the same command again to go on",),
             )

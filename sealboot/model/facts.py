@@ -142,6 +142,7 @@ class Facts:
     conflicts: tuple[str, ...] = ()  # sources that contradict each other, in words
     become_detail: str = ""  # what sudo or doas said when it was asked without a password
     interpreters: frozenset[str] = frozenset()  # those of `INTERPRETERS` that exist; empty: unknown
+    own_name_unknown: bool = False  # sudo could not resolve the host's own name
     beneath: Arch | None = None  # the real kernel where every program of this host runs through an emulator
     assumed: bool = False  # nobody asked the host: its architecture is what the inventory says
 

@@ -23,6 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.plan import Plan, PlannedStep
+from sealboot.model.words import agree
 
 #: The version of the format that this release writes and reads.
 FORMAT = 1
@@ -221,7 +222,10 @@ def _limited(found: list[Diagnostic]) -> list[Diagnostic]:
     """The first few findings, and one that counts the rest."""
     if len(found) <= _SHOWN:
         return found
-    return [*found[:_SHOWN], _drift(f"{len(found) - _SHOWN} more such differences")]
+    return [
+        *found[:_SHOWN],
+        _drift(agree(len(found) - _SHOWN, "{} more such difference", "{} more such differences")),
+    ]
 
 
 def main() -> None:

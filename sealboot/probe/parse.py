@@ -102,6 +102,7 @@ def parse(
         ),
         conflicts=weighed.conflicts,
         become_detail=words,
+        own_name_unknown=system.own_name_unknown(told.text("sudo", 1024)),
         beneath=weighed.beneath,
     )
 

@@ -11,10 +11,11 @@ from rich.text import Text
 from sealboot.model.names import fold
 from sealboot.model.outcome import HostOutcome
 from sealboot.model.report import AppliedHost, ApplyReport
+from sealboot.model.words import plural
 from sealboot.render.check import FOLD_ABOVE
 from sealboot.render.findings import block
 from sealboot.render.table import table
-from sealboot.render.text import human_bytes, human_seconds, plural, safe
+from sealboot.render.text import human_bytes, human_seconds, safe
 
 _STYLE = {
     HostOutcome.OK: "sb.ok",

@@ -12,7 +12,8 @@ from sealboot.model.names import fold
 from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave, sent_bytes
 from sealboot.model.steps import Run, WriteDisk
 from sealboot.model.summary import summary as summarize
-from sealboot.render.text import human_bytes, plural, safe
+from sealboot.model.words import agree, plural
+from sealboot.render.text import human_bytes, safe
 
 _STYLE = {
     Action.CREATE: "sb.add",
@@ -53,7 +54,11 @@ def _wave(wave: PlannedWave, *, full: bool) -> Iterator[Text]:
 def document(plan: Plan, *, full: bool = False) -> Iterator[RenderableType]:
     """The whole plan; steps that are already so are folded away unless `full`."""
     if plan.changes == 0 and not full:
-        yield Text(f"Nothing to do: {plural(len(plan.hosts), 'host')} are as they should be.", style="sb.ok")
+        yield Text(
+            "Nothing to do: "
+            + agree(len(plan.hosts), "{} host is as it should be.", "{} hosts are as they should be."),
+            style="sb.ok",
+        )
         return
     yield Text(f"Plan for cluster {safe(plan.cluster)}, driver {safe(plan.driver)}", style="sb.head")
     for number, wave in enumerate(plan.waves, 1):

@@ -50,11 +50,6 @@ def wrapped(text: str, *, first: str, rest: str, width: int) -> list[str]:
     return lines or [first.rstrip()]
 
 
-def plural(count: int, noun: str) -> str:
-    """`1 host`, `6 hosts`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def human_bytes(count: float) -> str:
     """`938 B`, `4.2 MiB`: binary units, three digits."""
     size = float(count)
