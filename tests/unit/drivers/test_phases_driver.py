@@ -401,7 +401,10 @@ def test_a_directory_that_is_not_there_is_an_addition(shell: list[str], tmp_path
 
 
 def test_a_script_is_a_program_for_every_architecture() -> None:
-    made = cluster({"steps": [UPLOAD]}, {"steps": [{"upload": {"artifact": "conf", "dest": "/c", "executable": "false"}}]})
+    made = cluster(
+        {"steps": [UPLOAD]},
+        {"steps": [{"upload": {"artifact": "conf", "dest": "/c", "executable": "false"}}]},
+    )
     tool, conf = made.driver.slots(made.inventory, made.context().options)
     assert (tool.kinds, tool.kept) == ((Kind.ELF, Kind.SCRIPT), True)
     assert (conf.executable, conf.kept) == (False, True)

@@ -420,7 +420,9 @@ def test_a_script_without_its_interpreter_says_so(tmp_path: Path) -> None:
     assert "dos2unix" in crlf.hints[0]
 
 
-@pytest.mark.parametrize("known", [facts(ctl1=AMD64), with_sh(ctl1=AMD64)], ids=["nothing known", "not asked"])
+@pytest.mark.parametrize(
+    "known", [facts(ctl1=AMD64), with_sh(ctl1=AMD64)], ids=["nothing known", "not asked"]
+)
 def test_an_interpreter_that_nobody_looked_for_is_a_doubt(known: dict[str, Facts], tmp_path: Path) -> None:
     offered = files(tmp_path, tool=b"#!/opt/ruby/bin/ruby\n")
     selection = choose(known, offered, slot=TOOL)
@@ -442,6 +444,8 @@ def test_two_different_scripts_are_no_choice_of_ours(tmp_path: Path) -> None:
 
 def test_where_a_missing_build_goes(tmp_path: Path) -> None:
     (none,) = choose(facts(ctl1=AMD64), []).diagnostics
-    assert none.hints == ("put the amd64 build of k3s where `artifacts: k3s:` looks for it; any name will do",)
+    assert none.hints == (
+        "put the amd64 build of k3s where `artifacts: k3s:` looks for it; any name will do",
+    )
     (other,) = choose(facts(ctl1=AMD64), files(tmp_path, README=b"text")).diagnostics
     assert other.hints == ("put the amd64 build of k3s beside the others; any name will do",)

@@ -239,9 +239,7 @@ async def test_data_that_a_run_replaced_is_put_back(tmp_path: Path) -> None:
 
 
 async def test_data_alone_is_put_back_where_it_is_named(tmp_path: Path) -> None:
-    made = former(
-        with_data(tmp_path), {"n1": host("n1", {"/etc/c": f"{NEW} {OTHER} 640 \n"}, {})}, "c"
-    )
+    made = former(with_data(tmp_path), {"n1": host("n1", {"/etc/c": f"{NEW} {OTHER} 640 \n"}, {})}, "c")
     assert names(made.waves(await looked(made))) == ["c", "svc"]
     assert isinstance(programs(with_data(tmp_path, keep_previous="false"), ["c"]), Diagnostic)
 
