@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 from rich.text import Text
 
+from sealboot.model.diagnostic import Severity
 from sealboot.model.names import fold
 from sealboot.model.outcome import HostOutcome
 from sealboot.model.report import AppliedHost, ApplyReport
@@ -22,6 +23,25 @@ _STYLE = {
     HostOutcome.CHANGED: "sb.change",
     HostOutcome.SKIPPED: "sb.dim",
 }
+
+
+#: What may be over when the same command is run again: a connection, a lock, a deadline.
+_PASSES = frozenset({"SB201", "SB502", "SB505", "SB506", "SB507", "SB510", "SB514", "SB524"})
+_GOES_ON = "it goes on where this one stopped."
+
+
+def closing(report: ApplyReport) -> str:
+    """How to go on, as it follows from how the run ended; empty where nothing is left to do."""
+    outcomes = {host.outcome for host in report.hosts}
+    errors = {d.code for d in report.diagnostics if d.severity is Severity.ERROR}
+    if HostOutcome.FAILED in outcomes and errors - _PASSES:
+        return f"Correct what failed, then run the same command again: {_GOES_ON}"
+    stopped = {HostOutcome.FAILED, HostOutcome.UNKNOWN, HostOutcome.UNREACHABLE}
+    if report.interrupted or outcomes & stopped or "SB510" in errors:
+        return f"Run the same command again: {_GOES_ON}"
+    if HostOutcome.SKIPPED in outcomes and "SB505" in errors:
+        return "Run the same command again once the lock is free."
+    return "The skipped hosts were left as they were." if HostOutcome.SKIPPED in outcomes else ""
 
 
 def _cells(host: AppliedHost) -> tuple[str, str, Text, str, str]:
@@ -72,5 +92,5 @@ def document(report: ApplyReport, width: int) -> Iterator[RenderableType]:
     if report.interrupted:
         yield Text(f"Stopped by {safe(report.interrupted)}.", style="sb.warning")
     yield totals(report)
-    if any(h.outcome not in {HostOutcome.OK, HostOutcome.CHANGED} for h in report.hosts):
-        yield Text("Run the same command again: it goes on where this one stopped.", style="sb.hint")
+    if sentence := closing(report):
+        yield Text(sentence, style="sb.hint")
