@@ -37,6 +37,15 @@ def new_hash(step: Upload | WriteFile) -> str:
     return "" if step.secrets else hashlib.sha256(step.content.encode("utf-8", "surrogateescape")).hexdigest()
 
 
+def hashes(planned: PlannedStep) -> str:
+    """`sha256 OLD -> NEW`, as many digits as people compare; empty where the old one is not known."""
+    old = old_hash(planned.detail)
+    if not old or not isinstance(planned.step, (Upload, WriteFile)):
+        return ""
+    new = new_hash(planned.step)
+    return f"sha256 {old[:SHORT]}" + (f" -> {new[:SHORT]}" if new else "")
+
+
 def diff(old: str, new: str) -> list[str]:
     """A unified diff without its head, three lines around each change."""
     lines = difflib.unified_diff(_lines(old), _lines(new), lineterm="", n=3)
@@ -90,14 +99,22 @@ def _all(planned: PlannedStep, before: Before | None, *, full: bool) -> Iterator
         changed = change(planned, before)
         if changed is not None:
             yield from changed
-        elif _long(step.content) and planned.action is not Action.DEPENDS:
-            size = human_bytes(len(step.content.encode("utf-8", "surrogateescape")))
-            digest = new_hash(step)
-            yield f"({size}{f', sha256 {digest}' if digest else ''}: not shown)"
-        elif before is not None and before.why:
-            yield f"(what is there is not shown: {before.why})"
+        elif planned.action is not Action.DEPENDS:
+            yield from _instead(planned, step, before)
     elif full and (script := script_of(planned)):
-        yield from (f"| {line}" for line in _lines(script) if line != "set -eu")
+        yield from (f"| {line}" for line in script.strip("\n").split("\n") if line != "set -eu")
+
+
+def _instead(planned: PlannedStep, step: WriteFile, before: Before | None) -> Iterator[str]:
+    """What stands in the place of a file that is not shown."""
+    words = [told] if (told := hashes(planned)) else []
+    if _long(step.content):
+        size = human_bytes(len(step.content.encode("utf-8", "surrogateescape")))
+        words.append(f"the new file has {size} and is not shown")
+    if before is not None and before.why:
+        words.append(f"what is there is not shown: {before.why}")
+    if words:
+        yield f"({'; '.join(words)})"
 
 
 def script_of(planned: PlannedStep) -> str:

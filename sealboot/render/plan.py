@@ -48,7 +48,8 @@ def _line(planned: PlannedStep) -> _Line:
         where = f" to {safe(step.dest)}"
     amount = sent_bytes(step) if acts else 0
     size = f"  {human_bytes(amount)}" if amount else ""
-    detail = f"  ({_detail(planned)})" if planned.detail else ""
+    why = _detail(planned)
+    detail = f"  ({why})" if why else ""
     lost = ""
     if isinstance(step, (WriteDisk, Run)) and step.destroys and acts:
         lost = f"  [destroys {safe(step.destroys)}]"
@@ -57,13 +58,16 @@ def _line(planned: PlannedStep) -> _Line:
 
 
 def _detail(planned: PlannedStep) -> str:
-    """The detail; of hashes as much as people compare, old and new."""
-    old = contents.old_hash(planned.detail)
-    if not old or not isinstance(planned.step, (Upload, WriteFile)):
+    """Why it is to change. What differs in a small file stands under it, so that hosts with one step are one line."""
+    if not contents.old_hash(planned.detail):
         return safe(planned.detail)
-    new = contents.new_hash(planned.step)
-    becomes = f" -> {new[: contents.SHORT]}" if new else ""
-    return f"sha256 {old[: contents.SHORT]}{becomes}"
+    match planned.step:
+        case Upload():
+            return contents.hashes(planned)
+        case WriteFile():
+            return ""
+        case _:
+            return safe(planned.detail)
 
 
 @dataclass(frozen=True, slots=True)
