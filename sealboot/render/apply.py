@@ -27,7 +27,6 @@ _STYLE = {
 
 #: What may be over when the same command is run again: a connection, a lock, a deadline.
 _PASSES = frozenset({"SB201", "SB502", "SB505", "SB506", "SB507", "SB510", "SB514", "SB524"})
-_GOES_ON = "it goes on where this one stopped."
 
 
 def closing(report: ApplyReport) -> str:
@@ -35,10 +34,10 @@ def closing(report: ApplyReport) -> str:
     outcomes = {host.outcome for host in report.hosts}
     errors = {d.code for d in report.diagnostics if d.severity is Severity.ERROR}
     if HostOutcome.FAILED in outcomes and errors - _PASSES:
-        return f"Correct what failed, then run the same command again: {_GOES_ON}"
+        return "Correct what failed and run the same command again: it goes on from there."
     stopped = {HostOutcome.FAILED, HostOutcome.UNKNOWN, HostOutcome.UNREACHABLE}
     if report.interrupted or outcomes & stopped or "SB510" in errors:
-        return f"Run the same command again: {_GOES_ON}"
+        return "Run the same command again: it goes on where this one stopped."
     if HostOutcome.SKIPPED in outcomes and "SB505" in errors:
         return "Run the same command again once the lock is free."
     return "The skipped hosts were left as they were." if HostOutcome.SKIPPED in outcomes else ""

@@ -112,7 +112,7 @@ class Former:
         kept = {step.id: a for step, a in zip(uploads, answers, strict=True) if isinstance(a, Kept)}
         unchanged = await self._data_that_stays(zip(uploads, answers, strict=True), kept)
         wrong = [
-            self._hinted(answer)
+            _hinted(answer, kept)
             for step, answer in zip(uploads, answers, strict=True)
             if isinstance(answer, Diagnostic) and step.id not in unchanged
         ]
@@ -145,17 +145,6 @@ class Former:
         digests = await asyncio.gather(*(self._digest(step) for step in staying))
         self._live |= {(s.host, s.slot): digest for s, digest in zip(staying, digests, strict=True)}
         return frozenset(step.id for step in staying)
-
-    def _hinted(self, finding: Diagnostic) -> Diagnostic:
-        """The same finding with the way around a host, or a file, that has nothing to put back."""
-        if not never_replaced(finding):
-            return finding
-        hints = ["apply the former file: that is an upgrade in the other direction"]
-        if len(self._context.reached) > 1:
-            hints.insert(0, f"leave the host out: `--limit '!{finding.host}'`, or `--ready-only`")
-        if len(self._slots) > 1:
-            hints.insert(0, f"name what is to be put back: `--slot {next(iter(self._slots))}`")
-        return replace(finding, hints=tuple(hints))
 
     async def plan(self, kept: KeptById, *, sink: Sink) -> Plan | tuple[Diagnostic, ...]:
         """The plan that puts these back."""
@@ -257,6 +246,21 @@ class Former:
         if _is_back(seen):
             return Kept(step, seen.before, seen.before, "", True, told[0], told[0])
         return Kept(step, seen.before, seen.after, seen.mode, False, told[0], told[1])
+
+
+def _hinted(finding: Diagnostic, kept: KeptById) -> Diagnostic:
+    """The same finding with the ways around a host, or a file, that has nothing to put back."""
+    if not never_replaced(finding):
+        return finding
+    slots = dict.fromkeys(one.step.slot for one in kept.values())
+    own = {one.step.slot for one in kept.values() if one.step.host == finding.host}
+    hints = (
+        [f"put back only what was replaced: `{' '.join(f'--slot {slot}' for slot in slots)}`"] if own else []
+    )
+    if any(one.step.host != finding.host for one in kept.values()):
+        hints.append(f"leave the host out: `--limit '!{finding.host}'`, or `--ready-only`")
+    hints.append("apply the former file: that is an upgrade in the other direction")
+    return replace(finding, hints=tuple(hints))
 
 
 def _is_back(seen: Rollback) -> bool:

@@ -15,7 +15,7 @@ from sealboot.render.apply import closing
 OK, CHANGED, FAILED = HostOutcome.OK, HostOutcome.CHANGED, HostOutcome.FAILED
 UNREACHABLE, SKIPPED, UNKNOWN = HostOutcome.UNREACHABLE, HostOutcome.SKIPPED, HostOutcome.UNKNOWN
 AGAIN = "Run the same command again: it goes on where this one stopped."
-CORRECT = "Correct what failed, then run the same command again: it goes on where this one stopped."
+CORRECT = "Correct what failed and run the same command again: it goes on from there."
 LOCK = "Run the same command again once the lock is free."
 LEFT = "The skipped hosts were left as they were."
 

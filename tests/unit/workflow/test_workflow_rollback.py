@@ -259,8 +259,13 @@ async def test_a_host_with_nothing_to_put_back_has_ways_around_it(tmp_path: Path
     assert [k.step.host for k in kept.values()] == ["n2"]
     assert [(d.code, d.host) for d in wrong] == [("SB513", "n1")] * 2
     assert wrong[0].hints == (
-        "name what is to be put back: `--slot a`",
         "leave the host out: `--limit '!n1'`, or `--ready-only`",
+        "apply the former file: that is an upgrade in the other direction",
+    )
+    both = {"n1": host("n1", {"/etc/c": f"{NEW} {OTHER} 640 \n"}, {})}
+    _, program = await former(with_data(tmp_path), both).look()
+    assert program[0].hints == (
+        "put back only what was replaced: `--slot c`",
         "apply the former file: that is an upgrade in the other direction",
     )
     _, alone = await former(with_data(tmp_path), {"n1": host("n1", {}, {})}, "a").look()
