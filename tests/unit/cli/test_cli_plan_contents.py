@@ -64,7 +64,9 @@ def test_the_whole_story(story: Lab) -> None:
     assert f"  --> inventory.yaml:{line}:" in failed.out
     assert failed.out.endswith("Correct what failed and run the same command again: it goes on from there.\n")
 
-    story.edit("  - {name: bad, hosts: m1, steps: [{name: oops, run: exit 7, creates: /var/lib/never}]}\n", "")
+    story.edit(
+        "  - {name: bad, hosts: m1, steps: [{name: oops, run: exit 7, creates: /var/lib/never}]}\n", ""
+    )
     owed = story.run("apply", "--yes")
     assert owed.code == 0, owed.out + owed.err
     assert "Nothing to do: 1" not in owed.out
