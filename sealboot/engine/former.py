@@ -1,12 +1,14 @@
 """The small text files that a plan would overwrite, read so that an operator sees what changes in them.
 
 Read as the login user, never as root, and only what every user of the host may
-read: such a file is no secret to anybody there. What is larger, no text or
-not for everybody's eyes is told as that and stays where it is.
+read: such a file is no secret to anybody there. A plan is shown in more places
+than the host, so a text that seems to hold a secret all the same is not taken
+over. What is that, larger, or no text is told as such.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from sealboot.engine.checking import effective_check
@@ -98,9 +100,22 @@ def _below(text: str, limit: int) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 20 and int(text) < limit
 
 
+#: A setting that is named as secrets are and has a value that is no path and no place-holder; a private
+#: key; a password in a URL.
+_SECRETS = re.compile(
+    r"(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key)(?![\w.-])[\"']?\s{0,4}[:=]\s{0,4}[\"']?[^\s\"'/{$]"
+    r"|--[\w-]{0,40}(?:passw(?:or)?d|secret|token)\s{1,4}[^\s/{$-]"
+    r"|-----BEGIN [A-Z ]{0,40}PRIVATE KEY"
+    r"|://[^\s/:@]{1,200}:[^\s/@]{1,200}@",
+    re.IGNORECASE,
+)
+
+
 def _as_text(data: bytes) -> Before:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         return Before(why="it is no text")
-    return Before(why="it is no text") if "\0" in text else Before(text)
+    if "\0" in text:
+        return Before(why="it is no text")
+    return Before(why="it seems to hold a secret") if _SECRETS.search(text) else Before(text)

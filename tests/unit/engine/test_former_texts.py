@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -134,3 +135,38 @@ def test_whatever_a_host_answers_is_no_trouble(data: bytes) -> None:
 )  # fmt: skip
 def test_frames_that_do_not_fit_end_the_reading(data: bytes, expected: dict[int, Before]) -> None:
     assert parse(data, "tok", 2) == expected
+
+
+SECRETS = {
+    "token: K10abc": True,
+    "server:\n  agent-token: 'K10abc'\n": True,
+    '{"password":"x"}': True,
+    "DB_PASSWORD=hunter2": True,
+    "ExecStart=/opt/agent --join-token abc": True,
+    "-----BEGIN OPENSSH PRIVATE KEY-----": True,
+    "proxy = http://bob:secret@proxy:3128": True,
+    "API_KEY = 7": True,
+    "token-file: /etc/agent/token": False,
+    "token: /etc/agent/token": False,
+    "password: ''": False,
+    "TOKEN=${TOKEN}": False,
+    "# the token is kept elsewhere": False,
+    "-----BEGIN CERTIFICATE-----": False,
+    "url = https://host:6443/x@y": False,
+    "ExecStart=/opt/agent --token-file /etc/token --zone attic": False,
+}
+
+
+@pytest.mark.parametrize("text", SECRETS, ids=str)
+def test_a_text_that_seems_to_hold_a_secret_stays_where_it_is(text: str) -> None:
+    data = text.encode()
+    (told,) = parse(b"tok:0:text:%d\n%s\n" % (len(data), data), "tok", 1).values()
+    assert told == (Before(why="it seems to hold a secret") if SECRETS[text] else Before(text))
+
+
+@pytest.mark.parametrize("filler", ["token ", "a:", "://", "--", "://a:", "- token", "secret=  "])
+def test_looking_for_secrets_ends_soon(filler: str) -> None:
+    data = (filler * TEXT_LIMIT).encode()[:TEXT_LIMIT]
+    began = time.process_time()
+    parse(b"tok:0:text:%d\n%s\n" % (len(data), data), "tok", 1)
+    assert time.process_time() - began < 2
