@@ -16,6 +16,7 @@ BASE_TOOLS = (
     "sudo",
     "doas",
     "sh",
+    "bash",
     "cat",
     "mv",
     "mktemp",

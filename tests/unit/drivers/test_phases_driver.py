@@ -411,3 +411,30 @@ def test_a_script_is_a_program_for_every_architecture() -> None:
     unkept = {"upload": {"artifact": "c", "dest": "/c", "executable": "false", "keep_previous": "false"}}
     (slot,) = made.driver.slots(made.inventory, cluster({"steps": [unkept]}).context().options)
     assert not slot.kept
+
+
+@pytest.mark.parametrize(
+    ("before", "wait", "tools", "told"),
+    [
+        ({"remove": "/x"}, {"http": "http://localhost/"}, {"sh"}, True),
+        ({"remove": "/x"}, {"http": "http://localhost/"}, {"sh", "wget"}, False),
+        ({"remove": "/x"}, {"http": "http://localhost/"}, set(), False),
+        ({"run": "apt-get install -y curl", "unless": "x"}, {"http": "http://localhost/"}, {"sh"}, False),
+        (UPLOAD, {"http": "http://localhost/"}, {"sh"}, False),
+        ({"remove": "/x"}, {"tcp": "10.0.0.9:80"}, {"sh", "wget"}, True),
+        ({"remove": "/x"}, {"tcp": "127.0.0.1:80"}, {"sh"}, False),
+        ({"remove": "/x"}, {"tcp": "10.0.0.9:80"}, {"bash"}, False),
+        ({"remove": "/x"}, {"file": "/x"}, {"sh"}, False),
+    ],
+)
+def test_a_tool_that_waiting_needs_is_missed_before_anything_is_sent(
+    before: dict[str, Any], wait: dict[str, Any], tools: set[str], told: bool
+) -> None:
+    here = Location("i.yaml", 9, 9)
+    made = cluster(
+        {"hosts": "s1", "steps": [before, {"wait": wait}]}, origins={"options.phases[0].steps[1].wait": here}
+    )
+    ctx = made.context()
+    facts = {name: replace(known, tools=frozenset(tools)) for name, known in ctx.facts.items()}
+    found = made.driver.checks(replace(ctx, facts=facts))
+    assert [(d.code, d.host, d.at) for d in found] == ([("SB519", "s1", here)] if told else [])
