@@ -1,8 +1,11 @@
-"""SB303: whether the login user may do what a bootstrap does. A wrong password shows only when it is tried."""
+"""SB303 and SB313: whether the login user may do what a bootstrap does, and whether sudo is quick about it.
+
+A wrong password shows only when it is tried.
+"""
 
 from __future__ import annotations
 
-from sealboot.model.diagnostic import Diagnostic
+from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.facts import Become, Facts
 from sealboot.model.host import Host
 
@@ -48,5 +51,21 @@ def no_privilege(host: Host, facts: Facts) -> tuple[Diagnostic, ...]:
             at=host.origin("become"),
             evidence=(("user", f"{user} (uid {uid})"), *said),
             hints=hints,
+        ),
+    )
+
+
+def own_name(host: Host, facts: Facts) -> tuple[Diagnostic, ...]:
+    """SB313: the host does not know its own name, and every sudo waits for the resolver's answer."""
+    if not facts.own_name_unknown:
+        return ()
+    return (
+        Diagnostic(
+            "SB313",
+            f"{host.name} cannot resolve its own host name, and sudo asks for it each time",
+            Severity.WARNING,
+            host=host.name,
+            at=host.origin(),
+            hints=("name it in /etc/hosts of the host: `127.0.1.1` and what `hostname` prints",),
         ),
     )

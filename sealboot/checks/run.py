@@ -56,6 +56,7 @@ def run_all(
         found += identity.wrong_expectation(host, fact)
         found += identity.conflicts(host, fact)
         found += privilege.no_privilege(host, fact)
+        found += privilege.own_name(host, fact)
         if want is None:
             continue
         load = (loads or {}).get(host.name) or _assumed(host, chosen, want)

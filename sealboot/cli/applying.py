@@ -98,17 +98,21 @@ async def _apply(
             return runtime.finish(view, looked, of_findings(moved))
         found = (*wishes.notes, *looked.preflight.report.diagnostics)
         warnings = tuple(d for d in found if d.severity is not Severity.ERROR)
-        view.plan(PlanReport(made, warnings, looked.seconds, wishes.shown), final=wishes.dry)
+        owed = () if wishes.dry else await _owed(made, looked, ready)
+        before = await planning.former(looked.survey, made)
+        report = PlanReport(
+            made, warnings, looked.seconds, wishes.shown, unfinished=bool(owed), before=before
+        )
+        view.plan(report, final=wishes.dry)
         if wishes.dry:
             return runtime.finish(view, looked, of_findings(looked.errors))
         left_out = _left_out(looked)
-        owed = await _owed(made, looked, ready)
         if owed:
             view.diagnostics(wishes.command, owed, final=False)
         if made.changes == 0 and not owed:
-            report = replace(_nothing(made, prepared, looked, left_out), command=wishes.command)
-            view.applied(report, told=looked.errors)
-            return runtime.finish(view, looked, _code(report, looked.errors))
+            nothing = replace(_nothing(made, prepared, looked, left_out), command=wishes.command)
+            view.applied(nothing, told=looked.errors)
+            return runtime.finish(view, looked, _code(nothing, looked.errors))
         secrets = looked.secrets.all_of(prepared.secrets)
         if isinstance(secrets, tuple):
             view.diagnostics(wishes.command, secrets)
@@ -117,12 +121,12 @@ async def _apply(
         if refused:
             view.message(refused, always=True)
             return runtime.finish(view, looked, Exit.REFUSED)
-        report = await carry(
+        done = await carry(
             made, prepared, looked, wishes, options, secrets=secrets, settles=not prepared.only
         )
-        report = replace(report, hosts=(*report.hosts, *left_out))
-        view.applied(report, told=looked.errors)
-        return runtime.finish(view, looked, _code(report, looked.errors))
+        done = replace(done, hosts=(*done.hosts, *left_out))
+        view.applied(done, told=looked.errors)
+        return runtime.finish(view, looked, _code(done, looked.errors))
 
 
 async def _owed(plan: Plan, looked: runtime.Looked, ready: Sequence[Host]) -> tuple[Diagnostic, ...]:

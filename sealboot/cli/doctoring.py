@@ -16,6 +16,7 @@ from sealboot.cli.options import Remote, config_file, taste
 from sealboot.drivers.registry import driver_names, load_driver
 from sealboot.lab.embedded import EmbeddedLab
 from sealboot.model.diagnostic import Diagnostic
+from sealboot.model.words import plural
 from sealboot.transport.connect import user_trust
 from sealboot.transport.knownhosts import read_known_hosts
 from sealboot.workflow.prepare import Prepared, prepare
@@ -137,8 +138,10 @@ def _inventory(options: Remote) -> Finding:
         )
     made = prepare(options.sources, limit=options.limit)
     if isinstance(made, Prepared):
-        return Finding("inventory", "ok", f"{len(made.inventory.hosts)} hosts, driver {made.driver.name}")
-    return Finding("inventory", "wrong", f"{len(made)} findings: sealboot inventory show")
+        return Finding(
+            "inventory", "ok", f"{plural(len(made.inventory.hosts), 'host')}, driver {made.driver.name}"
+        )
+    return Finding("inventory", "wrong", f"{plural(len(made), 'finding')}: sealboot inventory show")
 
 
 def _lab() -> Finding:

@@ -52,7 +52,9 @@ def plan(
             if failed is not None:
                 view.diagnostics("plan", [failed])
                 return runtime.finish(view, looked, Exit.USAGE)
-            view.plan(PlanReport(made, looked.preflight.report.diagnostics, looked.seconds), full=full)
+            before = await planning.former(looked.survey, made)
+            found = looked.preflight.report.diagnostics
+            view.plan(PlanReport(made, found, looked.seconds, before=before), full=full)
             if out is not None:
                 view.message(f"Saved. Apply exactly this with: sealboot apply {out}")
             changed = detailed_exitcode and made.changes

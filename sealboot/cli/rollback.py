@@ -19,12 +19,12 @@ def rollback(
     options: Changing,
     *,
     slot: Annotated[
-        list[str] | None, typer.Option("--slot", metavar="NAME", help="only this program; repeatable")
+        list[str] | None, typer.Option("--slot", metavar="NAME", help="only this file; repeatable")
     ] = None,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="do not ask")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")] = False,
 ) -> None:
-    """Put back the programs that the last apply replaced.
+    """Put back the files that the last apply replaced: programs, and data that `phases` ships.
 
     Byte for byte what was there, or refused with a reason; then whatever runs from them restarts, as
     the driver says. A second time changes nothing: to go forward again, apply.

@@ -14,7 +14,7 @@ from sealboot.model.plan import Plan
 from sealboot.model.report import AppliedHost, ApplyReport, PlanReport
 from sealboot.render.view import View
 from sealboot.workflow.prepare import Prepared
-from sealboot.workflow.rollback import Former, KeptById, is_program, programs
+from sealboot.workflow.rollback import Former, KeptById, is_kept, programs
 
 COMMAND = "rollback"
 
@@ -31,7 +31,7 @@ async def roll_back(
     if isinstance(slots, Diagnostic):
         view.diagnostics(COMMAND, [slots])
         return of_findings([slots])
-    others = tuple(slot for slot in prepared.slots if not is_program(slot))
+    others = tuple(slot for slot in prepared.slots if not is_kept(slot))
     async with runtime.look(options, replace(prepared, slots=others), view, command=COMMAND) as looked:
         former = Former(prepared, looked.survey, looked.preflight.context_all, slots)
         unreached = [d for d in looked.errors if d.code.startswith("SB2") or d.code == "SB303"]

@@ -40,7 +40,9 @@ class Slot:
 
     A slot `on` the controller is filled once, by what runs there, for no host:
     its key in `Context.chosen` has the empty host name. `hint` is what to do
-    where no file fills a slot, if that is not to get another build.
+    where no file fills a slot, if that is not to get another build. `kept`: the
+    file that an upload replaces is kept for a rollback although it is no program
+    (of a program it always is, where its upload says so).
     """
 
     name: str
@@ -55,6 +57,7 @@ class Slot:
     boots: bool = False
     on: Place = "host"
     hint: str = ""
+    kept: bool = False
 
     @property
     def by_machine(self) -> bool:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from sealboot.checks import ports, route
+from sealboot.checks.init import no_init
 from sealboot.drivers import k0s_running
 from sealboot.drivers.base import Context
 from sealboot.drivers.k0s_config import (
@@ -24,8 +25,6 @@ from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.facts import Facts
 from sealboot.model.host import Host, Inventory
 from sealboot.model.paths import SYSTEM_DIRECTORIES
-
-_INITS = frozenset({"systemd", "openrc"})
 
 
 def findings(ctx: Context, options: K0sOptions) -> Iterator[Diagnostic]:
@@ -134,13 +133,7 @@ def _collision(text: str, hosts: list[Host], setting: str, hint: str) -> Diagnos
 
 
 def _host(host: Host, facts: Facts, options: K0sOptions) -> Iterator[Diagnostic]:
-    if facts.init and facts.init not in _INITS:
-        yield Diagnostic(
-            "SB511",
-            f"k0s is started by systemd or OpenRC, and {host.name} has {facts.init}",
-            host=host.name,
-            at=host.origin(),
-        )
+    yield from no_init(host, facts, "k0s")
     if host.role in NODES and facts.observed.get("k0s.memory", "").strip() == "no":
         yield Diagnostic(
             "SB660",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from sealboot.checks.init import no_init
 from sealboot.checks.ports import Port, taken_ports
 from sealboot.checks.route import no_default_route
 from sealboot.drivers.base import Context
@@ -16,7 +17,6 @@ from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.facts import Facts
 from sealboot.model.host import Host
 
-_INITS = frozenset({"systemd", "openrc"})
 #: The architectures that k3s is published for (its release's own list of assets).
 _RELEASED = frozenset({Arch.AMD64, Arch.ARM64, Arch.ARM})
 #: What the published 32-bit program is built for: on less it dies of an illegal instruction.
@@ -133,13 +133,7 @@ def _program(ctx: Context, options: K3sOptions, host: Host, facts: Facts) -> Ite
 
 
 def _system(host: Host, facts: Facts) -> Iterator[Diagnostic]:
-    if facts.init and facts.init not in _INITS:
-        yield Diagnostic(
-            "SB511",
-            f"k3s is started by systemd or OpenRC, and {host.name} has {facts.init}",
-            host=host.name,
-            at=host.origin(),
-        )
+    yield from no_init(host, facts, "k3s")
     if facts.observed.get("k3s.memory", "").strip() == "no":
         yield Diagnostic(
             "SB633",

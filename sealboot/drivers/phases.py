@@ -14,14 +14,17 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
+from sealboot.checks.init import no_init
+from sealboot.checks.waiting import cannot_wait
 from sealboot.drivers.base import Context, Slot, Wants
 from sealboot.drivers.options import origin_of
 from sealboot.drivers.phases_compile import compile_phase
 from sealboot.drivers.phases_desk import Problem, Site
-from sealboot.drivers.phases_schema import PhasePart, PhasesOptions, UploadPart
+from sealboot.drivers.phases_schema import PhasePart, PhasesOptions, StepPart, UploadPart
 from sealboot.drivers.phases_scope import Cast, hosts_of, secrets_before
 from sealboot.model.artifact import Kind
-from sealboot.model.diagnostic import Diagnostic, Severity
+from sealboot.model.diagnostic import Diagnostic, Location, Severity
+from sealboot.model.facts import Facts
 from sealboot.model.host import Host, Inventory
 from sealboot.model.names import closest
 from sealboot.model.plan import Wave
@@ -45,8 +48,9 @@ class PhasesDriver:
             executable = any(part.executable for _, part in mine)
             hosts = frozenset(h.name for phase, _ in mine for h in hosts_of(phase, inventory))
             if hosts:
-                kinds = (Kind.ELF,) if executable else tuple(Kind)
-                slots.append(Slot(name, kinds=kinds, executable=executable, hosts=hosts))
+                kinds = (Kind.ELF, Kind.SCRIPT) if executable else tuple(Kind)
+                kept = any(part.keep_previous for _, part in mine)
+                slots.append(Slot(name, kinds=kinds, executable=executable, hosts=hosts, kept=kept))
         return tuple(slots)
 
     def wants(self, host: Host, options: BaseModel) -> Wants:
@@ -62,6 +66,7 @@ class PhasesDriver:
         """What is wrong with the phases, seen with the whole cluster."""
         options = _typed(ctx.options)
         found = [*_reference_findings(ctx.inventory, options)]
+        found += _need_findings(ctx, options)
         found += [_problem(ctx.inventory, problem, hosts) for problem, hosts in _compile(ctx)[1].items()]
         return tuple(found)
 
@@ -98,6 +103,36 @@ def _compile(ctx: Context) -> tuple[tuple[Wave, ...], dict[Problem, list[str]]]:
         for problem in site.problems:
             problems.setdefault(problem, []).append(name)
     return tuple(waves), problems
+
+
+def _need_findings(ctx: Context, options: PhasesOptions) -> Iterator[Diagnostic]:
+    """SB511 and SB519 for what a step needs of a host and the host is known to lack.
+
+    A tool may be installed by a step that comes before; an init system is not.
+    """
+    reached = {host.name for host in ctx.reached}
+    equipped: set[str] = set()
+    for index, phase in enumerate(options.phases):
+        hosts = [host for host in hosts_of(phase, ctx.inventory) if host.name in reached]
+        for number, step in enumerate(phase.steps):
+            at = origin_of(ctx.inventory, f"options.phases[{index}].steps[{number}].{step.action}")
+            for host in hosts:
+                yield from _lacking(host, ctx.facts[host.name], step, at, equipped=host.name in equipped)
+            if step.run is not None or step.upload is not None:
+                equipped |= {host.name for host in hosts}
+
+
+def _lacking(
+    host: Host, facts: Facts, step: StepPart, at: Location | None, *, equipped: bool
+) -> Iterator[Diagnostic]:
+    wait = step.wait
+    service = step.service.name if step.service is not None else wait.service if wait is not None else None
+    if service is not None:
+        yield from no_init(host, facts, f"the service {service}", at)
+    if wait is not None and not equipped:
+        for kind, target in (("tcp", wait.tcp), ("http", wait.http)):
+            if target is not None:
+                yield from cannot_wait(host, facts, kind, target, at)
 
 
 def _problem(inventory: Inventory, problem: Problem, hosts: list[str]) -> Diagnostic:

@@ -19,6 +19,7 @@ from sealboot.drivers.shape import shape_check
 from sealboot.drivers.template import Scope
 from sealboot.model.paths import SYSTEM_DIRECTORIES
 from sealboot.model.steps import (
+    ABSENT,
     Check,
     FileIs,
     PathExists,
@@ -35,6 +36,12 @@ from sealboot.model.steps import (
 )
 from sealboot.plan.fingerprint import digest
 
+#: Stands for an upload for which there is no file: what names its destination is right all the same.
+_NO_FILE = "none"
+#: Characters of a script's first line that a title quotes.
+_TITLE_WIDTH = 48
+#: Lines that only prepare what a script does.
+_SETTING = re.compile(r"(set|umask|cd|export|trap)\b[^;&|]*|\w+=\S*")
 _ONLY_SECRET = re.compile(r"\s*\{\{\s*secret\.(\w+)\s*\}\}\s*")
 
 
@@ -65,6 +72,8 @@ def _upload(desk: Desk) -> Step | None:
     smoke = desk.text("upload.smoke", part.smoke)
     expects = tuple(desk.text(f"upload.expects[{i}]", text) for i, text in enumerate(part.expects))
     if artifact is None or not dest:
+        if dest:
+            desk.site.files[dest] = _NO_FILE
         return None  # that no file fits is the selection's finding
     desk.site.files[dest] = f"{artifact.sha256}:{part.mode:o}"
     desk.placed.append(dest)
@@ -76,6 +85,7 @@ def _upload(desk: Desk) -> Step | None:
         become=desk.part.become,
         check=FileIs(dest, artifact.sha256, part.mode),
         only_after=desk.after,
+        at=desk.at,
         source=artifact.path,
         sha256=artifact.sha256,
         size=artifact.size,
@@ -114,6 +124,7 @@ def _write(desk: Desk) -> Step | None:
         become=desk.part.become,
         check=check,
         only_after=desk.after,
+        at=desk.at,
         dest=dest,
         content=content,
         mode=mode,
@@ -129,7 +140,8 @@ def _directory(desk: Desk) -> Step | None:
         return None
     quoted, owner = shlex.quote(path), part.owner
     form = "%U:%G" if ":" in owner else "%U"
-    check = f"[ -d {quoted} ] && [ \"$(stat -c '%a {form}' {quoted})\" = '{part.mode:o} {owner}' ]\n"
+    check = f"[ -e {quoted} ] || [ -L {quoted} ] || exit {ABSENT}\n"
+    check += f"[ -d {quoted} ] && [ \"$(stat -c '%a {form}' {quoted})\" = '{part.mode:o} {owner}' ]\n"
     script = f"set -eu\nmkdir -p {quoted}\nchown {owner} {quoted}\nchmod {part.mode:o} {quoted}\n"
     return _plain_run(desk, f"make the directory {path}", script, Succeeds(check, desk.part.become))
 
@@ -143,6 +155,7 @@ def _plain_run(desk: Desk, title: str, script: str, check: Check) -> Run:
         become=desk.part.become,
         check=check,
         only_after=desk.after,
+        at=desk.at,
         script=script,
     )
 
@@ -165,11 +178,12 @@ def _run(desk: Desk) -> Step | None:
     return Run(
         id=desk.id,
         host=desk.site.host.name,
-        title=desk.title("run a script"),
+        title=desk.title(f"run {quoted_script(script)}"),
         timeout=desk.timeout,
         become=desk.part.become,
         check=_question(desk),
         only_after=desk.after,
+        at=desk.at,
         script=f"set -eu\n{script}" if script.endswith("\n") else f"set -eu\n{script}\n",
         env=env,
         env_secrets=env_secrets,
@@ -177,6 +191,18 @@ def _run(desk: Desk) -> Step | None:
         ok_codes=part.ok_codes,
         expects=tuple(desk.text(f"run.expects[{i}]", text) for i, text in enumerate(part.expects)),
     )
+
+
+def quoted_script(script: str) -> str:
+    """A script by its first line that does something, as a title holds it."""
+    lines = [" ".join(line.split()) for line in script.splitlines()]
+    deeds = [line for line in lines if line and not line.startswith("#") and not _SETTING.fullmatch(line)]
+    if not deeds:
+        return "a script"
+    first = deeds[0]
+    if len(first) > _TITLE_WIDTH:
+        return f"`{first[:_TITLE_WIDTH].rstrip()}...`"
+    return f"`{first}`" + (" ..." if len(deeds) > 1 else "")
 
 
 def _question(desk: Desk) -> Check | None:
@@ -200,7 +226,9 @@ def _service(desk: Desk) -> Step | None:
     if part.restart_on is not None:
         watched = [desk.place(f"service.restart_on[{i}]", t) for i, t in enumerate(part.restart_on)]
         for i, path in enumerate(watched):
-            if path and path not in desk.site.files:
+            # Where a destination has no value its own finding says so, and this would only follow from it.
+            named = not any(problem.path.endswith(".dest") for problem in desk.site.problems)
+            if path and named and path not in desk.site.files:
                 desk.fail(f"service.restart_on[{i}]", "no earlier step puts a file there")
     known = {path: desk.site.files[path] for path in watched if path in desk.site.files}
     stamp = digest(known) if known and started else ""
@@ -212,6 +240,7 @@ def _service(desk: Desk) -> Step | None:
         become=desk.part.become,
         check=ServiceIs(part.name, active=started, enabled=enabled, stamp=stamp),
         only_after=desk.after,
+        at=desk.at,
         name=part.name,
         state=part.state,
         enabled=enabled,
@@ -228,10 +257,13 @@ def _wait(desk: Desk) -> Step | None:
     return WaitFor(
         id=desk.id,
         host=desk.site.host.name,
-        title=desk.title("wait until a script succeeds" if key == "run" else f"wait for {target}"),
+        title=desk.title(
+            f"wait until {quoted_script(target)} succeeds" if key == "run" else f"wait for {target}"
+        ),
         timeout=desk.timeout,
         become=desk.part.become,
         only_after=desk.after,
+        at=desk.at,
         kind="script" if key == "run" else key,  # type: ignore[arg-type]
         target=target,
         interval=part.interval,
@@ -249,6 +281,7 @@ def _capture(desk: Desk) -> Step | None:
         timeout=desk.timeout,
         become=desk.part.become,
         only_after=desk.after,
+        at=desk.at,
         script=desk.text("capture.run", part.run),
         into=part.into,
         pattern=part.pattern,
@@ -272,6 +305,7 @@ def _remove(desk: Desk) -> Step | None:
         become=desk.part.become,
         check=PathExists(path, present=False),
         only_after=desk.after,
+        at=desk.at,
         path=path,
         recursive=part.recursive,
     )

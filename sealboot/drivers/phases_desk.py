@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sealboot.drivers.base import Context
+from sealboot.drivers.options import origin_of
 from sealboot.drivers.phases_schema import PhasePart, StepPart, slug
 from sealboot.drivers.template import Scope, TemplateError, render
+from sealboot.model.diagnostic import Location
 from sealboot.model.host import Host
 
 #: Seconds that a step may take when the operator does not say: an upload is bounded by its stall time.
@@ -78,9 +80,14 @@ class Desk:
         """The ids of the steps that this one comes after."""
         return tuple(self.ids[slug(name)] for name in self.part.after if slug(name) in self.ids)
 
-    def title(self, fallback: str) -> str:
-        """The operator's name for the step, else the fallback."""
-        return self.part.name or fallback
+    def title(self, deed: str) -> str:
+        """What the step does, led by the operator's name for it where it has one."""
+        return f"{self.part.name}: {deed}" if self.part.name else deed
+
+    @property
+    def at(self) -> Location | None:
+        """Where the operator wrote the step."""
+        return origin_of(self.site.ctx.inventory, f"options.{self.path}.{self.part.action}")
 
     def fail(self, where: str, text: str) -> str:
         """Note a problem of the setting `where`; returns the empty text to go on with."""

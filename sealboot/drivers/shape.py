@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import shlex
 
+from sealboot.model.steps import ABSENT
+
 _SECRET = re.compile(r"\{\{ secret\.(\w+) \}\}")
 
 
 def shape_check(dest: str, content: str, mode: int, secrets: tuple[str, ...]) -> str:
     """A script that succeeds when `dest` is `content` with something in place of every secret.
 
+    It exits with `ABSENT` where nothing is there.
     A `case` pattern: the known text is quoted, each secret is `?*`. The dot
     after the text keeps trailing newlines, which `$(...)` would drop.
     """
@@ -24,6 +27,7 @@ def shape_check(dest: str, content: str, mode: int, secrets: tuple[str, ...]) ->
     pattern += shlex.quote(content[position:] + ".")
     quoted = shlex.quote(dest)
     return (
+        f"[ -e {quoted} ] || [ -L {quoted} ] || exit {ABSENT}\n"
         f"[ -f {quoted} ] && [ ! -L {quoted} ] || exit 1\n"
         f'[ "$(stat -c %a {quoted})" = {mode:o} ] || exit 1\n'
         f"text=$(cat {quoted} && printf .) || exit 1\n"

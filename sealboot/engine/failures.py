@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sealboot.model.diagnostic import Diagnostic, Severity
+from sealboot.plan.diagnose import NOT_FOUND, names_own_reason
 from sealboot.transport.base import Result
 
 #: Lines of a script's output that a diagnostic quotes.
@@ -20,10 +21,16 @@ _STATUS = {
 }
 
 
-def status_words(status: int | None) -> str:
-    """An exit status with its meaning where the field agrees on one."""
+def status_words(status: int | None, said: str = "") -> str:
+    """An exit status with its meaning where the field agrees on one.
+
+    Programs use 127 for reasons of their own as well: where `said` (what the program said) tells one,
+    the words are weaker.
+    """
     if status is None:
         return "no exit status"
+    if status == NOT_FOUND and names_own_reason(said):
+        return f"exit status {status}, often a command that was not found"
     meaning = _STATUS.get(status)
     return f"exit status {status}" + (f": {meaning}" if meaning else "")
 
@@ -32,7 +39,7 @@ def ending_words(result: Result) -> str:
     """How a script ended, in words."""
     match result.ending:
         case "exited":
-            return status_words(result.exit_status)
+            return status_words(result.exit_status, result.error_text)
         case "lost":
             return "the connection was lost"
         case "timeout":

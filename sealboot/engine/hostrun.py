@@ -21,6 +21,7 @@ from sealboot.model.outcome import HostOutcome
 from sealboot.model.plan import Action, Observation, PlannedStep, PlannedWave
 from sealboot.model.report import AppliedHost
 from sealboot.model.steps import Handover, ReadSecret, Run, Step, WaitFor, WriteFile
+from sealboot.model.words import plural
 from sealboot.transport.base import Hold
 
 _NOTHING: Mapping[str, Observation] = {}
@@ -141,7 +142,7 @@ class HostRun:
         elif self.outcome is None and self._changed:
             left = Diagnostic(
                 "SB510",
-                f"stopped part-way: {self._changed} {'step' if self._changed == 1 else 'steps'} changed it, {self._left} left",
+                f"stopped part-way: {plural(self._changed, 'step')} changed it, {self._left} left",
                 host=self.work.host,
                 hints=("run the same command again to go on",),
             )
@@ -271,13 +272,14 @@ class HostRun:
         return await write(place.session, place.paths, Entry(place.run, step, mark, at))
 
     def _settle(self, step: Step, wave: str, end: StepEnd, begun: float, sent: int) -> None:
+        told = None if end.diagnostic is None else end.diagnostic.located(step.at)
         result: Literal["changed", "same", "failed", "unknown"]
         result = "unknown" if end.result == "lost" else end.result
         if result == "changed":
             self._acted.add(step.id)
             self._changed += 1
-            if end.diagnostic is not None:
-                self.tell(end.diagnostic)
+            if told is not None:
+                self.tell(told)
         bus = self._shared.bus
         bus.emit(
             StepFinished(
@@ -292,10 +294,10 @@ class HostRun:
             )
         )
         if result == "failed":
-            self.end(HostOutcome.FAILED, end.diagnostic)
+            self.end(HostOutcome.FAILED, told)
         elif result == "unknown":
             untouched = not (self._unproven or self._changed)
-            self.end(HostOutcome.UNREACHABLE if untouched else HostOutcome.UNKNOWN, end.diagnostic)
+            self.end(HostOutcome.UNREACHABLE if untouched else HostOutcome.UNKNOWN, told)
 
 
 def _rendered(step: Step) -> bool:

@@ -44,7 +44,7 @@ sb_script() {
   sb_c=$?
   # 1 is a plain no; anything else may tell the operator something.
   case $sb_c in 0) sb_say "$1" same '';; 124) sb_say "$1" unknown "no answer in $3 s";;
-    1) sb_say "$1" differs '';; *) sb_say "$1" differs "its check exits with $sb_c";; esac
+    1) sb_say "$1" differs '';; 66) sb_say "$1" absent '';; *) sb_say "$1" differs "its check exits with $sb_c";; esac
 }
 sb_service() {
   # $2 name, $3 active, $4 enabled (1, 0 or empty), $5 stamp, $6 where the stamp is kept

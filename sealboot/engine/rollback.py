@@ -18,8 +18,9 @@ from sealboot.transport.base import Session
 #: Seconds for hashing, copying and flushing a file of a few hundred megabytes on a slow card.
 ROLLBACK_TIMEOUT = 600.0
 
+_NOTHING = "no previous file is kept"
 _REASONS: dict[int, str] = {
-    10: "no previous file is kept",
+    10: _NOTHING,
     11: "the kept file is gone",
     12: "the kept file is damaged: its hash is not the one it was kept under",
     13: "the live file is gone or is no regular file",
@@ -89,6 +90,11 @@ class Rollback:
     def state(self) -> Literal["same", "changed"]:
         """Whether the two files differ."""
         return "same" if self.before == self.after else "changed"
+
+
+def never_replaced(finding: Diagnostic) -> bool:
+    """Whether this finding of `rollback` says that no run replaced the file yet."""
+    return finding.code == "SB513" and finding.summary.endswith(_NOTHING)
 
 
 def put_back(path: str, paths: NodePaths, sha256: str) -> str:

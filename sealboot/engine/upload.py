@@ -148,7 +148,7 @@ def smoke_problem(result: Result, expects: tuple[str, ...]) -> str | None:
     if result.ending != "exited":
         return result.ending
     if result.exit_status != 0:
-        return status_words(result.exit_status)
+        return status_words(result.exit_status, result.error_text)
     said = result.text + result.error_text
     missing = [text for text in expects if text not in said]
     if missing and not said.strip():

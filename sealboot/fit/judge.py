@@ -10,10 +10,10 @@ from sealboot.fit.case import Case, Reason, describe_file, describe_host
 from sealboot.fit.cpu import arm_level, features, x86_level
 from sealboot.fit.loading import kernel_version, page_size
 from sealboot.fit.machine import damaged, foreign, old_arm_abi, taken_for, unreadable_content
-from sealboot.fit.script import no_place, script_starts
+from sealboot.fit.script import no_place, not_startable, script_starts
 from sealboot.fit.userland import libc_version, loader
 from sealboot.model.arch import Arch
-from sealboot.model.artifact import Artifact, Elf
+from sealboot.model.artifact import Artifact, Elf, Kind
 from sealboot.model.diagnostic import Diagnostic, Location, Severity
 from sealboot.model.facts import Facts
 from sealboot.model.verdict import Outcome, Verdict
@@ -36,7 +36,12 @@ _RULES: tuple[Rule, ...] = (
 
 
 def judge(
-    artifact: Artifact, facts: Facts, *, emulation_allowed: bool = False, at: Location | None = None
+    artifact: Artifact,
+    facts: Facts,
+    *,
+    emulation_allowed: bool = False,
+    scripts: bool = False,
+    at: Location | None = None,
 ) -> Verdict:
     """Predict what happens when `artifact` is executed on the host of `facts`.
 
@@ -47,11 +52,14 @@ def judge(
     only an emulator runs is `runs-emulated` with reason SB103; it is usable
     where `emulation_allowed`. A file that would run although it is known to be
     cut off behind its last segment is `runs`, but not usable; so is a script
-    whose interpreter is there (SB112).
+    whose interpreter is there (SB112). With `scripts` the place takes those as
+    well: such a script is usable, whatever the host's architecture.
 
     `at` is the place in the inventory that paired the two. What is unknown
     about the host is never taken for granted: it leads to a warning.
     """
+    if scripts and artifact.kind is Kind.SCRIPT:
+        return _script(artifact, facts, at)
     if script_starts(artifact, facts):
         refused = _diagnostic(no_place(artifact, facts), artifact, facts, at)
         return _verdict(artifact, facts, Outcome.RUNS, usable=False, found=(refused,))
@@ -68,6 +76,16 @@ def judge(
         told = (_diagnostic(only, artifact, facts, at), *own, *warnings)
         return _verdict(artifact, facts, Outcome.EMULATED, usable=emulation_allowed and not own, found=told)
     return _verdict(artifact, facts, Outcome.RUNS, usable=not own, found=(*own, *warnings))
+
+
+def _script(artifact: Artifact, facts: Facts, at: Location | None) -> Verdict:
+    """A script in a place that takes scripts."""
+    own = _own_errors(artifact, facts, at)
+    reason = not_startable(artifact, facts)
+    told = (*own, *((_diagnostic(reason, artifact, facts, at),) if reason else ()))
+    if reason is not None and reason.severity is Severity.ERROR:
+        return _verdict(artifact, facts, Outcome.CANNOT, usable=False, found=told[::-1])
+    return _verdict(artifact, facts, Outcome.RUNS, usable=not own, found=told)
 
 
 def _examine(artifact: Artifact, facts: Facts) -> tuple[Reason | None, list[Reason]]:

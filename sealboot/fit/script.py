@@ -1,10 +1,11 @@
-"""Scripts: a kernel starts one whose interpreter is there, but no place for a program takes one."""
+"""Scripts: a kernel starts one whose interpreter is there; only some places for a program take one."""
 
 from __future__ import annotations
 
 from sealboot.fit.case import Reason, describe_host, describe_kind
 from sealboot.model.artifact import Artifact, Kind, Other
-from sealboot.model.facts import Facts
+from sealboot.model.diagnostic import Severity
+from sealboot.model.facts import INTERPRETERS, Facts
 
 _PLACE = "this place wants a program; ship scripts with a `write` or `run` step"
 
@@ -32,6 +33,30 @@ def no_place(artifact: Artifact, facts: Facts) -> Reason:
         describe_kind(artifact),
         f"{describe_host(facts)}, {_found(artifact, facts)}",
         hints,
+    )
+
+
+def not_startable(artifact: Artifact, facts: Facts) -> Reason | None:
+    """SB112 for a script in a place that takes scripts, unless its interpreter is on the host.
+
+    A warning where nobody looked for that interpreter: its smoke test will tell.
+    """
+    if script_starts(artifact, facts):
+        return None
+    interpreter = _interpreter(artifact)
+    looked = bool(facts.interpreters) and interpreter in INTERPRETERS
+    if not interpreter or interpreter.endswith("\r") or looked:
+        lacks = f"needs {interpreter.rstrip()}" if interpreter else "names no interpreter"
+        refused = no_place(artifact, facts)
+        install = f"install {interpreter} on the host, or name another interpreter in the script"
+        hints = refused.hints[:1] if interpreter.endswith("\r") else (install,) if interpreter else ()
+        return Reason("SB112", f"{artifact.path} {lacks} and cannot start", refused.file, refused.host, hints)
+    return Reason(
+        "SB112",
+        f"{artifact.path} starts only where {interpreter} is",
+        describe_kind(artifact),
+        f"{describe_host(facts)}, not asked for it",
+        severity=Severity.WARNING,
     )
 
 

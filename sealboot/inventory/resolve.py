@@ -27,6 +27,7 @@ from sealboot.inventory.tree import Entry, Map, Scalar
 from sealboot.model.diagnostic import Diagnostic, Location, Severity
 from sealboot.model.host import Host
 from sealboot.model.names import closest, expand, is_pattern
+from sealboot.model.words import agree, plural
 
 #: All hosts together; several patterns could otherwise make any number.
 MAXIMUM_HOSTS = 100_000
@@ -165,7 +166,10 @@ class HostResolver:
                     )
                     return names
             if len(texts) != len(names):
-                why = f"the address pattern means {len(texts)} addresses for {len(names)} hosts"
+                why = (
+                    f"the address pattern means {agree(len(texts), '{} address', '{} addresses')}"
+                    f" for {plural(len(names), 'host')}"
+                )
                 self._find("SB013", why, said.at, "write a range with as many numbers as the names have")
                 return names
         place = said.at if said else at

@@ -10,7 +10,7 @@ from sealboot.inventory.importers.clusterfile import PREFIX as CLUSTERFILE
 from sealboot.inventory.importers.clusterfile import read_clusterfile
 from sealboot.inventory.importers.k0sctl import PREFIX as K0SCTL
 from sealboot.inventory.importers.k0sctl import read_k0sctl
-from sealboot.inventory.tree import MAXIMUM_BYTES, Entry, Map, Node, nothing, parse
+from sealboot.inventory.tree import MAXIMUM_BYTES, Entry, Map, Node, Scalar, nothing, parse_on
 from sealboot.model.diagnostic import Diagnostic, Location, has_errors
 
 STDIN_NAME = "<stdin>"
@@ -25,7 +25,9 @@ _MERGED_KEYS = frozenset({"cluster", "artifacts", "verify", "defaults", "groups"
 def read_sources(sources: Sequence[str], stdin: bytes | None) -> tuple[Map | None, tuple[Diagnostic, ...]]:
     """All sources as one tree, the later over the earlier; `None` when one of them cannot be read.
 
-    Findings are SB001 (no such file, not a regular file), those of `parse`
+    With a tree there may be errors all the same (keys that stand twice), so that what else is wrong is told too.
+
+    Findings are SB001 (no such file, not a regular file), those of `parse_on`
     and of the files of other tools (`sealos:FILE`, `k0sctl:FILE`), and SB010 for a host that two sources define.
     """
     found: list[Diagnostic] = []
@@ -38,11 +40,16 @@ def read_sources(sources: Sequence[str], stdin: bytes | None) -> tuple[Map | Non
             made, told = other(data, path_of(source))
             found += told
             maps += [made] if isinstance(made, Map) else []
-            failed = failed or made is None
+            failed = failed or made is None or has_errors(told)
             continue
-        root = data if isinstance(data, Diagnostic) else parse(data, STDIN_NAME if source == "-" else source)
-        if isinstance(root, Diagnostic):
-            found.append(root)
+        if isinstance(data, Diagnostic):
+            found.append(data)
+            failed = True
+            continue
+        root, told = parse_on(data, STDIN_NAME if source == "-" else source)
+        found += told
+        if root is None:
+            failed = True
         elif isinstance(root, Map):
             maps.append(root)
         else:
@@ -50,7 +57,8 @@ def read_sources(sources: Sequence[str], stdin: bytes | None) -> tuple[Map | Non
             found.append(
                 Diagnostic("SB007", "the inventory is not a map of settings", at=root.at, hints=(hint,))
             )
-    if failed or has_errors(found) or not maps:
+            failed = True
+    if failed or not maps:
         return None, tuple(found or [_none_given()])
     merged = maps[0]
     for later in maps[1:]:

@@ -19,6 +19,8 @@ from sealboot.model.diagnostic import Diagnostic, Location
 
 MAXIMUM_BYTES = 8 * 1024 * 1024
 MAXIMUM_DEPTH = 32
+#: Keys that stand twice of which is told: a hostile file could hold a million.
+_MOST_TWICE = 100
 
 
 class Scalar(NamedTuple):
@@ -112,8 +114,19 @@ def parse(data: bytes, file: str, *, above: int = 0, alias_hint: str = _ALIAS_HI
     `file` is the name used in places, `above` the lines of the file before `data`; `alias_hint` is the fix for
     anchors and aliases. An empty document is an empty map. Raises nothing, whatever the bytes.
     """
+    root, found = parse_on(data, file, above=above, alias_hint=alias_hint)
+    return found[0] if found or root is None else root
+
+
+def parse_on(
+    data: bytes, file: str, *, above: int = 0, alias_hint: str = _ALIAS_HINT
+) -> tuple[Node | None, tuple[Diagnostic, ...]]:
+    """As `parse`, but past keys that stand twice (SB004): the first of each counts, and all are told.
+
+    There is no tree exactly where something else is wrong.
+    """
     if len(data) > MAXIMUM_BYTES:
-        return Diagnostic(
+        large = Diagnostic(
             "SB005",
             f"{file} is larger than {MAXIMUM_BYTES // 1024**2} MiB",
             at=Location(file, 1),
@@ -124,18 +137,19 @@ def parse(data: bytes, file: str, *, above: int = 0, alias_hint: str = _ALIAS_HI
         )
     data = as_utf8(data)
     if b"\0" in data[:2]:
-        return _without_mark(data, file, above)
+        return None, (_without_mark(data, file, above),)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        return _not_utf8(data, file, above, error)
+        return None, (_not_utf8(data, file, above, error),)
     builder = _Builder(file, above, alias_hint)
     try:
-        return builder.document(_parser(text))
+        root = builder.document(_parser(text))
     except _Refused as refused:
-        return refused.finding
+        return None, (*builder.twice, refused.finding)
     except yaml.YAMLError as error:
-        return _syntax(error, text, file, above)
+        return None, (*builder.twice, _syntax(error, text, file, above))
+    return root, tuple(builder.twice)
 
 
 def _parser(text: str) -> _Parser:
@@ -146,12 +160,16 @@ def _parser(text: str) -> _Parser:
 
 
 class _Builder:
-    """Builds one tree from events; holds the file's name, and refuses by raising `_Refused`."""
+    """Builds one tree from events; holds the file's name, and refuses by raising `_Refused`.
+
+    `twice` are the keys that stand twice, which do not keep it from going on.
+    """
 
     def __init__(self, file: str, above: int, alias_hint: str) -> None:
         self._file = file
         self._first = above + 1
         self._alias_hint = alias_hint
+        self.twice: list[Diagnostic] = []
 
     def document(self, parser: _Parser) -> Node:
         """The only document of the stream."""
@@ -214,17 +232,22 @@ class _Builder:
             if key.text == "<<" and not key.quoted:
                 self._refuse("SB003", "a merge key (`<<`)", event, self._alias_hint)
             if key.text in entries:
-                raise _Refused(
-                    Diagnostic(
-                        "SB004",
-                        f"the key `{key.text}` stands here twice",
-                        at=key.at,
-                        evidence=(("first", str(entries[key.text].at)), ("again", str(key.at))),
-                        hints=("keep one of the two; nothing is overwritten silently",),
-                    )
-                )
-            entries[key.text] = Entry(key.at, self._node(parser, parser.get_event(), depth + 1))
+                self._twice(key, entries[key.text].at)
+            value = self._node(parser, parser.get_event(), depth + 1)
+            entries.setdefault(key.text, Entry(key.at, value))
         return Map(entries, at)
+
+    def _twice(self, key: Scalar, first: Location) -> None:
+        if len(self.twice) < _MOST_TWICE:
+            self.twice.append(
+                Diagnostic(
+                    "SB004",
+                    f"the key `{key.text}` stands here twice",
+                    at=key.at,
+                    evidence=(("first", str(first)), ("again", str(key.at))),
+                    hints=("keep one of the two; nothing is overwritten silently",),
+                )
+            )
 
     def _refuse(self, code: str, what: str, event: Any, hint: str) -> NoReturn:
         mark: _Mark = event.start_mark

@@ -21,6 +21,14 @@ MACHINES = frozenset(
 )
 
 
+#: What the first line of a script usually names; a probe looks for these by path, as a kernel does it.
+INTERPRETERS = frozenset(
+    f"{folder}/{name}"
+    for folder in ("/bin", "/usr/bin")
+    for name in ("sh", "bash", "dash", "ash", "busybox", "env", "perl", "python3")
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Libc:
     """The C library of the userland and the program interpreters that exist on the host."""
@@ -133,7 +141,8 @@ class Facts:
     observed: Mapping[str, str] = field(default_factory=dict)  # the driver's own questions and their answers
     conflicts: tuple[str, ...] = ()  # sources that contradict each other, in words
     become_detail: str = ""  # what sudo or doas said when it was asked without a password
-    interpreters: frozenset[str] = frozenset()  # what scripts usually name, where it exists; empty: unknown
+    interpreters: frozenset[str] = frozenset()  # those of `INTERPRETERS` that exist; empty: unknown
+    own_name_unknown: bool = False  # sudo could not resolve the host's own name
     beneath: Arch | None = None  # the real kernel where every program of this host runs through an emulator
     assumed: bool = False  # nobody asked the host: its architecture is what the inventory says
 

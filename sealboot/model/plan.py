@@ -65,6 +65,14 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
+class Before:
+    """What a host has in the file that a step would change: its text, or why that is not told."""
+
+    text: str | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedStep:
     """A step and what applying it will do."""
 

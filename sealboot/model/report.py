@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from sealboot.model.artifact import Artifact
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.outcome import HostOutcome
-from sealboot.model.plan import Plan
+from sealboot.model.plan import Before, Plan
 from sealboot.model.verdict import Verdict
 
 CheckStatus: TypeAlias = Literal["ok", "failed", "not-reached"]
@@ -50,12 +50,18 @@ class CheckReport:
 
 @dataclass(frozen=True, slots=True)
 class PlanReport:
-    """A plan that was made, with the findings that came with it."""
+    """A plan that was made, with the findings that came with it.
+
+    `unfinished`: an earlier run left steps undone, so that an apply has work although nothing is to change.
+    `before` has, by step id, what is in the files that would change, as far as it may be shown.
+    """
 
     plan: Plan
     diagnostics: tuple[Diagnostic, ...] = ()
     seconds: float = 0.0
     command: str = "plan"
+    unfinished: bool = False
+    before: Mapping[str, Before] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
+from sealboot.model.diagnostic import Location
 from sealboot.model.feed import Feed
 
 # -- checks: read-only questions to a host ------------------------------------------------------------
@@ -32,7 +33,10 @@ class PathExists:
 
 @dataclass(frozen=True, slots=True)
 class Succeeds:
-    """A POSIX shell script exits 0; it must change nothing."""
+    """A POSIX shell script exits 0; it must change nothing.
+
+    With exit status `ABSENT` it says that nothing is there yet, so that the plan tells of an addition.
+    """
 
     script: str
     become: bool = True
@@ -54,6 +58,9 @@ class ServiceIs:
     stamp: str = ""
     type: Literal["service-is"] = "service-is"
 
+
+#: The exit status of a check's script that found nothing at all (EX_NOINPUT of sysexits.h).
+ABSENT: Final = 66
 
 Check: TypeAlias = FileIs | PathExists | Succeeds | ServiceIs
 
@@ -81,6 +88,9 @@ class StepBase:
     into that folder first, 0600, by name: texts in which `{{ secret.NAME }}`
     is replaced for every name in `file_secrets`. Only `Run`, `WaitFor` and
     `ReadSecret` may be done on the controller.
+
+    `at` is where the operator wrote the step, where that is known: what goes wrong with it is told with
+    that place. A step that moved to another line is still the same step.
     """
 
     id: str
@@ -93,6 +103,7 @@ class StepBase:
     on: Place = "host"
     files: Mapping[str, str] = field(default_factory=dict)
     file_secrets: tuple[str, ...] = ()
+    at: Location | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

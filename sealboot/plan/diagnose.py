@@ -12,7 +12,7 @@ from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.facts import Facts
 
 #: A shell reports "found, but not executable" and "not found" so (POSIX, 2.8.2), and 128 + n for signal n.
-_NOT_EXECUTABLE, _NOT_FOUND, _SIGNALS = 126, 127, 128
+_NOT_EXECUTABLE, NOT_FOUND, _SIGNALS = 126, 127, 128
 _SIGNAL_NAMES = {4: "SIGILL", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 9: "SIGKILL", 11: "SIGSEGV"}
 _SAID = 200  # characters of a host's text that are quoted
 
@@ -32,9 +32,9 @@ def diagnose(
     SB614 program-crashed: ended by a signal. SB615 program-silent: exit
     status 0 and nothing said where an answer was expected (`answer_expected`).
     """
-    if exit_status == _NOT_EXECUTABLE or (exit_status in {2, _NOT_FOUND} and _foreign(facts, artifact)):
+    if exit_status == _NOT_EXECUTABLE or (exit_status in {2, NOT_FOUND} and _foreign(facts, artifact)):
         code, summary, hints = "SB602", *_refused(stderr, facts, artifact)
-    elif exit_status == _NOT_FOUND:
+    elif exit_status == NOT_FOUND and not names_own_reason(stderr):
         code, summary, hints = "SB613", *_not_found(facts, artifact)
     elif exit_status > _SIGNALS:
         code, summary, hints = "SB614", *_crashed(exit_status - _SIGNALS, facts, artifact)
@@ -50,6 +50,16 @@ def diagnose(
         evidence=_evidence(exit_status, stderr or stdout, facts, artifact),
         hints=hints,
     )
+
+
+def names_own_reason(said: str) -> bool:
+    """Whether a program that ended with 127 said something else than that a file was not found.
+
+    busybox does (`NAME: applet not found`), and a shell's function may.
+    """
+    lowered = said.strip().lower()
+    missing = "not found" in lowered.replace("applet not found", "") or "no such file" in lowered
+    return bool(lowered) and not missing
 
 
 def _foreign(facts: Facts | None, artifact: Artifact | None) -> bool:

@@ -23,6 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.plan import Plan, PlannedStep
+from sealboot.model.words import agree
 
 #: The version of the format that this release writes and reads.
 FORMAT = 1
@@ -38,7 +39,7 @@ def _adapter() -> TypeAdapter[Plan]:
 
 
 def dumps(plan: Plan) -> bytes:
-    """The plan as versioned JSON; equal plans give equal bytes."""
+    """The plan as versioned JSON; the same plan gives the same bytes."""
     return _adapter().dump_json(plan, indent=1) + b"\n"
 
 
@@ -84,7 +85,7 @@ def loads(data: bytes, path: Path) -> Plan | Diagnostic:
             return _refused(path, f"its format is not {FORMAT}, the one this release reads")
         plan = _adapter().validate_json(data, strict=True)
         # Keys that no field has would be dropped silently: only what is written back equal was understood.
-        if _adapter().dump_python(plan, mode="json") != tree:
+        if not _understood(tree, _adapter().dump_python(plan, mode="json")):
             return _refused(path, "it has keys that this release does not know")
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
@@ -93,6 +94,15 @@ def loads(data: bytes, path: Path) -> Plan | Diagnostic:
     except (ValueError, RecursionError) as error:
         return _refused(path, f"it is no JSON: {type(error).__name__}")
     return plan
+
+
+def _understood(read: object, back: object) -> bool:
+    """Whether all that was read is written back; fields that an earlier release did not write may be added."""
+    if isinstance(read, dict) and isinstance(back, dict):
+        return all(key in back and _understood(value, back[key]) for key, value in read.items())
+    if isinstance(read, list) and isinstance(back, list):
+        return len(read) == len(back) and all(map(_understood, read, back))
+    return read == back
 
 
 def _read(path: Path) -> bytes | str:
@@ -212,7 +222,10 @@ def _limited(found: list[Diagnostic]) -> list[Diagnostic]:
     """The first few findings, and one that counts the rest."""
     if len(found) <= _SHOWN:
         return found
-    return [*found[:_SHOWN], _drift(f"{len(found) - _SHOWN} more such differences")]
+    return [
+        *found[:_SHOWN],
+        _drift(agree(len(found) - _SHOWN, "{} more such difference", "{} more such differences")),
+    ]
 
 
 def main() -> None:

@@ -46,14 +46,32 @@ class _Question:
     at: Location | None
 
     def judge(self, artifact: Artifact) -> Verdict:
-        return _judge(self.slot, self.host, artifact, self.facts, self.at)
+        return _judge(self.slot, self.host, artifact, self.facts, self.at, scripts=self.scripts)
+
+    @property
+    def scripts(self) -> bool:
+        """Whether a script may be chosen."""
+        return _takes_scripts(self.slot, self.offered)
 
 
-def _judge(slot: Slot, host: Host, artifact: Artifact, facts: Facts, at: Location | None = None) -> Verdict:
+def _takes_scripts(slot: Slot, offered: Iterable[Artifact]) -> bool:
+    """A script is chosen only where no compiled program is offered: it would fill in for a build that is missing."""
+    return Kind.SCRIPT in slot.kinds and all(artifact.elf is None for artifact in offered)
+
+
+def _judge(
+    slot: Slot,
+    host: Host,
+    artifact: Artifact,
+    facts: Facts,
+    at: Location | None = None,
+    *,
+    scripts: bool = False,
+) -> Verdict:
     """What boots is asked of the processor, a program of the kernel."""
     if slot.form == "boot":
         return judge_boot(artifact, facts, at=at)
-    return judge(artifact, facts, emulation_allowed=host.emulation == "allow", at=at)
+    return judge(artifact, facts, emulation_allowed=host.emulation == "allow", scripts=scripts, at=at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +247,8 @@ def _near_misses(
     if question.slot.form == "boot":
         return [(a, v) for a, v in judged if not v.usable and a.kind in question.slot.kinds]
     judged = [(a, v) for a, v in judged if not v.usable]  # of another kind than the slot's: not a miss
+    if question.scripts:
+        return [(a, v) for a, v in judged if a.kind is Kind.SCRIPT]
     right = [(a, v) for a, v in judged if _arch(a) is not None and _arch(a) in wanted]
     named = [(a, v) for a, v in judged if a.named_arch in wanted and (a, v) not in right]
     proper = [(a, v) for a, v in named if a.kind is not Kind.UNKNOWN]
@@ -303,8 +323,9 @@ def _matrix(
         *((judged[name], a) for (_, name), files in overrides.items() if name in judged for a in files),
     )
     files = {artifact.path: (slot, artifact) for slot, artifact in offered}
+    scripted = {name for name, slot in judged.items() if _takes_scripts(slot, candidates.get(name, ()))}
     return tuple(
-        _judge(slot, host, artifact, facts[host.name])
+        _judge(slot, host, artifact, facts[host.name], scripts=slot.name in scripted)
         for host in hosts
         if host.name in facts
         for slot, artifact in files.values()

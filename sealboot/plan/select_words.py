@@ -29,8 +29,14 @@ def nothing_fits(
         host=host.name,
         at=at,
         evidence=(*rows, ("found", _found(offered))),
-        hints=(slot.hint or f"put the {build} build of {slot.name} beside the others; any name will do",),
+        hints=(slot.hint or _get_one(slot, build, offered),),
     )
+
+
+def _get_one(slot: Slot, build: str, offered: Sequence[Artifact]) -> str:
+    """Where to put the build that is missing."""
+    where = "beside the others" if offered else f"where `artifacts: {slot.name}:` looks for it"
+    return f"put the {build} build of {slot.name} {where}; any name will do"
 
 
 def _found(offered: Sequence[Artifact]) -> str:

@@ -9,11 +9,14 @@ from functools import cache
 from importlib.resources import files
 from typing import Protocol
 
+from sealboot.model.facts import INTERPRETERS
+
 #: Looked up on every host: what shipping, hashing, locking and starting services may use.
 BASE_TOOLS = (
     "sudo",
     "doas",
     "sh",
+    "bash",
     "cat",
     "mv",
     "mktemp",
@@ -38,13 +41,6 @@ BASE_TOOLS = (
     "chattr",
     "restorecon",
     "python3",
-)
-
-#: What the first line of a script usually names; looked up by path, as a kernel does it.
-INTERPRETERS = frozenset(
-    f"{folder}/{name}"
-    for folder in ("/bin", "/usr/bin")
-    for name in ("sh", "bash", "dash", "ash", "busybox", "env", "perl", "python3")
 )
 
 _TOOL = re.compile(r"[A-Za-z0-9_.+-]{1,64}")

@@ -6,10 +6,9 @@ import re
 from types import MappingProxyType
 
 from sealboot.model.diagnostic import Diagnostic
-from sealboot.model.facts import Facts
+from sealboot.model.facts import INTERPRETERS, Facts
 from sealboot.model.host import BecomeMethod
 from sealboot.probe import binfmt, cpu, elfhead, machine, storage, system
-from sealboot.probe.compose import INTERPRETERS
 from sealboot.probe.transcript import LIMIT, Transcript, read
 
 _MACHINE = re.compile(r"[A-Za-z0-9_.+-]{1,64}")
@@ -103,6 +102,7 @@ def parse(
         ),
         conflicts=weighed.conflicts,
         become_detail=words,
+        own_name_unknown=system.own_name_unknown(told.text("sudo", 1024)),
         beneath=weighed.beneath,
     )
 

@@ -157,7 +157,10 @@ def virtualization(found: Files, hints: frozenset[str], cpu_flags: frozenset[str
 
 
 def become(told: str) -> tuple[Become, str]:
-    """What sudo or doas answered when asked without a password, and its words."""
+    """What sudo or doas answered when asked without a password, and its words.
+
+    Of several lines the one that decides is quoted: sudo may complain about other things first.
+    """
     words = first_line(told, 200)
     if words in {"root", "missing"}:
         return ("root" if words == "root" else "missing"), ""
@@ -165,10 +168,21 @@ def become(told: str) -> tuple[Become, str]:
         return "nopasswd", ""
     lowered = told.lower()
     if any(text in lowered for text in _NEEDS_PASSWORD):
-        return "password", words
+        return "password", _line_with(told, _NEEDS_PASSWORD)
     if any(text in lowered for text in _DENIED):
-        return "denied", words
+        return "denied", _line_with(told, _DENIED)
     return "unknown", words
+
+
+def _line_with(told: str, texts: tuple[str, ...]) -> str:
+    """The first line that has one of these texts."""
+    deciding = (line for line in told.splitlines() if any(text in line.lower() for text in texts))
+    return first_line(next(deciding, told), 200)
+
+
+def own_name_unknown(told: str) -> bool:
+    """Whether sudo complained that the host's own name has no address (it asks the resolver first)."""
+    return "unable to resolve host" in told.lower()
 
 
 def clock(transcript: Transcript, sent: float, received: float) -> tuple[float | None, float | None]:

@@ -8,19 +8,39 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 from rich.text import Text
 
+from sealboot.model.diagnostic import Severity
 from sealboot.model.names import fold
 from sealboot.model.outcome import HostOutcome
 from sealboot.model.report import AppliedHost, ApplyReport
+from sealboot.model.words import plural
 from sealboot.render.check import FOLD_ABOVE
 from sealboot.render.findings import block
 from sealboot.render.table import table
-from sealboot.render.text import human_bytes, human_seconds, plural, safe
+from sealboot.render.text import human_bytes, human_seconds, safe
 
 _STYLE = {
     HostOutcome.OK: "sb.ok",
     HostOutcome.CHANGED: "sb.change",
     HostOutcome.SKIPPED: "sb.dim",
 }
+
+
+#: What may be over when the same command is run again: a connection, a lock, a deadline.
+_PASSES = frozenset({"SB201", "SB502", "SB505", "SB506", "SB507", "SB510", "SB514", "SB524"})
+
+
+def closing(report: ApplyReport) -> str:
+    """How to go on, as it follows from how the run ended; empty where nothing is left to do."""
+    outcomes = {host.outcome for host in report.hosts}
+    errors = {d.code for d in report.diagnostics if d.severity is Severity.ERROR}
+    if HostOutcome.FAILED in outcomes and errors - _PASSES:
+        return "Correct what failed and run the same command again: it goes on from there."
+    stopped = {HostOutcome.FAILED, HostOutcome.UNKNOWN, HostOutcome.UNREACHABLE}
+    if report.interrupted or outcomes & stopped or "SB510" in errors:
+        return "Run the same command again: it goes on where this one stopped."
+    if HostOutcome.SKIPPED in outcomes and "SB505" in errors:
+        return "Run the same command again once the lock is free."
+    return "The skipped hosts were left as they were." if HostOutcome.SKIPPED in outcomes else ""
 
 
 def _cells(host: AppliedHost) -> tuple[str, str, Text, str, str]:
@@ -71,5 +91,5 @@ def document(report: ApplyReport, width: int) -> Iterator[RenderableType]:
     if report.interrupted:
         yield Text(f"Stopped by {safe(report.interrupted)}.", style="sb.warning")
     yield totals(report)
-    if any(h.outcome not in {HostOutcome.OK, HostOutcome.CHANGED} for h in report.hosts):
-        yield Text("Run the same command again: it goes on where this one stopped.", style="sb.hint")
+    if sentence := closing(report):
+        yield Text(sentence, style="sb.hint")

@@ -15,9 +15,10 @@ from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.names import fold
 from sealboot.model.report import CheckReport, HostRow
 from sealboot.model.verdict import Outcome
+from sealboot.model.words import plural
 from sealboot.render.findings import block, title_of
 from sealboot.render.table import table
-from sealboot.render.text import human_seconds, plural, safe
+from sealboot.render.text import human_seconds, safe
 
 #: With more hosts than this, rows that differ only in the host's name fold into one.
 FOLD_ABOVE = 20

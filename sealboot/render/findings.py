@@ -5,7 +5,6 @@ The rule on the left is there so that a pasted error is seen to be whole.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -13,11 +12,9 @@ from rich.text import Text
 
 from sealboot.diagnostics import name_of
 from sealboot.model.diagnostic import Diagnostic, Severity
-from sealboot.model.names import fold
+from sealboot.render.folding import names_host, together
 from sealboot.render.text import ending, safe, wrapped
 
-#: Further places that are named where equal findings are told once.
-_PLACES = 3
 #: Characters of one piece of evidence that are shown, from its end.
 _QUOTED = 2000
 
@@ -83,53 +80,17 @@ def lines(diagnostic: Diagnostic, width: int) -> Iterator[Text]:
 
 
 def folded(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
-    """Findings that differ only in the host are told once, for all of these hosts."""
-    groups: dict[Diagnostic, list[Diagnostic]] = {}
-    for d in map(_named, in_order(diagnostics)):
-        alike = d
-        if d.host is not None and not d.also:
-            alike = replace(
-                d,
-                host=None,
-                at=None,
-                summary=d.summary.replace(d.host, "\0"),
-                evidence=tuple((label, value.replace(d.host, "\0")) for label, value in d.evidence),
-                hints=tuple(hint.replace(d.host, "\0") for hint in d.hints),
-            )
-        groups.setdefault(alike, []).append(d)
-    return [_together(alike, members) for alike, members in groups.items()]
+    """In order, each led by its host; findings that differ only in host and address are told once for all."""
+    return together(map(_named, in_order(diagnostics)))
 
 
 def _named(diagnostic: Diagnostic) -> Diagnostic:
     """The same finding, led by its host where neither summary nor evidence says whom it is about."""
     host = diagnostic.host
     said = (diagnostic.summary, *(value for _, value in diagnostic.evidence))
-    if host is None or any(re.search(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", text) for text in said):
+    if host is None or any(names_host(text, host) for text in said):
         return diagnostic
     return replace(diagnostic, summary=f"{host}: {diagnostic.summary}")
-
-
-def _together(alike: Diagnostic, members: list[Diagnostic]) -> Diagnostic:
-    first = members[0]
-    if len(members) == 1:
-        return first
-    hosts = fold([d.host for d in members if d.host is not None])
-    return replace(
-        first,
-        summary=alike.summary.replace("\0", hosts),
-        evidence=tuple((label, value.replace("\0", hosts)) for label, value in alike.evidence),
-        hints=tuple(hint.replace("\0", first.host or "") for hint in alike.hints),
-        notes=(*first.notes, *_other_places(members)),
-    )
-
-
-def _other_places(members: list[Diagnostic]) -> tuple[str, ...]:
-    """Where the others stand, as far as that can be read at a glance."""
-    places = [str(at) for at in dict.fromkeys(d.at for d in members) if at is not None][1:]
-    if not places:
-        return ()
-    more = f" and {len(places) - _PLACES} more places" if len(places) > _PLACES else ""
-    return (f"also at {', '.join(places[:_PLACES])}{more}",)
 
 
 def block(diagnostics: Iterable[Diagnostic], width: int) -> Text:

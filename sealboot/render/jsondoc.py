@@ -19,7 +19,6 @@ from sealboot.model.artifact import Artifact, Layer, Other
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.events import Event
 from sealboot.model.facts import Facts
-from sealboot.model.plan import Action, Plan, PlannedStep
 from sealboot.model.repack import RepackReport
 from sealboot.model.report import (
     ApplyReport,
@@ -30,6 +29,7 @@ from sealboot.model.report import (
     PlanReport,
 )
 from sealboot.model.verdict import Verdict
+from sealboot.render.plandoc import plan_body
 from sealboot.render.shape_parts import FORMAT, ArtifactShape, DiagnosticShape, LayerShape
 from sealboot.render.shapes import (
     ApplyShape,
@@ -42,12 +42,10 @@ from sealboot.render.shapes import (
     InspectShape,
     KubeconfigShape,
     PairShape,
-    PlanBody,
     PlanShape,
     RepackShape,
     ReportEvent,
     RowsShape,
-    StepShape,
     TextShape,
 )
 
@@ -58,13 +56,6 @@ _STATUS: dict[str, Literal["ok", "failed", "not_reached"]] = {
     "ok": "ok",
     "failed": "failed",
     "not-reached": "not_reached",
-}
-_ACTION: dict[Action, Literal["create", "change", "remove", "none", "depends"]] = {
-    Action.CREATE: "create",
-    Action.CHANGE: "change",
-    Action.REMOVE: "remove",
-    Action.NONE: "none",
-    Action.DEPENDS: "depends",
 }
 
 
@@ -183,33 +174,9 @@ def plan(report: PlanReport) -> PlanShape:
     return {
         **head(report.command),
         "summary": {"changes": report.plan.changes, "upload_bytes": report.plan.upload_bytes},
-        "plan": _plan(report.plan),
+        "plan": plan_body(report.plan, report.before),
         "diagnostics": [diagnostic(d) for d in report.diagnostics],
         "seconds": round(report.seconds, 3),
-    }
-
-
-def _step(planned: PlannedStep) -> StepShape:
-    return {
-        "id": planned.step.id,
-        "host": planned.step.host,
-        "kind": type(planned.step).__name__,
-        "title": planned.step.title,
-        "action": _ACTION[planned.action],
-        "detail": planned.detail,
-    }
-
-
-def _plan(made: Plan) -> PlanBody:
-    return {
-        "format": made.format,
-        "cluster": made.cluster,
-        "driver": made.driver,
-        "hosts": list(made.hosts),
-        "waves": [
-            {"id": w.id, "title": w.title, "parallel": w.parallel, "steps": [_step(p) for p in w.steps]}
-            for w in made.waves
-        ],
     }
 
 

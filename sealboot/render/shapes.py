@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     pass
 
 
-from sealboot.render.shape_parts import ArtifactShape, DiagnosticShape, FactsShape
+from sealboot.render.shape_parts import ArtifactShape, DiagnosticShape, FactsShape, LocationShape
 
 
 class HeadShape(TypedDict):
@@ -77,8 +77,18 @@ class CheckShape(HeadShape):
     seconds: float
 
 
+class FormerShape(TypedDict):
+    """The file that is on the host."""
+
+    sha256: str
+
+
 class StepShape(TypedDict):
-    """One step of a plan and what applying it would do."""
+    """One step of a plan and what applying it would do.
+
+    `content` has `{{ secret.NAME }}` where a secret will stand. `diff` is there where what is on the host
+    is known; for a new file it is all of it. `script` is what the step runs, or the smoke test of a file.
+    """
 
     id: str
     host: str
@@ -86,6 +96,16 @@ class StepShape(TypedDict):
     title: str
     action: Literal["create", "change", "remove", "none", "depends"]
     detail: str
+    at: NotRequired[LocationShape]
+    dest: NotRequired[str]
+    mode: NotRequired[str]
+    source: NotRequired[str]
+    size: NotRequired[int]
+    sha256: NotRequired[str]
+    before: NotRequired[FormerShape]
+    content: NotRequired[str]
+    diff: NotRequired[str]
+    script: NotRequired[str]
 
 
 class WaveShape(TypedDict):

@@ -57,21 +57,19 @@ def ending(text: str, limit: int) -> str:
 
 
 def wrapped(text: str, *, first: str, rest: str, width: int) -> list[str]:
-    """The text in lines of at most `width` characters, behind `first` and then `rest`."""
+    """The text in lines of at most `width` characters, behind `first` and then `rest`.
+
+    A word that is longer than a line goes on in the next one, behind `rest` like any other.
+    """
     lines = textwrap.wrap(
         text,
-        width=max(width, 20),
+        width=max(width, len(rest) + 20),
         initial_indent=first,
         subsequent_indent=rest,
         break_on_hyphens=False,
-        break_long_words=False,
+        break_long_words=True,
     )
     return lines or [first.rstrip()]
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 host`, `6 hosts`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def human_bytes(count: float) -> str:

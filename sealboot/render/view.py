@@ -90,6 +90,7 @@ class HumanView:
         self._out = consoles.out
         self._err = consoles.err
         self._verbosity = verbosity
+        self._shown: set[Diagnostic] = set()
         self._progress: LiveProgress | LineProgress | None = None
         if verbosity >= 0:
             self._progress = (
@@ -118,14 +119,15 @@ class HumanView:
     def plan(self, report: PlanReport, *, full: bool = False, final: bool = True) -> None:
         """Print the plan and what was found on the way."""
         del final
-        self._print(plan_text.document(report.plan, full=full or self._verbosity > 0))
+        self._print(plan_text.document(report, self._out.width, full=full or self._verbosity > 0))
         if report.diagnostics:
             self._print((Text(), block(report.diagnostics, self._out.width)))
 
     def applied(self, report: ApplyReport, *, told: Sequence[Diagnostic] = ()) -> None:
         """Print the report; nothing is told twice."""
         del told
-        self._print(apply_text.document(report, self._out.width))
+        left = tuple(d for d in report.diagnostics if d not in self._shown)
+        self._print(apply_text.document(replace(report, diagnostics=left), self._out.width))
 
     def inspected(self, report: InspectReport) -> None:
         """Print a tree for each file."""
@@ -156,7 +158,8 @@ class HumanView:
 
     def diagnostics(self, command: str, diagnostics: Sequence[Diagnostic], *, final: bool = True) -> None:
         """Print the findings on stderr: they are why there is no result."""
-        del command, final
+        del command
+        self._shown |= set() if final else set(diagnostics)
         self.close()
         self._err.print(block(diagnostics, self._err.width))
 

@@ -12,13 +12,14 @@ from typing import TypeAlias
 from sealboot.drivers.base import Context
 from sealboot.engine.context import SecretStore
 from sealboot.engine.desk import observe_here
+from sealboot.engine.former import former_texts
 from sealboot.engine.observe import observe
 from sealboot.engine.shell import node_paths
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.events import Found, Sink, StageStarted
 from sealboot.model.host import Host
 from sealboot.model.names import closest
-from sealboot.model.plan import Observation, Plan, Wave
+from sealboot.model.plan import Before, Observation, Plan, PlannedStep, Wave
 from sealboot.model.secret import Redactor
 from sealboot.model.steps import Step, Upload
 from sealboot.plan.build import make_plan
@@ -90,6 +91,17 @@ async def make(
         hosts=tuple(host.name for host in ready.ready),
         provided=prepared.secrets,
     )
+
+
+async def former(survey: Survey, plan: Plan) -> dict[str, Before]:
+    """What is in the small text files that the plan would change, by step id; reads only."""
+    planned: defaultdict[str, list[PlannedStep]] = defaultdict(list)
+    for wave in plan.waves:
+        for one in wave.steps:
+            planned[one.step.host].append(one)
+    hosts = [name for name in planned if name in survey.sessions]
+    told = await asyncio.gather(*(former_texts(survey.sessions[name], planned[name]) for name in hosts))
+    return {step: before for one in told for step, before in one.items()}
 
 
 async def observed(

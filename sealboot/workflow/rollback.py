@@ -1,4 +1,4 @@
-"""Put back, on every host, the program that a run replaced, and restart what runs from it.
+"""Put back, on every host, the file that a run replaced, and restart what runs from it.
 
 What has to happen is the driver's to say, so it is asked for the state it
 desires with the kept program in the place of the chosen one. Its upload
@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from sealboot.drivers.base import Context, Slot
-from sealboot.engine.rollback import ROLLBACK_TIMEOUT, Rollback, put_back, rollback
+from sealboot.engine.rollback import ROLLBACK_TIMEOUT, Rollback, never_replaced, put_back, rollback
 from sealboot.engine.shell import PRELUDE, NodePaths, node_paths
 from sealboot.model.artifact import Artifact, Kind
 from sealboot.model.diagnostic import Diagnostic
@@ -63,24 +63,26 @@ class Kept:
 KeptById: TypeAlias = Mapping[str, Kept]
 
 
-def is_program(slot: Slot) -> bool:
-    """Whether what fills the slot is one program, of which the former one is kept."""
-    return slot.executable and not slot.tree
+def is_kept(slot: Slot) -> bool:
+    """Whether what fills the slot is one file of which the former one is kept: a program, or data that is."""
+    return (slot.executable or slot.kept) and not slot.tree
 
 
 def programs(prepared: Prepared, named: Sequence[str]) -> tuple[Slot, ...] | Diagnostic:
-    """The slots whose files are programs that are kept; only those that are `named`, if any are."""
-    slots = tuple(slot for slot in prepared.slots if is_program(slot))
+    """The slots whose replaced files are kept; only those that are `named`, if any are."""
+    slots = tuple(slot for slot in prepared.slots if is_kept(slot))
     known = [slot.name for slot in slots]
     for name in named:
         if name not in known:
             close = closest(name, known)
             hint = f"did you mean `{close}`?" if close else f"there are: {', '.join(known) or 'none'}"
-            return Diagnostic("SB639", f"no program of this cluster is called {name!r}", hints=(hint,))
+            return Diagnostic(
+                "SB639", f"no file that is kept for a rollback is called {name!r}", hints=(hint,)
+            )
     if not slots:
         return Diagnostic(
             "SB513",
-            f"this cluster of the driver `{prepared.inventory.driver}` has no program that is kept",
+            f"this cluster of the driver `{prepared.inventory.driver}` has no file that is kept",
             hints=("root filesystems, images and disks are replaced by an apply with the former files",),
         )
     return tuple(slot for slot in slots if not named or slot.name in named)
@@ -94,7 +96,7 @@ class Former:
         self._survey = survey
         self._context = context
         self._slots = {slot.name: slot for slot in slots}
-        self._programs = tuple(slot for slot in prepared.slots if is_program(slot))
+        self._programs = tuple(slot for slot in prepared.slots if is_kept(slot))
         #: What is live of the programs that stay, by host and slot.
         self._live: dict[tuple[str, str], str] = {}
 
@@ -108,7 +110,12 @@ class Former:
         uploads = [step for step in shipped if step.slot in self._slots and step.keep_previous]
         answers = await asyncio.gather(*(self._kept(step) for step in uploads))
         kept = {step.id: a for step, a in zip(uploads, answers, strict=True) if isinstance(a, Kept)}
-        wrong = [answer for answer in answers if isinstance(answer, Diagnostic)]
+        unchanged = await self._data_that_stays(zip(uploads, answers, strict=True), kept)
+        wrong = [
+            _hinted(answer, kept)
+            for step, answer in zip(uploads, answers, strict=True)
+            if isinstance(answer, Diagnostic) and step.id not in unchanged
+        ]
         seen = {step.host for step in uploads}
         wrong += [
             Diagnostic(
@@ -121,6 +128,23 @@ class Former:
             if host.name not in seen and any(slot.wanted_by(host) for slot in self._slots.values())
         ]
         return kept, tuple(wrong)
+
+    async def _data_that_stays(
+        self, looked: Iterable[tuple[Upload, Kept | Diagnostic]], kept: KeptById
+    ) -> frozenset[str]:
+        """Data that no run replaced, on hosts where something else is put back: it is what it was then."""
+        returning = {one.step.host for one in kept.values()}
+        staying = [
+            step
+            for step, answer in looked
+            if step.host in returning
+            and isinstance(answer, Diagnostic)
+            and never_replaced(answer)
+            and not self._slots[step.slot].executable
+        ]
+        digests = await asyncio.gather(*(self._digest(step) for step in staying))
+        self._live |= {(s.host, s.slot): digest for s, digest in zip(staying, digests, strict=True)}
+        return frozenset(step.id for step in staying)
 
     async def plan(self, kept: KeptById, *, sink: Sink) -> Plan | tuple[Diagnostic, ...]:
         """The plan that puts these back."""
@@ -222,6 +246,21 @@ class Former:
         if _is_back(seen):
             return Kept(step, seen.before, seen.before, "", True, told[0], told[0])
         return Kept(step, seen.before, seen.after, seen.mode, False, told[0], told[1])
+
+
+def _hinted(finding: Diagnostic, kept: KeptById) -> Diagnostic:
+    """The same finding with the ways around a host, or a file, that has nothing to put back."""
+    if not never_replaced(finding):
+        return finding
+    slots = dict.fromkeys(one.step.slot for one in kept.values())
+    own = {one.step.slot for one in kept.values() if one.step.host == finding.host}
+    hints = (
+        [f"put back only what was replaced: `{' '.join(f'--slot {slot}' for slot in slots)}`"] if own else []
+    )
+    if any(one.step.host != finding.host for one in kept.values()):
+        hints.append(f"leave the host out: `--limit '!{finding.host}'`, or `--ready-only`")
+    hints.append("apply the former file: that is an upgrade in the other direction")
+    return replace(finding, hints=tuple(hints))
 
 
 def _is_back(seen: Rollback) -> bool:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from sealboot.checks import Load, apply_ignores, run_all, shipped
 from sealboot.checks.identity import conflicts, duplicates, unknown_machine, wrong_expectation
-from sealboot.checks.privilege import no_privilege
+from sealboot.checks.init import no_init
+from sealboot.checks.privilege import no_privilege, own_name
 from sealboot.checks.skew import clock_skew, reference
 from sealboot.checks.space import covering, no_space, size_text, unusable_target
 from sealboot.checks.tools import missing_tools
@@ -178,6 +179,28 @@ def test_sb303_has_three_wordings() -> None:
     assert "does not let ops become root" in denied.summary
     assert "there is no sudo" in missing.summary
     assert {d.code for d in (needed, denied, missing)} == {"SB303"}
+
+
+def test_sb313_is_for_a_host_that_does_not_know_its_own_name() -> None:
+    assert own_name(HOST, FACTS) == ()
+    found = only(own_name(HOST, replace(user("nopasswd"), own_name_unknown=True)))
+    assert (found.code, found.severity, found.host) == ("SB313", Severity.WARNING, HOST.name)
+    assert "/etc/hosts" in found.hints[0]
+
+
+@pytest.mark.parametrize("init", ["busybox", "other"])
+def test_sb511_before_anything_is_sent(init: str) -> None:
+    here = Location("i.yaml", 7, 3)
+    found = only(no_init(HOST, replace(FACTS, init=init), "k3s", here))
+    assert (found.code, found.severity, found.at) == ("SB511", Severity.ERROR, here)
+    assert found.summary == f"k3s needs systemd or OpenRC, and {HOST.name} runs neither"
+    assert found.hints
+    assert found.evidence == ((("init", "busybox"),) if init == "busybox" else ())
+
+
+@pytest.mark.parametrize("init", ["systemd", "openrc", ""])
+def test_sb511_is_silent_where_a_service_manager_runs_or_nobody_knows(init: str) -> None:
+    assert no_init(HOST, replace(FACTS, init=init), "k3s") == ()
 
 
 def test_sb303_names_the_tool_that_is_there_instead() -> None:

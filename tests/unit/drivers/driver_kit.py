@@ -135,7 +135,7 @@ def text_of(plan: Plan) -> str:
                 body += [f"fed: {step.feed}"] if step.feed else []
                 body += [f"env: {dict(step.env)} {dict(step.env_secrets)}", *step.script.splitlines()]
             else:
-                shared = {"id", "host", "title", "timeout", "become", "check", "only_after", "type"}
+                shared = {"id", "host", "title", "timeout", "become", "check", "only_after", "at", "type"}
                 body += [
                     f"{field}: {getattr(step, field)!r}"
                     for field in step.__dataclass_fields__

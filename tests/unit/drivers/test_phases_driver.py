@@ -17,7 +17,7 @@ from sealboot.model.artifact import Kind
 from sealboot.model.diagnostic import Diagnostic, Location, Severity
 from sealboot.model.host import Host, Inventory
 from sealboot.model.plan import Plan
-from sealboot.model.steps import PathExists, Run, Service, Step, Succeeds, WaitFor, WriteFile
+from sealboot.model.steps import ABSENT, PathExists, Run, Service, Step, Succeeds, WaitFor, WriteFile
 from sealboot.plan.build import make_plan
 
 HOSTS = (
@@ -90,7 +90,7 @@ def test_slots_are_wanted_by_exactly_the_hosts_of_the_phases() -> None:
     data = {"upload": {"artifact": "tool", "dest": "/x", "executable": "false"}}
     made = cluster({"hosts": "a1", "steps": [UPLOAD]}, {"roles": "server", "steps": [UPLOAD]})
     (slot,) = made.driver.slots(made.inventory, made.context().options)
-    assert (slot.name, slot.executable, slot.kinds) == ("tool", True, (Kind.ELF,))
+    assert (slot.name, slot.executable, slot.kinds) == ("tool", True, (Kind.ELF, Kind.SCRIPT))
     assert [h.name for h in HOSTS if slot.wanted_by(h)] == ["s1", "s2", "a1"]
     only_data = cluster({"steps": [data]})
     (slot,) = made.driver.slots(only_data.inventory, only_data.context().options)
@@ -275,11 +275,11 @@ CONTENT = "user: x*y\ntoken: {{ secret.t }}\nagain='{{ secret.t }}'\n\n"
         ("user: x*y\ntoken: \nagain=''\n\n", 0o600, False),
         ("user: x*y\ntoken: abc\nagain='abc'\n\n", 0o644, False),
         ("", 0o600, False),
-        (None, 0o600, False),
+        (None, 0o600, None),
     ],
 )
 def test_a_file_with_secrets_is_compared_by_its_shape(
-    shell: list[str], text: str | None, mode: int, same: bool, tmp_path: Path
+    shell: list[str], text: str | None, mode: int, same: bool | None, tmp_path: Path
 ) -> None:
     path = tmp_path / "my file"
     if text is not None:
@@ -287,7 +287,7 @@ def test_a_file_with_secrets_is_compared_by_its_shape(
         path.chmod(mode)
     script = shape_check(str(path), CONTENT, 0o600, ("t",))
     result = subprocess.run([*shell, "-c", script], capture_output=True, timeout=20, check=False)
-    assert (result.returncode == 0) is same
+    assert result.returncode == {True: 0, False: 1, None: ABSENT}[same]
     assert result.stderr == b""
 
 
@@ -311,3 +311,130 @@ def test_a_thousand_hosts_are_quick() -> None:
     began = time.process_time()
     assert made.plan(fresh).changes == 1000
     assert time.process_time() - began < 3.0
+
+
+def without_init(made: Cluster, *names: str) -> list[Diagnostic]:
+    ctx = made.context()
+    facts = {n: replace(f, init="other" if n in names else "systemd") for n, f in ctx.facts.items()}
+    return list(made.driver.checks(replace(ctx, facts=facts)))
+
+
+@pytest.mark.parametrize(
+    ("step", "key"),
+    [
+        ({"service": "etcd"}, "service"),
+        ({"service": {"name": "etcd", "state": "stopped"}}, "service"),
+        ({"wait": {"service": "etcd"}}, "wait"),
+    ],
+)
+def test_a_service_is_missed_before_anything_is_sent(step: dict[str, Any], key: str) -> None:
+    here = Location("i.yaml", 40, 3)
+    made = cluster(
+        {"hosts": "a1", "steps": [step]},
+        {"roles": "server", "steps": [{"remove": "/x"}, step]},
+        origins={f"options.phases[1].steps[1].{key}": here},
+    )
+    found = without_init(made, "s1", "s2", "a2")
+    assert [(d.code, d.host, d.at, d.severity) for d in found] == [
+        ("SB511", "s1", here, Severity.ERROR),
+        ("SB511", "s2", here, Severity.ERROR),
+    ]
+    assert found[0].summary == "the service etcd needs systemd or OpenRC, and s1 runs neither"
+    assert without_init(made) == []
+
+
+def test_what_only_follows_from_a_missing_file_is_not_told_beside_it() -> None:
+    made = cluster(
+        {"steps": [UPLOAD, {"service": {"name": "x", "restart_on": ["/opt/tool"]}}]},
+    )
+    ctx = made.context()
+    bare = replace(ctx, chosen={})
+    assert made.driver.checks(bare) == ()
+    (found,) = complaints(cluster({"steps": [{"service": {"name": "x", "restart_on": ["/opt/tool"]}}]}))
+    assert "no earlier step puts a file there" in found.summary
+    nameless = {"write": {"dest": "/{{ host.nmae }}", "content": ""}}
+    wrong = complaints(cluster({"steps": [nameless, {"service": {"name": "x", "restart_on": ["/y"]}}]}))
+    assert [d.evidence[0][1] for d in wrong] == ["phases[0].steps[0].write.dest"]
+
+
+@pytest.mark.parametrize(
+    ("step", "title"),
+    [
+        (UPLOAD, "upload tool to /opt/tool"),
+        ({"name": "ship-it", **UPLOAD}, "ship-it: upload tool to /opt/tool"),
+        ({"name": "conf", "write": {"dest": "/etc/x", "content": ""}}, "conf: write /etc/x"),
+        ({"run": "etcdctl endpoint health", "creates": "/x"}, "run `etcdctl endpoint health`"),
+        ({"run": "\n# why\nset -eu\numask 077\n  mkdir  -p /x\ntouch /x/y\n", "creates": "/x"}, "run `mkdir -p /x` ..."),
+        ({"run": "echo " + "x" * 90, "creates": "/x"}, "run `echo " + "x" * 43 + "...`"),
+        ({"run": "# nothing\n", "creates": "/x"}, "run a script"),
+        ({"run": "umask 077; touch /x", "creates": "/x"}, "run `umask 077; touch /x`"),
+        ({"name": "up", "wait": {"run": "etcdctl get x"}}, "up: wait until `etcdctl get x` succeeds"),
+        ({"name": "d", "directory": "/etc/d"}, "d: make the directory /etc/d"),
+    ],
+)  # fmt: skip
+def test_a_title_says_what_the_step_does(step: dict[str, Any], title: str) -> None:
+    (found,) = steps(cluster({"steps": [step]}), "s1").values()
+    assert found.title == title
+
+
+def test_a_step_knows_its_line() -> None:
+    here = Location("i.yaml", 12, 7)
+    made = cluster({"steps": [{"remove": "/x"}]}, origins={"options.phases[0].steps[0].remove": here})
+    (found,) = steps(made, "s1").values()
+    assert found.at == here
+    assert found == replace(found, at=None), "a step that moved to another line is the same step"
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=lambda s: s[0])
+def test_a_directory_that_is_not_there_is_an_addition(shell: list[str], tmp_path: Path) -> None:
+    made = cluster({"steps": [{"directory": {"path": str(tmp_path / "new")}}]})
+    (found,) = steps(made, "s1").values()
+    assert isinstance(found.check, Succeeds)
+
+    def asked() -> int:
+        assert isinstance(found.check, Succeeds)
+        return subprocess.run([*shell, "-c", found.check.script], timeout=20, check=False).returncode
+
+    assert asked() == ABSENT
+    (tmp_path / "new").write_text("a file in its place")
+    assert asked() == 1
+
+
+def test_a_script_is_a_program_for_every_architecture() -> None:
+    made = cluster(
+        {"steps": [UPLOAD]},
+        {"steps": [{"upload": {"artifact": "conf", "dest": "/c", "executable": "false"}}]},
+    )
+    tool, conf = made.driver.slots(made.inventory, made.context().options)
+    assert (tool.kinds, tool.kept) == ((Kind.ELF, Kind.SCRIPT), True)
+    assert (conf.executable, conf.kept) == (False, True)
+    unkept = {"upload": {"artifact": "c", "dest": "/c", "executable": "false", "keep_previous": "false"}}
+    (slot,) = made.driver.slots(made.inventory, cluster({"steps": [unkept]}).context().options)
+    assert not slot.kept
+
+
+@pytest.mark.parametrize(
+    ("before", "wait", "tools", "told"),
+    [
+        ({"remove": "/x"}, {"http": "http://localhost/"}, {"sh"}, True),
+        ({"remove": "/x"}, {"http": "http://localhost/"}, {"sh", "wget"}, False),
+        ({"remove": "/x"}, {"http": "http://localhost/"}, set(), False),
+        ({"run": "apt-get install -y curl", "unless": "x"}, {"http": "http://localhost/"}, {"sh"}, False),
+        (UPLOAD, {"http": "http://localhost/"}, {"sh"}, False),
+        ({"remove": "/x"}, {"tcp": "10.0.0.9:80"}, {"sh", "wget"}, True),
+        ({"remove": "/x"}, {"tcp": "127.0.0.1:80"}, {"sh"}, False),
+        ({"remove": "/x"}, {"tcp": "10.0.0.9:80"}, {"bash"}, False),
+        ({"remove": "/x"}, {"file": "/x"}, {"sh"}, False),
+    ],
+)
+def test_a_tool_that_waiting_needs_is_missed_before_anything_is_sent(
+    before: dict[str, Any], wait: dict[str, Any], tools: set[str], told: bool
+) -> None:
+    here = Location("i.yaml", 9, 9)
+    made = cluster(
+        {"hosts": "s1", "steps": [before, {"wait": wait}]}, origins={"options.phases[0].steps[1].wait": here}
+    )
+    ctx = made.context()
+    facts = {name: replace(known, tools=frozenset(tools)) for name, known in ctx.facts.items()}
+    found = made.driver.checks(replace(ctx, facts=facts))
+    assert [(d.code, d.host, d.at) for d in found] == ([("SB519", "s1", here)] if told else [])

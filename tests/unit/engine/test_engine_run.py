@@ -11,7 +11,7 @@ import pytest
 from sealboot.engine.journal import unfinished
 from sealboot.engine.lock import Claim, Holder, status, take
 from sealboot.engine.options import ApplyOptions
-from sealboot.model.diagnostic import Diagnostic
+from sealboot.model.diagnostic import Diagnostic, Location
 from sealboot.model.events import Heartbeat, HostFinished, StepFinished, StepProgress, WaveStarted
 from sealboot.model.outcome import HostOutcome
 from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave
@@ -115,6 +115,13 @@ async def test_a_host_that_fails_stops_what_comes_after_it(rig: Any, nodes: Any,
     assert codes(report) == ["SB501", "SB510"]
     assert not Path(two.path("b")).exists()
     assert not Path(one.path("b")).exists()
+
+
+async def test_what_goes_wrong_with_a_step_is_told_with_its_line(rig: Any, nodes: Any, plan_of: Any) -> None:
+    here = Location("inventory.yaml", 33, 9)
+    node = nodes("n1")
+    report = await rig.apply(plan_of([run(node, "bad", "exit 3", at=here), touch(node, "later")]), node)
+    assert [(d.code, d.at) for d in report.diagnostics if d.code == "SB501"] == [("SB501", here)]
 
 
 async def test_others_go_on_while_failures_are_allowed(rig: Any, nodes: Any, plan_of: Any) -> None:

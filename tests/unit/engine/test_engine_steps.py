@@ -67,11 +67,14 @@ async def test_a_script_with_environment_and_expectations(work: Any, node: Any) 
     assert end.diagnostic is not None
     assert end.diagnostic.summary == "run it: its output lacks 'ready'"
     assert (await act(work, run("exit 3", ok_codes=(0, 3)))).result == "changed"
-    end = await act(work, run("echo why >&2; exit 127"))
+    end = await act(work, run("exit 127"))
     assert end.diagnostic is not None
     assert end.diagnostic.code == "SB501"
     assert "exit status 127: not found" in end.diagnostic.summary
-    assert end.diagnostic.evidence == (("error", "why"),)
+    end = await act(work, run("echo 'sh: ifplugd: applet not found' >&2; exit 127"))
+    assert end.diagnostic is not None
+    assert end.diagnostic.summary == "run it: exit status 127, often a command that was not found"
+    assert end.diagnostic.evidence == (("error", "sh: ifplugd: applet not found"),)
 
 
 async def test_a_script_out_of_time(work: Any) -> None:

@@ -215,6 +215,18 @@ async def test_a_disk_that_fills_during_the_transfer(
     assert sorted(p.name for p in place.iterdir()) == ["hog", "tool"]
 
 
+async def test_a_program_that_says_why_it_ends_with_127_is_believed(
+    node: Any, work: Any, source: Path
+) -> None:
+    source.write_bytes(b"#!/bin/sh\necho 'ifplugd: applet not found' >&2\nexit 127\n")
+    end = await act(work, upload(node, source))
+    assert end.diagnostic is not None
+    assert end.diagnostic.summary.endswith("exit status 127, often a command that was not found")
+    assert ("error", "ifplugd: applet not found") in end.diagnostic.evidence
+    assert not any("SB613" in note for note in end.diagnostic.notes)
+    assert end.diagnostic.hints == ()
+
+
 async def test_a_noexec_mount_is_named(node: Any, work: Any, source: Path, mounted: Any) -> None:
     place = mounted("noexec")
     end = await act(work, upload(node, source))

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sealboot.inventory.load import MAXIMUM_FINDINGS, DriverRoles, load_inventory
-from sealboot.inventory.tree import MAXIMUM_BYTES, Map, Scalar, parse, plain
+from sealboot.inventory.tree import MAXIMUM_BYTES, Map, Scalar, parse, parse_on, plain
 from sealboot.model.diagnostic import Diagnostic
 
 DRIVERS = {"k3s": DriverRoles(("server", "agent"), "agent"), "phases": DriverRoles((), "node")}
@@ -227,3 +227,29 @@ def test_ten_thousand_hosts_load_quickly() -> None:
     assert len(inventory.hosts) == 10_000
     # About 1 s; the allowance is for slow and busy machines. A quadratic step takes minutes.
     assert spent < 8
+
+
+def test_a_key_that_stands_twice_hides_no_other_mistake(tmp_path: Path) -> None:
+    """docs/inventory.md: all mistakes are shown at once."""
+    path = tmp_path / "i.yaml"
+    path.write_text(
+        "version: 1\ncluster: {name: lab, driver: k3s, name: other}\n"
+        "hosts:\n  a: {address: 10.0.0.1, rolle: server}\n  a: {address: 10.0.0.2}\n  b: {addres: 10.0.0.3}\n"
+    )
+    made, found = load_inventory([str(path)], stdin=None, drivers=DRIVERS)
+    assert made is None
+    assert [(d.code, d.at.line if d.at else 0) for d in found] == [
+        ("SB004", 2),
+        ("SB006", 4),
+        ("SB004", 5),
+        ("SB006", 6),
+    ]
+
+
+def test_what_breaks_off_behind_a_key_that_stands_twice() -> None:
+    root, found = parse_on(b"a: 1\na: 2\nb: [\n", "f")
+    assert root is None
+    assert [d.code for d in found] == ["SB004", "SB002"]
+    _, many = parse_on(b"a: 1\n" * 5000, "f")
+    assert {d.code for d in many} == {"SB004"}
+    assert len(many) == 100

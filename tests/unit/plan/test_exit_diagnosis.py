@@ -65,8 +65,11 @@ def test_a_programs_own_status_is_its_own_affair() -> None:
     assert diagnose(1, "", "no", HOST, ARM) is None
     assert diagnose(2, "", "usage", HOST, ARM) is None
     loaded = replace(HOST, libc=Libc("musl", None, frozenset({"/lib/ld-musl-aarch64.so.1"})))
-    found = diagnose(127, "", "x", loaded, DYNAMIC)
+    found = diagnose(127, "", "sh: x: not found", loaded, DYNAMIC)
     assert found is not None
+    assert diagnose(127, "", "", loaded, DYNAMIC) == replace(found, evidence=found.evidence[:-1])
+    assert diagnose(127, "", "sh: ifplugd: applet not found", loaded, DYNAMIC) is None
+    assert diagnose(127, "", "no such release", loaded, DYNAMIC) is None
     assert "does not exist" in found.summary
     emulated = replace(HOST, native=frozenset({Arch.ARM64, Arch.AMD64}))
     assert diagnose(2, "", "usage", emulated, X86) is None

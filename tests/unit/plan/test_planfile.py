@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sealboot.model.diagnostic import Diagnostic
+from sealboot.model.diagnostic import Diagnostic, Location
 from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave
 from sealboot.model.steps import (
     FileIs,
@@ -218,3 +218,20 @@ def test_the_schema_is_fresh() -> None:
     if os.environ.get("UPDATE_GOLDEN") == "1":
         path.write_text(text)
     assert path.read_text() == text, "if the change is wanted: UPDATE_GOLDEN=1"
+
+
+def test_a_file_of_an_earlier_release_lacks_fields_that_are_new() -> None:
+    tree = json.loads(dumps(plan()))
+    for wave in tree["waves"]:
+        for planned in wave["steps"]:
+            del planned["step"]["at"]
+    assert loads(json.dumps(tree).encode(), Path("p")) == plan()
+
+
+def test_a_step_that_moved_to_another_line_is_no_drift() -> None:
+    saved = plan()
+    first = saved.waves[0]
+    moved = replace(first.steps[0], step=replace(first.steps[0].step, at=Location("i.yaml", 9)))
+    now = replace(saved, waves=(replace(first, steps=(moved, *first.steps[1:])), *saved.waves[1:]))
+    assert stale(saved, now) == ()
+    assert b'"line": 9' in dumps(now)

@@ -391,3 +391,61 @@ def test_every_wanted_slot_ends_with_a_file_or_an_error(
     assert bool(selection.chosen) is not bool(errors)
     for verdict in selection.pairs:
         assert verdict.usable is (("x", "k3s") in selection.chosen)
+
+
+TOOL = Slot("tool", kinds=(Kind.ELF, Kind.SCRIPT))
+SH = frozenset({"/bin/sh"})
+
+
+def with_sh(**archs: Arch) -> dict[str, Facts]:
+    return {name: replace(known, interpreters=SH) for name, known in facts(**archs).items()}
+
+
+def test_a_script_is_for_every_architecture_that_has_its_interpreter(tmp_path: Path) -> None:
+    offered = files(tmp_path, tool=b"#!/bin/sh\necho\n", README=b"text")
+    selection = choose(with_sh(ctl1=AMD64, pi01=ARM64), offered, slot=TOOL)
+    assert chosen(selection) == {"ctl1": "tool", "pi01": "tool"}
+    assert selection.diagnostics == ()
+    assert [v.reason for v in selection.matrix] == [None, "SB112"] * 2
+    assert codes(choose(with_sh(ctl1=AMD64), offered)) == [("SB104", "ctl1")], "other places take none"
+
+
+def test_a_script_without_its_interpreter_says_so(tmp_path: Path) -> None:
+    offered = files(tmp_path, tool=b"#!/usr/bin/perl -w\n", other=b"#!/bin/sh\r\n")
+    selection = choose(with_sh(ctl1=AMD64), offered, slot=TOOL)
+    assert codes(selection) == [("SB112", "ctl1")] * 2
+    perl, crlf = selection.diagnostics
+    assert perl.summary == "tool needs /usr/bin/perl and cannot start"
+    assert perl.hints == ("install /usr/bin/perl on the host, or name another interpreter in the script",)
+    assert "dos2unix" in crlf.hints[0]
+
+
+@pytest.mark.parametrize(
+    "known", [facts(ctl1=AMD64), with_sh(ctl1=AMD64)], ids=["nothing known", "not asked"]
+)
+def test_an_interpreter_that_nobody_looked_for_is_a_doubt(known: dict[str, Facts], tmp_path: Path) -> None:
+    offered = files(tmp_path, tool=b"#!/opt/ruby/bin/ruby\n")
+    selection = choose(known, offered, slot=TOOL)
+    assert chosen(selection) == {"ctl1": "tool"}
+    assert [(d.code, d.severity) for d in selection.diagnostics] == [("SB112", Severity.WARNING)]
+
+
+def test_a_script_never_fills_in_for_a_build_that_is_missing(tmp_path: Path) -> None:
+    offered = files(tmp_path, tool=static(AMD64, "a"), install=b"#!/bin/sh\n")
+    selection = choose(with_sh(ctl1=AMD64, pi01=ARM64), offered, slot=TOOL)
+    assert chosen(selection) == {"ctl1": "tool"}
+    assert codes(selection) == [("SB104", "pi01")]
+
+
+def test_two_different_scripts_are_no_choice_of_ours(tmp_path: Path) -> None:
+    offered = files(tmp_path, a=b"#!/bin/sh\n", b=b"#!/bin/sh\necho\n")
+    assert codes(choose(with_sh(ctl1=AMD64), offered, slot=TOOL)) == [("SB113", "ctl1")]
+
+
+def test_where_a_missing_build_goes(tmp_path: Path) -> None:
+    (none,) = choose(facts(ctl1=AMD64), []).diagnostics
+    assert none.hints == (
+        "put the amd64 build of k3s where `artifacts: k3s:` looks for it; any name will do",
+    )
+    (other,) = choose(facts(ctl1=AMD64), files(tmp_path, README=b"text")).diagnostics
+    assert other.hints == ("put the amd64 build of k3s beside the others; any name will do",)

@@ -142,6 +142,25 @@ def test_become_by_what_sudo_says(told: bytes, state: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "state", "quoted"),
+    [
+        (
+            b"sudo: unable to resolve host m3: Temporary failure in name resolution\nsudo: a password is required",
+            "password",
+            "sudo: a password is required",
+        ),
+        (b"sudo: unable to resolve host m3\nbob may not run sudo on m3.", "denied", "bob may not run sudo on m3."),
+        (b"sudo: unable to resolve host m3\nsealboot-root", "nopasswd", ""),
+        (b"sudo: a password is required", "password", "sudo: a password is required"),
+    ],
+)  # fmt: skip
+def test_of_what_sudo_says_the_line_that_decides_is_quoted(told: bytes, state: str, quoted: str) -> None:
+    facts = with_record(sudo=told)
+    assert (facts.become, facts.become_detail) == (state, quoted)
+    assert facts.own_name_unknown == (b"unable to resolve" in told)
+
+
+@pytest.mark.parametrize(
     ("told", "state"),
     [
         (b"doas: Authentication required", "password"),

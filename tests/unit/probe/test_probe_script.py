@@ -14,9 +14,8 @@ import pytest
 
 from sealboot.drivers.base import Wants
 from sealboot.model.diagnostic import Diagnostic
-from sealboot.model.facts import Facts
+from sealboot.model.facts import INTERPRETERS, Facts
 from sealboot.probe import BASE_TOOLS, compose, parse
-from sealboot.probe.compose import INTERPRETERS
 from sealboot.probe.transcript import LIMIT, read
 
 SHELLS = [

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from render_kit import HOSTILE, MISMATCH, Screen, check_report
 
 from sealboot.model.diagnostic import Diagnostic
+from sealboot.model.words import agree, plural
 from sealboot.render.jsondoc import check, dump
-from sealboot.render.text import ending, human_bytes, human_seconds, plural, safe
+from sealboot.render.text import ending, human_bytes, human_seconds, safe
 
 ANY_TEXT = st.text(st.characters())
 
@@ -86,7 +87,12 @@ def test_json_is_ascii_and_complete() -> None:
 
 
 def test_small_words() -> None:
-    assert (plural(1, "host"), plural(0, "host")) == ("1 host", "0 hosts")
+    assert [plural(n, "host") for n in (0, 1, 2)] == ["0 hosts", "1 host", "2 hosts"]
+    assert [agree(n, "{} host is", "{} hosts are") for n in (0, 1, 2)] == [
+        "0 hosts are",
+        "1 host is",
+        "2 hosts are",
+    ]
     assert (human_bytes(0), human_bytes(1536), human_bytes(5 << 40)) == ("0 B", "1.5 KiB", "5120 GiB")
     assert (human_seconds(4.12), human_seconds(125)) == ("4.1s", "2m05s")
 

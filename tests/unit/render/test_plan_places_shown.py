@@ -7,13 +7,16 @@ from typing import Any
 from rich.text import Text
 
 from sealboot.model.plan import Action, Plan, PlannedStep, PlannedWave
+from sealboot.model.report import PlanReport
 from sealboot.model.steps import Run, Step
 from sealboot.render.plan import document
 
 
 def shown(step: Step, action: Action = Action.CHANGE) -> str:
     plan = Plan("lab", "talos", (PlannedWave("w", "Go", (PlannedStep(step, action),)),), ("cp1",))
-    return "\n".join(part.plain for part in document(plan, full=True) if isinstance(part, Text))
+    return "\n".join(
+        part.plain for part in document(PlanReport(plan), 200, full=True) if isinstance(part, Text)
+    )
 
 
 def run(**more: Any) -> Run:

@@ -15,11 +15,11 @@ from sealboot.model.arch import Arch
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.facts import Facts
 from sealboot.model.plan import Wave
-from sealboot.model.steps import Run, Service, ServiceIs, WaitFor
+from sealboot.model.steps import FileIs, Run, Service, ServiceIs, WaitFor
 from sealboot.transport.base import Result
 from sealboot.transport.fake import Call, FakeSession, failed, ok
 from sealboot.workflow.prepare import Prepared, prepare
-from sealboot.workflow.rollback import Former, KeptById, is_program, programs
+from sealboot.workflow.rollback import Former, KeptById, is_kept, programs
 from sealboot.workflow.survey import Survey
 
 NEW, OLD, OTHER = "e" * 64, "0d" * 32, "aa" * 32
@@ -203,4 +203,70 @@ def test_which_programs(tmp_path: Path) -> None:
     none = programs(replace(made, slots=tuple(replace(s, tree=True) for s in made.slots)), ())
     assert isinstance(none, Diagnostic)
     assert none.code == "SB513"
-    assert not is_program(replace(made.slots[0], executable=False))
+    assert is_kept(replace(made.slots[0], executable=False))
+    assert not is_kept(replace(made.slots[0], executable=False, kept=False))
+
+
+def with_data(folder: Path, **part: object) -> Prepared:
+    data = {"artifact": "c", "dest": "/etc/c", "executable": "false", "mode": "0644", **part}
+    steps = [
+        {"name": "a", "upload": {"artifact": "a", "dest": "/opt/a", "smoke": '"$1"'}},
+        {"name": "c", "upload": data},
+        {"name": "svc", "service": "a"},
+    ]
+    return prepared(
+        folder,
+        cluster={"name": "lab", "driver": "phases"},
+        artifacts={"a": ["a*"], "c": ["c*"]},
+        hosts={"n1": {"address": "10.0.0.1", "role": "node"}, "n2": {"address": "10.0.0.2", "role": "node"}},
+        phases=[{"name": "ship", "steps": steps}],
+    )
+
+
+async def test_data_that_a_run_replaced_is_put_back(tmp_path: Path) -> None:
+    answers = {"/opt/a": f"{NEW} {OLD} 755 \n", "/etc/c": f"{NEW} {OTHER} 640 \n"}
+    made = former(with_data(tmp_path), {"n1": host("n1", answers, {})})
+    kept = await looked(made)
+    assert [(k.step.slot, k.target, k.mode) for k in kept.values()] == [
+        ("a", OLD, "755"),
+        ("c", OTHER, "640"),
+    ]
+    (wave,) = made.waves(kept)
+    assert names((wave,)) == ["a", "c", "svc"]
+    back = wave.steps[1]
+    assert isinstance(back, Run)
+    assert back.check == FileIs("/etc/c", OTHER, 0o640)
+
+
+async def test_data_alone_is_put_back_where_it_is_named(tmp_path: Path) -> None:
+    made = former(with_data(tmp_path), {"n1": host("n1", {"/etc/c": f"{NEW} {OTHER} 640 \n"}, {})}, "c")
+    assert names(made.waves(await looked(made))) == ["c", "svc"]
+    assert isinstance(programs(with_data(tmp_path, keep_previous="false"), ["c"]), Diagnostic)
+
+
+async def test_data_that_no_run_replaced_stays_beside_a_program_that_goes_back(tmp_path: Path) -> None:
+    made = former(with_data(tmp_path), {"n1": host("n1", {"/opt/a": f"{NEW} {OLD} 755 \n"}, {})})
+    kept = await looked(made)
+    (wave,) = made.waves(kept)
+    assert names((wave,)) == ["a", "svc"]
+    expected = made._waves({("n1", "a"): OLD, ("n1", "c"): OTHER})
+    assert wave.steps[1] == next(s for w in expected for s in w.steps if s.id == wave.steps[1].id)
+
+
+async def test_a_host_with_nothing_to_put_back_has_ways_around_it(tmp_path: Path) -> None:
+    sessions = {"n1": host("n1", {}, {}), "n2": host("n2", {"/opt/a": f"{NEW} {OLD} 755 \n"}, {})}
+    kept, wrong = await former(with_data(tmp_path), sessions).look()
+    assert [k.step.host for k in kept.values()] == ["n2"]
+    assert [(d.code, d.host) for d in wrong] == [("SB513", "n1")] * 2
+    assert wrong[0].hints == (
+        "leave the host out: `--limit '!n1'`, or `--ready-only`",
+        "apply the former file: that is an upgrade in the other direction",
+    )
+    both = {"n1": host("n1", {"/etc/c": f"{NEW} {OTHER} 640 \n"}, {})}
+    _, program = await former(with_data(tmp_path), both).look()
+    assert program[0].hints == (
+        "put back only what was replaced: `--slot c`",
+        "apply the former file: that is an upgrade in the other direction",
+    )
+    _, alone = await former(with_data(tmp_path), {"n1": host("n1", {}, {})}, "a").look()
+    assert alone[0].hints == ("apply the former file: that is an upgrade in the other direction",)
