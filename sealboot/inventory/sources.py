@@ -10,7 +10,7 @@ from sealboot.inventory.importers.clusterfile import PREFIX as CLUSTERFILE
 from sealboot.inventory.importers.clusterfile import read_clusterfile
 from sealboot.inventory.importers.k0sctl import PREFIX as K0SCTL
 from sealboot.inventory.importers.k0sctl import read_k0sctl
-from sealboot.inventory.tree import MAXIMUM_BYTES, Entry, Map, Node, Scalar, nothing, parse_on
+from sealboot.inventory.tree import MAXIMUM_BYTES, Entry, Map, Node, nothing, parse_on
 from sealboot.model.diagnostic import Diagnostic, Location, has_errors
 
 STDIN_NAME = "<stdin>"

@@ -135,6 +135,7 @@ def parse_on(
                 "fold hosts with ranges such as `pi[001-400]`, or split the inventory into several files",
             ),
         )
+        return None, (large,)
     data = as_utf8(data)
     if b"\0" in data[:2]:
         return None, (_without_mark(data, file, above),)
