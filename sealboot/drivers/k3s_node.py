@@ -23,7 +23,7 @@ from sealboot.drivers.k3s_install import SLOT as INSTALL
 from sealboot.drivers.k3s_install import Install, unit_path
 from sealboot.drivers.k3s_options import K3sOptions
 from sealboot.drivers.shape import shape_check
-from sealboot.model.artifact import Artifact
+from sealboot.model.artifact import Artifact, Other
 from sealboot.model.host import Host
 from sealboot.model.steps import (
     FileIs,
@@ -41,6 +41,12 @@ from sealboot.plan.fingerprint import digest
 
 SLOT = "k3s"
 TOKEN_SECRET = "k3s_token"  # noqa: S105 (its name)
+
+
+def version_of(artifact: Artifact | None) -> str:
+    """The release that a k3s program was built as, from its Go build information; empty when not told."""
+    layers = artifact.layers if artifact else ()
+    return next((x.facts.get("version", "") for x in layers if isinstance(x, Other) and x.name == "go"), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +144,7 @@ class Node:
 def ship(node: Node) -> Iterator[Step]:
     """The program, proven on the host itself before it goes live."""
     host, artifact = node.host, node.artifact
-    release = node.ctx.inventory.release
+    release = node.ctx.inventory.release or version_of(artifact)
     yield Upload(
         id=f"ship/{host.name}/k3s",
         host=host.name,
@@ -151,7 +157,8 @@ def ship(node: Node) -> Iterator[Step]:
         dest=node.binary,
         # `--version` answers without unpacking anything, so that it proves the file and nothing else.
         smoke='"$1" --version\n',
-        smoke_expects=("k3s version " + (release or ""),) if release else ("k3s version ",),
+        # It calls itself by the name of its file, here the one in staging; its commit follows in parentheses.
+        smoke_expects=(f" version {release} (" if release else " version v",),
         slot=SLOT,
     )
     if node.install is not None:

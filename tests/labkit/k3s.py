@@ -12,7 +12,8 @@ wrongly:
   is a server without its data that etcd still counts;
 * the images folder is imported from as k3s does it: by ending, by name, whatever the architecture; what
   fails is logged and not tried again before the file changes (`containerd` makes a real import of it);
-* `kubectl`, `crictl` and `etcd-snapshot` know what the driver asks for, and nothing else.
+* `kubectl`, `crictl` and `etcd-snapshot` know what the driver asks for, and nothing else;
+* `--version` tells the name of its file, as every release does, and its compiler's in a second line.
 
 Nodes speak a line protocol of their own over TCP port 6443.
 """
@@ -129,8 +130,8 @@ sub kubectl { my @a = @_; my $kc = "$etc/k3s.yaml";
   else { fail("kubectl: unknown command $all") }
   fail("the server does not answer") unless defined $said; fail($said) if $said =~ /^ERR/;
   print "$said\n"; exit 0 }
-my $verb = shift @ARGV || "";
-if ($verb eq "--version") { print "k3s version $version (0123abcd)\ngo version go1.27.3\n" }
+my $called = shift @ARGV; my $verb = shift @ARGV || "";
+if ($verb eq "--version") { print "$called version $version (0123abcd)\ngo version go1.27.3\n" }
 elsif ($verb eq "server" || $verb eq "agent") { run_node($verb, @ARGV) }
 elsif ($verb eq "kubectl") { kubectl(@ARGV) }
 elsif ($verb eq "crictl") { crictl(@ARGV) }
@@ -187,4 +188,4 @@ def k3s(arch: Arch, version: str = VERSION, *, runtime: str = "") -> bytes:
     """
     text = _PERL.replace("@RUNTIME@", runtime or _IMITATED)
     assert "'" not in text
-    return program(arch, f"exec perl -e '{text}' -- \"$@\"\n", version)
+    return program(arch, f'exec perl -e \'{text}\' -- "${{0##*/}}" "$@"\n', version)
