@@ -58,8 +58,7 @@ def ports_of(options: K0sOptions, host: Host) -> tuple[ports.Port, ...]:
     wanted: list[ports.Port] = []
     if host.role in CONTROLLERS:
         wanted += [("tcp", API_PORT), ("tcp", JOIN_PORT), ("tcp", 8132)]
-        storage = options.config.get("spec", options.config).get("storage", {})
-        if host.role != "single" and isinstance(storage, dict) and storage.get("type", "etcd") == "etcd":
+        if options.storage(host.role) == "etcd":
             wanted += [("tcp", 2379), ("tcp", 2380)]
     if host.role in NODES:
         wanted.append(("tcp", 10250))
@@ -86,9 +85,7 @@ def shape(inventory: Inventory, options: K0sOptions) -> Iterator[Diagnostic]:
             at=single[0].origin("role"),
             hints=("write `role: controller+worker`: that one can be joined",),
         )
-    storage = options.config.get("spec", options.config).get("storage", {})
-    etcd = not isinstance(storage, dict) or storage.get("type", "etcd") == "etcd"
-    if controllers and len(controllers) % 2 == 0 and etcd:
+    if controllers and len(controllers) % 2 == 0 and options.storage("controller") == "etcd":
         count = len(controllers)
         yield Diagnostic(
             "SB651",
