@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import yaml
 
-from sealboot.drivers.k0s_options import CONTROLLERS, NODES, K0sOptions, flags_of
+from sealboot.drivers.k0s_options import CONTROLLERS, NODES, K0sOptions
+from sealboot.drivers.kubelet import RELEASE
 from sealboot.model.arch import Arch
 from sealboot.model.facts import Facts
 from sealboot.model.host import Host
@@ -192,7 +193,7 @@ def install_words(options: K0sOptions, host: Host, *, first: bool) -> tuple[str,
         for flag, name in (("labels", "node_labels"), ("taints", "node_taints")):
             if host.vars.get(name):
                 words.append(f"--{flag}={','.join(_parts(host.vars[name]))}")
-    flags = [*options.install_flags, *flags_of(host.vars.get("install_flags", ""))]
+    flags = options.flags(host)
     kubelet = [flag.removeprefix(_KUBELET) for flag in flags if flag.startswith(_KUBELET)]
     if host.role in NODES and "ip" in host.vars:
         kubelet.append(f"--node-ip={host.vars['ip']}")
@@ -200,6 +201,33 @@ def install_words(options: K0sOptions, host: Host, *, first: bool) -> tuple[str,
         kubelet.append(f"--hostname-override={host.vars['node_name']}")
     words += [flag for flag in flags if not flag.startswith(_KUBELET)]
     return (*words, *([_KUBELET + " ".join(kubelet)] if kubelet else []))
+
+
+#: From this release on k0s looks at the control groups itself before it starts a node.
+_PREFLIGHT: Final = (1, 35, 7)
+
+
+def takes_old_cgroups(options: K0sOptions, host: Host, release: str) -> bool:
+    """Whether this host is told to run on control groups of version 1: its kubelet, and k0s before it.
+
+    The kubelet is told by a flag, or by the worker profile that the host has; without `--profile` it is `default`.
+    """
+    try:
+        flags = options.flags(host)
+    except ValueError:
+        return False  # SB663
+    said = dict(flag.lstrip("-").partition("=")[::2] for flag in flags)
+    profiles = options.spec.get("workerProfiles", [])
+    mine = [p for p in profiles if isinstance(p, Mapping) and p.get("name") == said.get("profile", "default")]
+    values = [p["values"] for p in mine if isinstance(p.get("values"), Mapping)]
+    told = any(
+        flag.startswith(_KUBELET) and "--fail-cgroupv1=false" in flag.split("=", 1)[1].split()
+        for flag in flags
+    )
+    told = told or any(v.get("failCgroupV1") == "false" for v in values)
+    match = RELEASE.search(release)
+    looks = match is not None and tuple(map(int, match.groups())) >= _PREFLIGHT
+    return told and (not looks or said.get("ignore-pre-flight-checks") in {"", "true"})
 
 
 def _parts(text: str) -> Iterable[str]:

@@ -181,6 +181,10 @@ class K0sOptions(BaseModel):
         source = str(written.get("kine", {}).get("dataSource", "sqlite"))
         return "kine" if source.partition(":")[0] in {"", "sqlite"} else "elsewhere"
 
+    def flags(self, host: Host) -> tuple[str, ...]:
+        """The operator's flags of `k0s install` for this host; raises `ValueError` as `flags_of` does."""
+        return (*self.install_flags, *flags_of(host.vars.get("install_flags", "")))
+
     def data(self, host: Host) -> str:
         """Where k0s keeps its data on this host; `paths.data` replaces the option."""
         return host.paths.get("data", self.data_dir).rstrip("/")

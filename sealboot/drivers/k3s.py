@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from sealboot.checks import ports, route
+from sealboot.checks import cgroups, ports, route
 from sealboot.drivers import (
     k3s_access,
     k3s_hosts,
@@ -83,6 +83,7 @@ class K3sDriver:
             programs=(typed.data(host),),
             questions={
                 "k3s.memory": MEMORY_GROUP,
+                cgroups.KEY: cgroups.QUESTION,
                 "k3s.units": k3s_hosts.UNITS,
                 "k3s.resolver": k3s_hosts.RESOLVER,
                 "k3s.selinux": k3s_hosts.SELINUX,

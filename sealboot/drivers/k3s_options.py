@@ -97,6 +97,10 @@ class K3sOptions(BaseModel):
         """Where the program goes on this host; `paths.binary` replaces its directory."""
         return f"{host.paths.get('binary', '/usr/local/bin').rstrip('/')}/k3s"
 
+    def settings(self, host: Host) -> dict[str, Any]:
+        """The operator's settings in the config.yaml of this host."""
+        return {**self.config, **(self.server_config if host.role == "server" else self.agent_config)}
+
     def first(self, inventory: Inventory) -> Host | None:
         """The server that begins the cluster: the first one of the inventory."""
         servers = inventory.by_role("server")

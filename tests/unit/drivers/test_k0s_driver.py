@@ -561,3 +561,45 @@ def test_another_drivers_options_are_a_bug() -> None:
     with pytest.raises(TypeError):
         cluster.driver.waves(replace(ctx, options=object()))  # type: ignore[arg-type]
     assert Arch.ARM in cluster.arches.values() or cluster.arches
+
+
+FLAG = "--kubelet-extra-args=--fail-cgroupv1=false"
+IGNORED = "--ignore-pre-flight-checks"
+
+
+def profile(name: str, value: str) -> dict[str, Any]:
+    return {"workerProfiles": [{"name": name, "values": {"failCgroupV1": value}}]}
+
+
+@pytest.mark.parametrize(
+    ("release", "options", "own", "refused"),
+    [
+        ("v1.34.9+k0s.0", {}, "", set()),
+        ("v1.35.1+k0s.0", {}, "", {"c3", "W1"}),
+        ("v1.35.1+k0s.0", {"install_flags": FLAG}, "", set()),
+        ("v1.35.1+k0s.0", {"config": profile("default", "false")}, "", set()),
+        ("v1.35.1+k0s.0", {"config": profile("old", "false")}, "", {"c3", "W1"}),
+        ("v1.35.1+k0s.0", {"config": profile("old", "false")}, "--profile=old", {"c3"}),
+        ("v1.35.1+k0s.0", {"config": profile("default", "true")}, "", {"c3", "W1"}),
+        # From 1.35.7 on k0s looks itself, before any kubelet does.
+        ("v1.36.3+k0s.2", {"install_flags": FLAG}, "", {"c3", "W1"}),
+        ("v1.36.3+k0s.2", {"install_flags": [FLAG, IGNORED]}, "", set()),
+        ("v1.36.3+k0s.2", {"install_flags": [FLAG]}, IGNORED, {"c3"}),
+        ("v1.36.3+k0s.2", {"install_flags": [IGNORED]}, "", {"c3", "W1"}),
+    ],
+)
+def test_old_control_groups_are_an_error_for_nodes(
+    release: str, options: Mapping[str, Any], own: str, refused: set[str]
+) -> None:
+    """`own` are flags of W1 alone. c1 is a plain controller, which runs no kubelet."""
+    worker = replace(W1, vars={**W1.vars, "install_flags": own})
+    cluster = k0s(C1, C3, worker, options=options)
+    ctx = cluster.context()
+    told = Other("go", {"product": "k0s", "version": release})
+    chosen = {key: replace(a, layers=(*a.layers[:-1], told)) for key, a in ctx.chosen.items()}
+    facts = {
+        name: replace(f, observed={**f.observed, "cgroups": "hybrid\n"}) for name, f in ctx.facts.items()
+    }
+    found_ = cluster.driver.checks(replace(ctx, facts=facts, chosen=chosen))
+    assert {d.host for d in found_ if d.code == "SB313"} == refused
+    assert {d.severity for d in found_ if d.code == "SB313"} <= {Severity.ERROR}
