@@ -243,7 +243,9 @@ def start(node: Node) -> Iterator[Step]:
     if host.role == "server":
         if node.asks_https:
             yield _wait(node, "ping", "wait for the server's answer", f"https://127.0.0.1:{API_PORT}/ping")
-        yield _wait(node, "readyz", "wait until the API server is ready", scripts.api_ready(node.binary))
+        yield _wait(
+            node, "readyz", "wait until the API server is ready", scripts.api_ready(node.binary, node.data)
+        )
     yield _wait(
         node,
         "ready",

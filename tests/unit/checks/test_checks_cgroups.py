@@ -42,7 +42,15 @@ def test_a_host_tells_its_control_groups(
 
 @pytest.mark.parametrize(
     ("release", "refuses"),
-    [("v1.34.9+k3s1", False), ("v1.35.0", True), ("v1.36.3+k0s.2", True), ("v2.0.0", True), ("", False), ("no release", False), ("v1.9.11", False)],
+    [
+        ("v1.34.9+k3s1", False),
+        ("v1.35.0", True),
+        ("v1.36.3+k0s.2", True),
+        ("v2.0.0", True),
+        ("", False),
+        ("no release", False),
+        ("v1.9.11", False),
+    ],
 )
 def test_releases_that_do_not_start_on_the_first_version(release: str, refuses: bool) -> None:
     assert refuses_v1(release) == refuses

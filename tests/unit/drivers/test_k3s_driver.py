@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driver_kit import Cluster
+from driver_kit import Cluster, unpacked
 
 from sealboot.drivers import k3s_scripts as scripts
 from sealboot.drivers.base import UsesSecrets
@@ -182,12 +182,16 @@ def test_a_release_is_what_the_program_must_say() -> None:
 
 
 def test_node_readiness_is_asked_as_the_kubelet(tmp_path: Path) -> None:
-    tool = tmp_path / "k3s"
+    tool, data = tmp_path / "k3s", tmp_path / "data"
+    tool.write_text(f"#!/bin/sh\ntouch {tmp_path}/asked\n")
+    tool.chmod(0o755)
+    for script in (scripts.node_ready(str(tool), str(data), "n"), scripts.api_ready(str(tool), str(data))):
+        assert (shell(script), (tmp_path / "asked").exists()) == (1, False)
+    unpacked(data)
     answer = 'case "$*" in *"get node n"*agent/kubelet.kubeconfig*|*kubelet.kubeconfig*"get node n"*) printf %s {} ;; esac\n'
     for said, code in (("True", 0), ("False", 1), ("", 1)):
         tool.write_text("#!/bin/sh\n" + answer.replace("{}", said or "''"))
-        tool.chmod(0o755)
-        assert shell(scripts.node_ready(str(tool), "/var/lib/rancher/k3s", "n")) == code
+        assert shell(scripts.node_ready(str(tool), str(data), "n")) == code
 
 
 def test_memory_group_is_read_from_both_kinds_of_control_groups() -> None:
@@ -208,6 +212,7 @@ def test_a_snapshot_is_due_once_before_another_program_on_a_live_datastore(tmp_p
     tool.chmod(0o755)
     assert not due(new, 1)  # no datastore
     (data / "server/db/etcd").mkdir(parents=True)
+    unpacked(data)
     assert due(new, 1)
     assert due(new, len(text))
     assert not due(old, len(text))  # the same program

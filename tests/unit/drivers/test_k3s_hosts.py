@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driver_kit import Cluster
+from driver_kit import Cluster, unpacked
 
 from sealboot.drivers import k3s_hosts
 from sealboot.drivers import k3s_scripts as scripts
@@ -276,6 +276,8 @@ def test_the_nodes_of_a_cluster_are_asked_where_its_server_is(shell: list[str], 
     tool.chmod(0o755)
     assert ask(shell, script) == ""
     (data / "server/db").mkdir(parents=True)
+    assert ask(shell, script) == ""  # it has not unpacked itself, and would
+    unpacked(data)
     assert ask(shell, script) == "s1\na1\n"
     tool.write_text("#!/bin/sh\necho refused >&2\nexit 1\n")
     assert ask(shell, script) == ""
