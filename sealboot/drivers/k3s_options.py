@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
@@ -20,6 +20,14 @@ OWN_KEYS = frozenset(
     | {"embedded-registry", "node-ip", "node-name", "private-registry", "server", "tls-san", "token"}
     | {"token-file"}
 )
+
+
+#: Settings that would be obeyed by k3s and not by what is asked of it here, and what would come of it.
+UNSUPPORTED: Final = {
+    "https-listen-port": "the API server is asked for, joined and written into kubeconfigs at port 6443",
+    "etcd-snapshot-dir": "the snapshot before an upgrade is looked for in `server/db/snapshots` of the data directory",
+    "disable-agent": "a server counts as up when its node is Ready, and without an agent it is no node",
+}
 
 
 def _reference(value: object) -> object:
@@ -42,6 +50,8 @@ def _settings(value: object) -> object:
             raise ValueError(f"{key!r} is no flag of k3s")
         if key in OWN_KEYS:
             raise ValueError(f"`{key}` is the driver's own: it is made of the inventory")
+        if key in UNSUPPORTED and said != "false":
+            raise ValueError(f"`{key}` is not supported: {UNSUPPORTED[key]}")
         if not isinstance(said, str | list) or (
             isinstance(said, list) and not all(isinstance(x, str) for x in said)
         ):
