@@ -1,4 +1,4 @@
-"""SB313: a host with the first version of control groups, which the kubelet does not start on any more."""
+"""SB314: a host with the first version of control groups, which the kubelet does not start on any more."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def refuses_v1(release: str) -> bool:
 def old_cgroups(
     host: Host, facts: Facts, release: str, *, accepted: bool, way: str
 ) -> tuple[Diagnostic, ...]:
-    """SB313, for a host that runs a kubelet of `release`.
+    """SB314, for a host that runs a kubelet of `release`.
 
     `accepted` says that the inventory tells its kubelet to start all the same; `way` is how it could.
     """
@@ -51,7 +51,7 @@ def old_cgroups(
         return ()
     return (
         Diagnostic(
-            "SB313",
+            "SB314",
             f"{host.name} has control groups of version 1, and the kubelet of {release} does not start on them",
             host=host.name,
             at=host.origin(),

@@ -171,7 +171,7 @@ def _host(host: Host, facts: Facts, options: K0sOptions) -> Iterator[Diagnostic]
 
 
 def _cgroups(ctx: Context, options: K0sOptions, host: Host) -> Iterator[Diagnostic]:
-    """SB313; a plain controller runs no kubelet."""
+    """SB314; a plain controller runs no kubelet."""
     if host.role not in NODES:
         return
     release = release_of(ctx.chosen.get((host.name, SLOT))) or ctx.inventory.release or ""

@@ -59,7 +59,7 @@ def _batch(value: object) -> object:
 
 
 #: What YAML calls nothing; an inventory holds texts, and no setting of k0s is called so.
-_NOTHING = frozenset({None, "null", "Null", "NULL", "~"})
+_NOTHING = frozenset({"null", "Null", "NULL", "~"})
 
 
 def _cluster_config(value: object) -> object:
@@ -87,7 +87,7 @@ def _present(tree: object) -> object:
         return {key: kept for key, value in tree.items() if (kept := _present(value)) is not None}
     if isinstance(tree, list | tuple):
         return [kept for item in tree if (kept := _present(item)) is not None]
-    return None if tree in _NOTHING else tree
+    return None if isinstance(tree, str) and tree in _NOTHING else tree
 
 
 def spec_of(config: Mapping[str, Any]) -> Any:

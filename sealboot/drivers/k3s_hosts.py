@@ -169,7 +169,7 @@ def _system(host: Host, facts: Facts) -> Iterator[Diagnostic]:
 
 
 def _cgroups(ctx: Context, options: K3sOptions, host: Host, facts: Facts) -> Iterator[Diagnostic]:
-    """SB313; an argument of the kubelet's is the way out that k3s leaves."""
+    """SB314; an argument of the kubelet's is the way out that k3s leaves."""
     told = options.settings(host).get("kubelet-arg", ())
     arguments = [told] if isinstance(told, str) else told
     accepted = any(argument.lstrip("-") == "fail-cgroupv1=false" for argument in arguments)

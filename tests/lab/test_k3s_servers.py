@@ -196,14 +196,14 @@ def test_a_host_with_old_control_groups_is_refused_unless_its_kubelet_is_told(
 ) -> None:
     with lab.fresh("amd64-systemd") as (server,):
         project = K3sProject(lab, tmp_path / "project", (server,))
-        assert "SB313" not in project.run("check").codes
+        assert "SB314" not in project.run("check").codes
         if lab.ssh(server, OLD_CGROUPS).returncode != 0:
             pytest.skip("this kernel has no hierarchy of version 1 to mount")
         untouched = project.listings()
         refused = project.run("apply", "--yes")
-        assert (refused.code, "SB313" in refused.codes) == (1, True), refused.told
+        assert (refused.code, "SB314" in refused.codes) == (1, True), refused.told
         assert project.differences(untouched) == ""
         project.release(config={"kubelet-arg": ["fail-cgroupv1=false"]})
-        assert "SB313" not in project.run("check").codes
+        assert "SB314" not in project.run("check").codes
         project.release("v1.34.9+k3s1")
-        assert "SB313" not in project.run("check").codes
+        assert "SB314" not in project.run("check").codes

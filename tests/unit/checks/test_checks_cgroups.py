@@ -58,7 +58,7 @@ def test_releases_that_do_not_start_on_the_first_version(release: str, refuses: 
         facts = replace(FACTS, observed={KEY: told})
         found = old_cgroups(HOST, facts, release, accepted=False, way="or do that")
         assert [(d.code, d.severity, d.host) for d in found] == (
-            [("SB313", Severity.ERROR, HOST.name)] if refuses else []
+            [("SB314", Severity.ERROR, HOST.name)] if refuses else []
         )
         assert all("or do that" in d.hints and release in d.summary for d in found)
         assert old_cgroups(HOST, facts, release, accepted=True, way="") == ()

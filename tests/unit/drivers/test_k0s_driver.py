@@ -601,5 +601,5 @@ def test_old_control_groups_are_an_error_for_nodes(
         name: replace(f, observed={**f.observed, "cgroups": "hybrid\n"}) for name, f in ctx.facts.items()
     }
     found_ = cluster.driver.checks(replace(ctx, facts=facts, chosen=chosen))
-    assert {d.host for d in found_ if d.code == "SB313"} == refused
-    assert {d.severity for d in found_ if d.code == "SB313"} <= {Severity.ERROR}
+    assert {d.host for d in found_ if d.code == "SB314"} == refused
+    assert {d.severity for d in found_ if d.code == "SB314"} <= {Severity.ERROR}

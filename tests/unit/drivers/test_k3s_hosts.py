@@ -306,7 +306,7 @@ def test_old_control_groups_are_an_error_where_no_kubelet_is_told_to_take_them(
         cluster.inventory = replace(cluster.inventory, release=release)
         ctx = cluster.context()
         facts = {name: replace(f, observed=OLD_CGROUPS[name]) for name, f in ctx.facts.items()}
-        told = [d for d in cluster.driver.checks(replace(ctx, facts=facts)) if d.code == "SB313"]
+        told = [d for d in cluster.driver.checks(replace(ctx, facts=facts)) if d.code == "SB314"]
         assert {d.host for d in told} == expected
         assert all("fail-cgroupv1=false" in d.hints[1] for d in told)
 
@@ -315,5 +315,5 @@ def test_the_release_that_a_program_tells_decides_on_control_groups() -> None:
     new = replace(
         program(Arch.ARM64), layers=(*program(Arch.ARM64).layers, Other("go", {"version": "v1.35.0+k3s1"}))
     )
-    assert "SB313" in found(k3s(S1), {"s1": {"cgroups": "v1\n"}}, chosen={"s1": new})
-    assert "SB313" not in found(k3s(S1), {"s1": {"cgroups": "v1\n"}})
+    assert "SB314" in found(k3s(S1), {"s1": {"cgroups": "v1\n"}}, chosen={"s1": new})
+    assert "SB314" not in found(k3s(S1), {"s1": {"cgroups": "v1\n"}})

@@ -84,7 +84,7 @@ def test_hosts_without_tools_or_with_a_runtime() -> None:
 
 def test_old_control_groups_are_refused_from_kubernetes_1_35_on() -> None:
     told = {name: {"cgroups": "v1\n"} for name in ("ctl1", "store")}
-    assert codes(whole(CTL, STORE, release="v1.35.0", observed=told)) == [("SB313", "ctl1")]
+    assert codes(whole(CTL, STORE, release="v1.35.0", observed=told)) == [("SB314", "ctl1")]
     assert codes(whole(CTL, STORE, release="v1.34.9", observed=told)) == []
 
 
