@@ -199,9 +199,19 @@ def k3s_archive(inner: Arch, *, long: bool = False) -> bytes:
     return zstandard.ZstdCompressor(compression_params=window).compress(buffer.getvalue())
 
 
-def k3s_program(arch: Arch, archive: bytes, *, name: str | None = None) -> bytes:
-    """k3s with `archive` among its constants, under its own SHA-256 unless `name` says otherwise."""
+#: Other constants of a program: text, zeros, and bytes that begin a zstd frame and are none.
+CONSTANTS = b"k8s.io/apimachinery/pkg/apis" + bytes(64) + b"\x28\xb5\x2f\xfd\xff\xff" + bytes(range(256))
+
+
+def k3s_program(arch: Arch, archive: bytes, *, name: str | None = None, behind: bytes = CONSTANTS) -> bytes:
+    """k3s with `archive` among its constants, under its own SHA-256 unless `name` says otherwise.
+
+    Go's linker puts an embedded file among the constants, so that others follow it in the same
+    segment, the next one without a gap; `behind` are those.
+    """
     flags = '"-X github.com/k3s-io/k3s/pkg/version.Version=v1.36.3+k3s1 -w -s"'
     info = go_info("command-line-arguments", {"-ldflags": flags, "GOARCH": arch.value, "CGO_ENABLED": "0"})
     digest = hashlib.sha256(archive).hexdigest() if name is None else name
-    return program(arch, go_inline("go1.24.1", info, arch), f"build/data/{digest}.tar.zst".encode(), archive)
+    return program(
+        arch, go_inline("go1.24.1", info, arch), f"build/data/{digest}.tar.zst".encode(), archive + behind
+    )

@@ -84,8 +84,9 @@ def _is_tar(source: Source, at: int, end: int) -> bool:
 
 
 def _read(source: Source, elf: Elf, at: int, end: int, *, deep: bool) -> Embedded:
-    window = Window(source, at, end - at)
-    length, broken = frame_length(window)
+    length, broken = frame_length(Window(source, at, end - at))
+    # The linker puts other constants right behind the frame: what is read ends with the frame.
+    window = Window(source, at, length)
     name = _digest_name(source, elf)
     walk = _Walk()
     limit = _DEEP if deep else _QUICK
@@ -98,7 +99,7 @@ def _read(source: Source, elf: Elf, at: int, end: int, *, deep: bool) -> Embedde
         broken = broken or "it does not inflate"
     if deep and not broken and not walk.ended:
         broken = "its tar archive has no end"
-    if deep and not broken and name and _sha256(Window(source, at, length)) != name:
+    if deep and not broken and name and _sha256(window) != name:
         broken = f"its SHA-256 is not the one in its name, {name}"
     found = payload("tar.zst", at, length, tuple(walk.components), deep=deep, named=name)
     return Embedded(found, broken)

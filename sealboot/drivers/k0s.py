@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from sealboot.checks import ports, route
+from sealboot.checks import cgroups, ports, route
 from sealboot.drivers import k0s_access, k0s_airgap, k0s_checks, k0s_reset, k0s_running, k0s_upgrade
 from sealboot.drivers import k0s_images as images
 from sealboot.drivers import k0s_node as steps
@@ -64,6 +64,7 @@ class K0sDriver:
             tools=_TOOLS,
             questions={
                 "k0s.memory": MEMORY_GROUP,
+                cgroups.KEY: cgroups.QUESTION,
                 "k0s.units": scripts.UNITS,
                 "k0s.https": "command -v curl || command -v wget || :\n",
                 "k0s.addresses": scripts.ADDRESSES,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from sealboot.checks import ports, route
+from sealboot.checks import cgroups, ports, route
 from sealboot.checks.init import no_init
 from sealboot.drivers import k0s_running
 from sealboot.drivers.base import Context
@@ -15,8 +15,10 @@ from sealboot.drivers.k0s_config import (
     address_of,
     addresses,
     node_name,
+    takes_old_cgroups,
     unit_of,
 )
+from sealboot.drivers.k0s_node import SLOT, release_of
 from sealboot.drivers.k0s_options import CONTROLLERS, NODES, K0sOptions, flags_of
 from sealboot.drivers.kinds import plain_path
 from sealboot.drivers.kubelet import NODE_NAME
@@ -36,6 +38,7 @@ def findings(ctx: Context, options: K0sOptions) -> Iterator[Diagnostic]:
     for host in ctx.reached:
         if not options.leaving(host):
             yield from _host(host, ctx.facts[host.name], options)
+            yield from _cgroups(ctx, options, host)
 
 
 def paths(ctx: Context, options: K0sOptions) -> Iterator[Diagnostic]:
@@ -57,8 +60,7 @@ def ports_of(options: K0sOptions, host: Host) -> tuple[ports.Port, ...]:
     wanted: list[ports.Port] = []
     if host.role in CONTROLLERS:
         wanted += [("tcp", API_PORT), ("tcp", JOIN_PORT), ("tcp", 8132)]
-        storage = options.config.get("spec", options.config).get("storage", {})
-        if host.role != "single" and isinstance(storage, dict) and storage.get("type", "etcd") == "etcd":
+        if options.storage(host.role) == "etcd":
             wanted += [("tcp", 2379), ("tcp", 2380)]
     if host.role in NODES:
         wanted.append(("tcp", 10250))
@@ -85,9 +87,7 @@ def shape(inventory: Inventory, options: K0sOptions) -> Iterator[Diagnostic]:
             at=single[0].origin("role"),
             hints=("write `role: controller+worker`: that one can be joined",),
         )
-    storage = options.config.get("spec", options.config).get("storage", {})
-    etcd = not isinstance(storage, dict) or storage.get("type", "etcd") == "etcd"
-    if controllers and len(controllers) % 2 == 0 and etcd:
+    if controllers and len(controllers) % 2 == 0 and options.storage("controller") == "etcd":
         count = len(controllers)
         yield Diagnostic(
             "SB651",
@@ -161,6 +161,21 @@ def _host(host: Host, facts: Facts, options: K0sOptions) -> Iterator[Diagnostic]
         yield from route.no_default_route(host, facts)
     yield from _address(host, facts)
     yield from _flags(host)
+
+
+def _cgroups(ctx: Context, options: K0sOptions, host: Host) -> Iterator[Diagnostic]:
+    """SB314; a plain controller runs no kubelet."""
+    if host.role not in NODES:
+        return
+    release = release_of(ctx.chosen.get((host.name, SLOT))) or ctx.inventory.release or ""
+    yield from cgroups.old_cgroups(
+        host,
+        ctx.facts[host.name],
+        release,
+        accepted=takes_old_cgroups(options, host, release),
+        way="or let its kubelet start all the same: `install_flags` with `--kubelet-extra-args=--fail-cgroupv1=false`"
+        " and, from k0s 1.36.1 on, `--ignore-pre-flight-checks`",
+    )
 
 
 def _address(host: Host, facts: Facts) -> Iterator[Diagnostic]:

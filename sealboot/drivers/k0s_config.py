@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import yaml
 
-from sealboot.drivers.k0s_options import CONTROLLERS, NODES, K0sOptions, flags_of
+from sealboot.drivers.k0s_options import CONTROLLERS, NODES, K0sOptions
+from sealboot.drivers.kubelet import RELEASE
 from sealboot.model.arch import Arch
 from sealboot.model.facts import Facts
 from sealboot.model.host import Host
@@ -40,9 +41,27 @@ _TEXTS = frozenset(
         "version",
         "image",
         "repository",
+        "envVars",
+        "authPass",
     }
     | {"values", "name", "namespace", "chartname", "url", "default_pull_policy", "podCIDR", "serviceCIDR"}
 )
+#: `values` is the text of a Helm chart's settings, or a map: a KubeletConfiguration (kubelet.config.k8s.io/v1beta1).
+_VALUES: Final = "values"
+#: Its fields that are texts, or maps of texts, whatever they look like: `systemReserved: {cpu: "1"}`.
+_KUBELET_TEXTS = frozenset(
+    {"cpuManagerPolicyOptions", "evictionHard", "evictionMinimumReclaim", "evictionSoft", "kubeReserved"}
+    | {"evictionSoftGracePeriod", "qosReserved", "reservedSystemCPUs", "staticPodURLHeader", "systemReserved"}
+    | {"topologyManagerPolicyOptions", "key", "value"}  # the last two of `registerWithTaints`
+    # Durations.
+    | {"cpuCFSQuotaPeriod", "cpuManagerReconcilePeriod", "evictionPressureTransitionPeriod"}
+    | {"fileCheckFrequency", "httpCheckFrequency", "imageMaximumGCAge", "imageMinimumGCAge"}
+    | {"nodeStatusReportFrequency", "nodeStatusUpdateFrequency", "runtimeRequestTimeout"}
+    | {"shutdownGracePeriod", "shutdownGracePeriodCriticalPods", "streamingConnectionIdleTimeout"}
+    | {"syncFrequency", "volumeStatsAggPeriod"}
+)
+_KUBELET_FRACTIONS = frozenset({"memoryThrottlingFactor"})
+_FRACTION = re.compile(r"[0-9]+\.[0-9]+", re.ASCII)
 _KUBELET: Final = "--kubelet-extra-args="
 
 
@@ -95,7 +114,7 @@ def k0s_yaml(options: K0sOptions, host: Host, facts: Facts | None) -> str:
     controllers: one that joins must not restart those that are there.
     """
     written = options.config
-    spec = typed(written.get("spec", {}) if "spec" in written else written)
+    spec = typed(options.spec)
     own = address_of(host, facts)
     api = spec.setdefault("api", {})
     if own:
@@ -104,16 +123,15 @@ def k0s_yaml(options: K0sOptions, host: Host, facts: Facts | None) -> str:
         api.setdefault("externalAddress", options.endpoint)
     wanted = [*(api.get("sans") or []), own, host.address, options.endpoint or "", *options.sans]
     api["sans"] = list(dict.fromkeys(name for name in wanted if name))
-    storage = spec.setdefault("storage", {})
-    etcd = storage.setdefault("type", "etcd") == "etcd" and "externalCluster" not in (
-        storage.get("etcd") or {}
-    )
-    if own and etcd:
-        storage.setdefault("etcd", {}).setdefault("peerAddress", own)
+    # The type is k0s' own where the operator wrote none: it is another one for `single`.
+    if own and options.storage(host.role) == "etcd":
+        spec.setdefault("storage", {}).setdefault("etcd", {}).setdefault("peerAddress", own)
     document = {
         "apiVersion": written.get("apiVersion", "k0s.k0sproject.io/v1beta1"),
         "kind": "ClusterConfig",
-        "metadata": typed(written.get("metadata", {"name": "k0s"})) if "spec" in written else {"name": "k0s"},
+        "metadata": {"name": "k0s"}
+        if written is options.spec
+        else typed(written.get("metadata", {"name": "k0s"})),
         "spec": spec,
     }
     text: str = yaml.safe_dump(document, sort_keys=False, default_flow_style=False, allow_unicode=True)
@@ -123,9 +141,32 @@ def k0s_yaml(options: K0sOptions, host: Host, facts: Facts | None) -> str:
 def typed(tree: Any, *, texts: bool = False) -> Any:
     """The tree with the switches and whole numbers that inventories hold as texts; k0s refuses `"6443"` for a port."""
     if isinstance(tree, Mapping):
-        return {key: typed(value, texts=texts or key in _TEXTS) for key, value in tree.items()}
+        return {
+            key: _kubelet(value)
+            if key == _VALUES and isinstance(value, Mapping) and not texts
+            else typed(value, texts=texts or key in _TEXTS)
+            for key, value in tree.items()
+        }
     if isinstance(tree, list | tuple):
         return [typed(item, texts=texts) for item in tree]
+    return _scalar(tree, texts=texts)
+
+
+def _kubelet(tree: Any, *, texts: bool = False, name: str = "") -> Any:
+    """A KubeletConfiguration, likewise; k0s and the kubelet refuse `"200"` for `maxPods`, and `1` for a reserve."""
+    if isinstance(tree, Mapping):
+        return {
+            key: _kubelet(value, texts=texts or key in _KUBELET_TEXTS, name=key)
+            for key, value in tree.items()
+        }
+    if isinstance(tree, list | tuple):
+        return [_kubelet(item, texts=texts) for item in tree]
+    if name in _KUBELET_FRACTIONS and isinstance(tree, str) and _FRACTION.fullmatch(tree):
+        return float(tree)
+    return _scalar(tree, texts=texts)
+
+
+def _scalar(tree: Any, *, texts: bool) -> Any:
     if texts or not isinstance(tree, str):
         return tree
     if tree in {"true", "false"}:
@@ -152,7 +193,7 @@ def install_words(options: K0sOptions, host: Host, *, first: bool) -> tuple[str,
         for flag, name in (("labels", "node_labels"), ("taints", "node_taints")):
             if host.vars.get(name):
                 words.append(f"--{flag}={','.join(_parts(host.vars[name]))}")
-    flags = [*options.install_flags, *flags_of(host.vars.get("install_flags", ""))]
+    flags = options.flags(host)
     kubelet = [flag.removeprefix(_KUBELET) for flag in flags if flag.startswith(_KUBELET)]
     if host.role in NODES and "ip" in host.vars:
         kubelet.append(f"--node-ip={host.vars['ip']}")
@@ -160,6 +201,33 @@ def install_words(options: K0sOptions, host: Host, *, first: bool) -> tuple[str,
         kubelet.append(f"--hostname-override={host.vars['node_name']}")
     words += [flag for flag in flags if not flag.startswith(_KUBELET)]
     return (*words, *([_KUBELET + " ".join(kubelet)] if kubelet else []))
+
+
+#: From this release on k0s looks at the control groups itself before it starts a node.
+_PREFLIGHT: Final = (1, 35, 7)
+
+
+def takes_old_cgroups(options: K0sOptions, host: Host, release: str) -> bool:
+    """Whether this host is told to run on control groups of version 1: its kubelet, and k0s before it.
+
+    The kubelet is told by a flag, or by the worker profile that the host has; without `--profile` it is `default`.
+    """
+    try:
+        flags = options.flags(host)
+    except ValueError:
+        return False  # SB663
+    said = dict(flag.lstrip("-").partition("=")[::2] for flag in flags)
+    profiles = options.spec.get("workerProfiles", [])
+    mine = [p for p in profiles if isinstance(p, Mapping) and p.get("name") == said.get("profile", "default")]
+    values = [p["values"] for p in mine if isinstance(p.get("values"), Mapping)]
+    told = any(
+        flag.startswith(_KUBELET) and "--fail-cgroupv1=false" in flag.split("=", 1)[1].split()
+        for flag in flags
+    )
+    told = told or any(v.get("failCgroupV1") == "false" for v in values)
+    match = RELEASE.search(release)
+    looks = match is not None and tuple(map(int, match.groups())) >= _PREFLIGHT
+    return told and (not looks or said.get("ignore-pre-flight-checks") in {"", "true"})
 
 
 def _parts(text: str) -> Iterable[str]:

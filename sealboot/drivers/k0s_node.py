@@ -116,7 +116,12 @@ class Node:
     @property
     def joined(self) -> bool:
         """Whether it is a node of a cluster: it has a kubelet's credentials, which only the API gives."""
-        return self.member and "worker" in self.facts.observed.get("k0s.state", "").split()
+        return self.member and "worker" in self.states
+
+    @property
+    def states(self) -> frozenset[str]:
+        """What the host told of itself as a member, and of the datastore in its data directory."""
+        return frozenset(self.facts.observed.get("k0s.state", "").split())
 
     @property
     def drains(self) -> bool:
@@ -197,6 +202,11 @@ def ship(node: Node) -> Iterator[Step]:
 def configure(node: Node) -> Iterator[Step]:
     """The small files into our folder, and k0s.yaml read by the program that will have to live with it."""
     target = node.target()
+    if node.member and node.controller and not {"etcd", "kine"} & node.states:
+        # Only root may look, and the probe was not (SB667).
+        script = scripts.same_store(node.data, node.options.storage(node.host.role))
+        title = "make sure that its cluster is where k0s will look for it"
+        yield _asked(node, "configure", "datastore", title, script)
     if node.controller:
         yield _staged(node, "config", "k0s.yaml.next", CONFIG, node.config)
         flags = [word for word in target.words if word.startswith("--feature-gates=")]
@@ -236,13 +246,15 @@ def begin(node: Node, joining: tuple[Node, ...]) -> Iterator[Step]:
     if places and not accepted and node.facts.observed.get("k0s.https", "").strip():
         urls = [f"https://{f'[{p}]' if ':' in p else p}:{API_PORT}/version" for p in places]
         yield _asked(
-            node, "cluster", "make sure that no cluster runs already", scripts.alone(node.data, urls)
+            node, "alone", "cluster", "make sure that no cluster runs already", scripts.alone(node.data, urls)
         )
-    empty = [n for n in joining if "controller" not in n.facts.observed.get("k0s.state", "").split()]
+    empty = [n for n in joining if "controller" not in n.states]
     places = [public_address(n.host, n.facts) for n in empty if not n.member]
     if places and node.member:
         script = scripts.not_members(node.binary, node.data, places)
-        yield _asked(node, "etcd", "make sure that etcd has no member in the place of a new one", script)
+        yield _asked(
+            node, "alone", "etcd", "make sure that etcd has no member in the place of a new one", script
+        )
 
 
 def wake(node: Node) -> Iterator[Step]:
@@ -257,9 +269,9 @@ def wake(node: Node) -> Iterator[Step]:
     )
 
 
-def _asked(node: Node, label: str, title: str, script: str) -> Step:
+def _asked(node: Node, wave: str, label: str, title: str, script: str) -> Step:
     return Run(
-        id=f"alone/{node.name}/{label}",
+        id=f"{wave}/{node.name}/{label}",
         host=node.name,
         title=title,
         timeout=120.0,

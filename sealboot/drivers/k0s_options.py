@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
@@ -11,6 +12,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from sealboot.drivers.kinds import Place, Places, Seconds, SlotNames, number, plain_path
 from sealboot.model.host import Host, Inventory
 
+#: What holds the cluster: etcd on the controllers, SQLite on the only one, or a service elsewhere.
+Storage = Literal["etcd", "kine", "elsewhere"]
 #: Roles that run a controller, in bring-up order; `single` is a cluster of one host.
 CONTROLLERS = ("controller", "controller+worker", "single")
 #: Roles whose hosts are nodes of Kubernetes.
@@ -55,6 +58,43 @@ def _batch(value: object) -> object:
     return value
 
 
+#: What YAML calls nothing; an inventory holds texts, and no setting of k0s is called so.
+_NOTHING = frozenset({"null", "Null", "NULL", "~"})
+
+
+def _cluster_config(value: object) -> object:
+    """A ClusterConfig or its spec without what is null: `k0s config create` writes `externalCluster: null`."""
+    tree = _present(value)
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ValueError("expected a ClusterConfig, or its `spec` alone")  # noqa: TRY004 (pydantic lets a TypeError pass)
+    spec = spec_of(tree)
+    for path in ("spec", "spec.api", "spec.storage", "spec.storage.etcd", "spec.storage.kine"):
+        below: object = spec
+        for name in path.split(".")[1:]:
+            below = below.get(name, {}) if isinstance(below, dict) else {}
+        if not isinstance(below, dict):
+            raise ValueError(f"`{path}` takes a map")  # noqa: TRY004 (likewise)
+    if not isinstance(spec.get("api", {}).get("sans", []), list):
+        raise ValueError("`spec.api.sans` takes a list")  # noqa: TRY004 (likewise)
+    return tree
+
+
+def _present(tree: object) -> object:
+    """The tree without null values; `None` for a null."""
+    if isinstance(tree, dict):
+        return {key: kept for key, value in tree.items() if (kept := _present(value)) is not None}
+    if isinstance(tree, list | tuple):
+        return [kept for item in tree if (kept := _present(item)) is not None]
+    return None if isinstance(tree, str) and tree in _NOTHING else tree
+
+
+def spec_of(config: Mapping[str, Any]) -> Any:
+    """The spec of what `config` holds: a whole ClusterConfig, or the spec alone."""
+    return config.get("spec", {}) if "spec" in config or config.get("kind") == "ClusterConfig" else config
+
+
 def _environment(value: object) -> object:
     """Variables of the service: what stands in a unit file is plain text in one line."""
     if not isinstance(value, dict):
@@ -92,7 +132,7 @@ class K0sOptions(BaseModel):
     data_dir: str = "/var/lib/k0s"
     kubelet_root_dir: str | None = None
     #: The whole of a ClusterConfig, or its `spec` alone; what the inventory knows is filled in.
-    config: dict[str, Any] = Field(default_factory=dict)
+    config: Annotated[dict[str, Any], BeforeValidator(_cluster_config)] = Field(default_factory=dict)
     #: A load balancer or virtual address in front of the controllers.
     endpoint: Place | None = None
     sans: Places = ()
@@ -120,6 +160,30 @@ class K0sOptions(BaseModel):
         if value is not None and not plain_path(value):
             raise ValueError("expected an absolute path of plain characters without `.` and `..`")
         return value
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """The spec of the ClusterConfig, as far as the operator wrote it."""
+        spec: Mapping[str, Any] = spec_of(self.config)
+        return spec
+
+    def storage(self, role: str) -> Storage:
+        """Where a controller of this role keeps the cluster.
+
+        `single` has kine with SQLite unless there is a `storage` block; a block without a type is etcd's
+        (k0s `pkg/apis/k0s/v1beta1/storage.go`).
+        """
+        written = self.spec.get("storage")
+        if written is None:
+            return "kine" if role == "single" else "etcd"
+        if written.get("type", "etcd") != "kine":
+            return "elsewhere" if "externalCluster" in written.get("etcd", {}) else "etcd"
+        source = str(written.get("kine", {}).get("dataSource", "sqlite"))
+        return "kine" if source.partition(":")[0] in {"", "sqlite"} else "elsewhere"
+
+    def flags(self, host: Host) -> tuple[str, ...]:
+        """The operator's flags of `k0s install` for this host; raises `ValueError` as `flags_of` does."""
+        return (*self.install_flags, *flags_of(host.vars.get("install_flags", "")))
 
     def data(self, host: Host) -> str:
         """Where k0s keeps its data on this host; `paths.data` replaces the option."""

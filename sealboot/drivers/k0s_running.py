@@ -15,11 +15,14 @@ from sealboot.model.facts import Facts
 from sealboot.model.host import Host
 
 _LEAVE = "k0s etcd leave --peer-address "
+#: What holds a cluster, in words; and where in the data directory.
+_STORES = {"etcd": "etcd", "kine": "SQLite (kine)", "elsewhere": "a datastore elsewhere"}
+_PLACES = {"etcd": "etcd/member", "kine": "db"}
 _WORDS = Words("k0s", "a backup", second="SB655", step="SB656", foreign="SB657")
 
 
 def findings(ctx: Context, options: K0sOptions) -> Iterator[Diagnostic]:
-    """SB655 to SB658 and SB664, from what the hosts told."""
+    """SB655 to SB658, SB664 and SB667, from what the hosts told."""
     yield from filter(None, (_second(ctx, options),))
     yield from _etcd(ctx, options)
     yield from _workers(ctx, options)
@@ -27,7 +30,8 @@ def findings(ctx: Context, options: K0sOptions) -> Iterator[Diagnostic]:
         if options.leaving(host):
             continue
         facts = ctx.facts[host.name]
-        yield from filter(None, (_foreign(host, facts, options), _step(ctx, host, facts)))
+        told = (_foreign(host, facts, options), _step(ctx, host, facts), _storage(host, facts, options))
+        yield from filter(None, told)
 
 
 def nodes(ctx: Context, options: K0sOptions) -> tuple[Node, ...]:
@@ -71,6 +75,33 @@ def _etcd(ctx: Context, options: K0sOptions) -> Iterator[Diagnostic]:
                 evidence=(("address", place),),
                 hints=(f"take the old member out on a controller that lives: `{_LEAVE}{place}`",),
             )
+
+
+def _storage(host: Host, facts: Facts, options: K0sOptions) -> Diagnostic | None:
+    """SB667: k0s would start with another datastore than the one that holds the cluster, which is empty.
+
+    Where both lie there, only the operator can tell which of them is in use.
+    """
+    there = sorted({"etcd", "kine"} & _states(facts))
+    comes = options.storage(host.role)
+    written = "type" in options.spec.get("storage", {})
+    if host.role not in CONTROLLERS or not there or there == [comes] or (comes in there and written):
+        return None
+    both = len(there) > 1
+    held = " and ".join(_STORES[name] for name in there)
+    hint = (
+        "name the one in use with `config: {storage: {type: …}}`: /etc/k0s/k0s.yaml on the host has it"
+        if both
+        else f"keep what is there: `config: {{storage: {{type: {there[0]}}}}}`"
+    )
+    return Diagnostic(
+        "SB667",
+        f"the data of {host.name} are in {held}, and {'nothing says which is in use' if both else f'k0s would start with {_STORES[comes]}'}",
+        host=host.name,
+        at=host.origin("role"),
+        evidence=(("there", ", ".join(_PLACES[name] for name in there)), ("to come", comes)),
+        hints=(hint, "k0s moves no data from one to the other: that takes a backup and a new cluster"),
+    )
 
 
 def _foreign(host: Host, facts: Facts, options: K0sOptions) -> Diagnostic | None:

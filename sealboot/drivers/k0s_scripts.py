@@ -51,11 +51,28 @@ def version(binary: str) -> str:
 
 
 def state(data: str) -> str:
-    """Tells of what this host is a member already: `controller`, `worker`."""
+    """Tells of what this host is a member already, `controller`, `worker`; and what a controller's data are in.
+
+    `etcd` is the member's own directory, `kine` that of SQLite (k0s `DefaultKineConfig`).
+    """
     quoted = shlex.quote(data)
     return (
         f"[ ! -e {quoted}/etcd/member ] && [ ! -e {quoted}/db ] || echo controller\n"
+        f"[ ! -e {quoted}/etcd/member ] || echo etcd\n"
+        f"[ ! -e {quoted}/db ] || echo kine\n"
         f"[ ! -e {quoted}/kubelet.conf ] || echo worker\n"
+    )
+
+
+def same_store(data: str, comes: str) -> str:
+    """Succeeds where the data directory holds no cluster, or one in the datastore that is to come."""
+    stores = {"etcd": f"{data}/etcd/member", "kine": f"{data}/db"}
+    there = " ".join(shlex.quote(place) for name, place in stores.items() if name != comes)
+    here = f"[ ! -e {shlex.quote(stores[comes])} ] || exit 0\n" if comes in stores else ""
+    return here + (
+        f"for sb_place in {there}; do\n"
+        '  [ ! -e "$sb_place" ] || { echo "its cluster is in $sb_place: k0s would start with another datastore, an empty one" >&2\n'
+        "    exit 65; }\ndone\nexit 0\n"
     )
 
 

@@ -13,13 +13,14 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from sealboot.checks import ports, route
+from sealboot.checks import cgroups, ports, route
 from sealboot.drivers import (
     k3s_access,
     k3s_hosts,
     k3s_images_checks,
     k3s_images_choice,
     k3s_install,
+    k3s_leaving,
     k3s_registries,
     k3s_reset,
 )
@@ -84,6 +85,7 @@ class K3sDriver:
             programs=(typed.data(host),),
             questions={
                 "k3s.memory": MEMORY_GROUP,
+                cgroups.KEY: cgroups.QUESTION,
                 "k3s.units": k3s_hosts.UNITS,
                 "k3s.resolver": k3s_hosts.RESOLVER,
                 "k3s.selinux": k3s_hosts.SELINUX,
@@ -93,12 +95,21 @@ class K3sDriver:
                 "k3s.foreign": as_root(host, scripts.FOREIGN, scripts.FOREIGN),
                 "k3s.state": as_root(host, scripts.state(typed.data(host)), "echo closed\n"),
                 "k3s.nodes": as_root(host, scripts.nodes(typed.binary(host), typed.data(host))),
+                **self._leaving(host, typed),
                 "k3s.version": scripts.version(typed.binary(host)),
                 "k3s.images": as_root(host, listed, listed),
                 "k3s.mirrors": as_root(host, k3s_registries.MIRRORS),
                 "k3s.places": as_root(host, places, places),
             },
         )
+
+    @staticmethod
+    def _leaving(host: Host, options: K3sOptions) -> Mapping[str, str]:
+        """Who has a vote in etcd is asked where a server is to go."""
+        if options.state != "absent" or host.role != "server":
+            return {}
+        script = scripts.etcd_members(options.binary(host), options.data(host))
+        return {k3s_leaving.MEMBERS: as_root(host, script)}
 
     def secrets(self, options: BaseModel) -> Mapping[str, SecretRef]:
         """The operator's own token, where there is one, and the passwords of registries."""
@@ -114,7 +125,7 @@ class K3sDriver:
         """Clusters that cannot come up as they are described, and hosts that cannot be nodes."""
         options = _typed(ctx.options)
         if options.state == "absent":
-            return (*paths(ctx, options), *k3s_reset.remains(options, ctx.inventory, ctx.reached))
+            return (*paths(ctx, options), *k3s_leaving.findings(ctx, options))
         return (*findings(ctx, options), *k3s_images_checks.findings(ctx, options))
 
     def waves(self, ctx: Context) -> tuple[Wave, ...]:
@@ -124,7 +135,7 @@ class K3sDriver:
         if first is None or any(paths(ctx, options)):
             return ()
         if options.state == "absent":
-            return k3s_reset.waves(options, ctx.inventory, ctx.reached)
+            return k3s_reset.waves(options, ctx.inventory, ctx.reached, k3s_leaving.told(ctx))
         slots = (SLOT, k3s_install.SLOT) if options.install == "script" else (SLOT,)
         ready = (host for host in ctx.reached if all((host.name, slot) in ctx.chosen for slot in slots))
         nodes = tuple(Node.of(ctx, options, host) for host in ready)

@@ -70,8 +70,7 @@ def config_yaml(options: K3sOptions, inventory: Inventory, host: Host) -> str:
     for key, name in (("node-label", "node_labels"), ("node-taint", "node_taints")):
         if host.vars.get(name):
             made[key] = [part.strip() for part in host.vars[name].split(",") if part.strip()]
-    extra = {**options.config, **(options.server_config if server else options.agent_config)}
-    return _HEADER + _dump({**made, **extra})
+    return _HEADER + _dump({**made, **options.settings(host)})
 
 
 def _endpoint(options: K3sOptions) -> tuple[str, ...]:

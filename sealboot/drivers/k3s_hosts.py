@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from sealboot.checks.cgroups import old_cgroups
 from sealboot.checks.init import no_init
 from sealboot.checks.ports import Port, taken_ports
 from sealboot.checks.route import no_default_route
 from sealboot.drivers.base import Context
 from sealboot.drivers.k3s_config import API_PORT, SERVICES
-from sealboot.drivers.k3s_node import SLOT
+from sealboot.drivers.k3s_node import SLOT, version_of
 from sealboot.drivers.k3s_options import K3sOptions
 from sealboot.model.arch import Arch
 from sealboot.model.diagnostic import Diagnostic, Severity
@@ -54,10 +55,7 @@ echo missing
 
 def ports(options: K3sOptions, host: Host) -> tuple[Port, ...]:
     """The ports of this host that its k3s will listen on."""
-    settings = {
-        **options.config,
-        **(options.server_config if host.role == "server" else options.agent_config),
-    }
+    settings = options.settings(host)
     wanted: list[Port] = [("tcp", 10250)]
     if host.role == "server":
         wanted.append(("tcp", API_PORT))
@@ -77,6 +75,7 @@ def findings(ctx: Context, options: K3sOptions) -> Iterator[Diagnostic]:
         yield from _machine(ctx, host, facts)
         yield from _program(ctx, options, host, facts)
         yield from _system(host, facts)
+        yield from _cgroups(ctx, options, host, facts)
         yield from no_default_route(host, facts)
         yield from _resolver(options, host, facts)
         if not facts.observed.get("k3s.units", "").strip():
@@ -163,12 +162,18 @@ def _system(host: Host, facts: Facts) -> Iterator[Diagnostic]:
         )
 
 
+def _cgroups(ctx: Context, options: K3sOptions, host: Host, facts: Facts) -> Iterator[Diagnostic]:
+    """SB314; an argument of the kubelet's is the way out that k3s leaves."""
+    arguments = options.listed(host, "kubelet-arg")
+    accepted = any(argument.lstrip("-") == "fail-cgroupv1=false" for argument in arguments)
+    release = version_of(ctx.chosen.get((host.name, SLOT))) or ctx.inventory.release or ""
+    way = "or let its kubelet start all the same: `options: {config: {kubelet-arg: [fail-cgroupv1=false]}}`"
+    yield from old_cgroups(host, facts, release, accepted=accepted, way=way)
+
+
 def _resolver(options: K3sOptions, host: Host, facts: Facts) -> Iterator[Diagnostic]:
     """SB647: k3s then writes a resolv.conf for pods itself, with a name server on the internet."""
-    settings = {
-        **options.config,
-        **(options.server_config if host.role == "server" else options.agent_config),
-    }
+    settings = options.settings(host)
     if facts.observed.get("k3s.resolver", "").strip() != "no" or "resolv-conf" in settings:
         return
     yield Diagnostic(

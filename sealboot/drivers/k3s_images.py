@@ -20,6 +20,7 @@ from sealboot.drivers import k3s_images_space as room
 from sealboot.drivers.k3s_images_choice import MARK, Archive, archives, digests, folder
 from sealboot.drivers.k3s_import import importing, pinning, stored_names
 from sealboot.drivers.k3s_node import Node
+from sealboot.drivers.k3s_scripts import OPEN, unpacked
 from sealboot.model.feed import Feed
 from sealboot.model.steps import FileIs, PathExists, Run, Step, Succeeds, Upload
 
@@ -137,8 +138,9 @@ def _verify(node: Node, wanted: Sequence[Archive], *, pinned: bool = False) -> s
     arch = node.ctx.facts[node.host.name].kernel_arch
     pins = """  case $sb_said in *'"pinned":true'*) ;; *) return 1 ;; esac\n""" if pinned else ""
     lines = [
-        f"""sb_image() {{
+        f"""{OPEN}sb_image() {{
   sb_last=$1
+  {unpacked(node.data)} || return 1
   sb_said=$({shlex.quote(node.binary)} crictl inspecti -o json "$1" 2>/dev/null | tr -d ' \\t\\r\\n')
   case $sb_said in *'"architecture":"{arch}"'*) ;; *) return 1 ;; esac
 {pins}  [ -n "$2" ] || return 0

@@ -9,9 +9,8 @@ from sealboot.drivers import k3s_images_space as room
 from sealboot.drivers.base import Context
 from sealboot.drivers.k3s_images_choice import Archive, archives, coming, digests, new_way
 from sealboot.drivers.k3s_import import stored_names
-from sealboot.drivers.k3s_node import SLOT
+from sealboot.drivers.k3s_node import SLOT, version_of
 from sealboot.drivers.k3s_options import K3sOptions
-from sealboot.drivers.k3s_running import version_of
 from sealboot.model.artifact import Artifact
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.host import Host

@@ -25,7 +25,7 @@ def importing(program: str) -> str:
     the CRI service does that when the first container starts, as for archives
     that k3s imports itself.
     """
-    return f"exec {shlex.quote(program)} ctr images import --no-unpack - >&2\n"
+    return f"umask 022\nexec {shlex.quote(program)} ctr images import --no-unpack - >&2\n"
 
 
 def pinning(program: str, names: Sequence[str], marker: str) -> str:

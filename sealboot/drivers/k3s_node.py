@@ -24,7 +24,7 @@ from sealboot.drivers.k3s_install import SLOT as INSTALL
 from sealboot.drivers.k3s_install import Install, unit_path
 from sealboot.drivers.k3s_options import K3sOptions
 from sealboot.drivers.shape import shape_check
-from sealboot.model.artifact import Artifact
+from sealboot.model.artifact import Artifact, Other
 from sealboot.model.host import Host
 from sealboot.model.steps import (
     Check,
@@ -43,6 +43,12 @@ from sealboot.plan.fingerprint import digest
 
 SLOT = "k3s"
 TOKEN_SECRET = "k3s_token"  # noqa: S105 (its name)
+
+
+def version_of(artifact: Artifact | None) -> str:
+    """The release that a k3s program was built as, from its Go build information; empty when not told."""
+    layers = artifact.layers if artifact else ()
+    return next((x.facts.get("version", "") for x in layers if isinstance(x, Other) and x.name == "go"), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +156,7 @@ class Node:
 def ship(node: Node) -> Iterator[Step]:
     """The program, proven on the host itself before it goes live."""
     host, artifact = node.host, node.artifact
-    release = node.ctx.inventory.release
+    release = node.ctx.inventory.release or version_of(artifact)
     yield Upload(
         id=f"ship/{host.name}/k3s",
         host=host.name,
@@ -163,7 +169,8 @@ def ship(node: Node) -> Iterator[Step]:
         dest=node.binary,
         # `--version` answers without unpacking anything, so that it proves the file and nothing else.
         smoke='"$1" --version\n',
-        smoke_expects=("k3s version " + (release or ""),) if release else ("k3s version ",),
+        # It calls itself by the name of its file, here the one in staging; its commit follows in parentheses.
+        smoke_expects=(f" version {release} (" if release else " version v",),
         slot=SLOT,
     )
     if node.install is not None:
@@ -249,7 +256,9 @@ def start(node: Node) -> Iterator[Step]:
     if host.role == "server":
         if node.asks_https:
             yield _wait(node, "ping", "wait for the server's answer", f"https://127.0.0.1:{API_PORT}/ping")
-        yield _wait(node, "readyz", "wait until the API server is ready", scripts.api_ready(node.binary))
+        yield _wait(
+            node, "readyz", "wait until the API server is ready", scripts.api_ready(node.binary, node.data)
+        )
     yield _wait(
         node,
         "ready",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
@@ -26,6 +26,13 @@ OWN_KEYS = frozenset(
 
 #: Below `configs.HOST.auth` of registries.yaml: what k3s' documentation has there besides `username`.
 _AUTH_SECRETS = ("password", "auth", "identity_token")
+
+#: Settings that would be obeyed by k3s and not by what is asked of it here, and what would come of it.
+UNSUPPORTED: Final = {
+    "https-listen-port": "the API server is asked for, joined and written into kubeconfigs at port 6443",
+    "etcd-snapshot-dir": "the snapshot before an upgrade is looked for in `server/db/snapshots` of the data directory",
+    "disable-agent": "a server counts as up when its node is Ready, and without an agent it is no node",
+}
 
 
 def _reference(value: object) -> SecretRef:
@@ -49,6 +56,8 @@ def _settings(value: object) -> object:
             raise ValueError(f"{key!r} is no flag of k3s")
         if flag[1] in OWN_KEYS:
             raise ValueError(f"`{key}` is the driver's own: it is made of the inventory")
+        if flag[1] in UNSUPPORTED and said != "false":
+            raise ValueError(f"`{key}` is not supported: {UNSUPPORTED[flag[1]]}")
         if not isinstance(said, str | list) or (
             isinstance(said, list) and not all(isinstance(x, str) for x in said)
         ):
@@ -120,6 +129,15 @@ class K3sOptions(BaseModel):
     def binary(self, host: Host) -> str:
         """Where the program goes on this host; `paths.binary` replaces its directory."""
         return f"{host.paths.get('binary', '/usr/local/bin').rstrip('/')}/k3s"
+
+    def settings(self, host: Host) -> dict[str, Any]:
+        """The operator's settings in the config.yaml of this host."""
+        return {**self.config, **(self.server_config if host.role == "server" else self.agent_config)}
+
+    def listed(self, host: Host, flag: str) -> tuple[str, ...]:
+        """All values of a flag that may be given more than once, those that are added with `+` too."""
+        said = [self.settings(host).get(key, ()) for key in (flag, f"{flag}+")]
+        return tuple(value for one in said for value in ([one] if isinstance(one, str) else one))
 
     def first(self, inventory: Inventory) -> Host | None:
         """The server that begins the cluster: the first one of the inventory."""

@@ -9,81 +9,85 @@ something is still mounted there, because that would delete a volume's data.
 What is not of our making is not touched: before the service is stopped, each
 host has to show that its k3s was set up by us, with its data where the
 inventory says. What shows it is removed last, so that a run which was cut off
-is taken up again. The cluster that goes on without these hosts forgets them.
+is taken up again. The cluster that goes on without these hosts forgets them:
+each server leaves etcd before it is stopped, one at a time.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final
 
-from sealboot.drivers.k3s_config import CONFIG_DIR, SERVICES, node_name
+from sealboot.drivers.k3s_config import API_PORT, CONFIG_DIR, SERVICES, address_of, bracketed, node_name
 from sealboot.drivers.k3s_install import uninstaller, unit_path
 from sealboot.drivers.k3s_options import K3sOptions
 from sealboot.drivers.k3s_reset_scripts import BEGUN, CLEAN, ELSEWHERE, INSIDE, LINKS, OURS, forget, forgotten
-from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.host import Host, Inventory
 from sealboot.model.plan import Wave
 from sealboot.model.steps import PathExists, Remove, Run, Service, ServiceIs, Step, Succeeds
 
+#: Where no server has told anything.
+NOBODY: Final[Mapping[str, str]] = MappingProxyType({})
 
-def waves(options: K3sOptions, inventory: Inventory, hosts: Sequence[Host]) -> tuple[Wave, ...]:
-    """What takes k3s off these hosts, with all that it kept."""
+
+def waves(
+    options: K3sOptions, inventory: Inventory, hosts: Sequence[Host], told: Mapping[str, str] = NOBODY
+) -> tuple[Wave, ...]:
+    """What takes k3s off these hosts, with all that it kept; `told` is what each said of the members of etcd."""
     agents = tuple(s for h in hosts if h.role == "agent" for s in _steps(options, h))
-    servers = tuple(s for h in reversed(hosts) if h.role == "server" for s in _steps(options, h))
+    servers = [h for h in reversed(hosts) if h.role == "server"]
+    stays = staying(inventory, hosts)
+    turns = (
+        (ours, *([_leave(options, h, h, stays)] if stays else ()), *rest)
+        for h in servers
+        for ours, *rest in (_steps(options, h),)
+    )
     stages = (
         Wave("reset-agents", "Take k3s off the agents", agents),
-        Wave("leave", "Take the nodes out of the cluster", tuple(_leave(options, inventory, hosts))),
-        Wave("reset-servers", "Take k3s off the servers", servers, 1),
+        Wave("leave", "Take the agents out of the cluster", tuple(_forget(options, hosts, stays, told))),
+        Wave("reset-servers", "Take k3s off the servers", tuple(s for turn in turns for s in turn), 1),
     )
     return tuple(wave for wave in stages if wave.steps)
 
 
-def _survives(inventory: Inventory, hosts: Sequence[Host]) -> Host | None:
-    """A server that goes on with the cluster, if there is one."""
+def staying(inventory: Inventory, hosts: Sequence[Host]) -> tuple[Host, ...]:
+    """The servers that go on with the cluster."""
     going = {host.name for host in hosts}
-    return next((host for host in inventory.by_role("server") if host.name not in going), None)
+    return tuple(host for host in inventory.by_role("server") if host.name not in going)
 
 
-def _keeper(hosts: Sequence[Host]) -> Host | None:
-    """The server of this run that goes last: until then it knows the cluster."""
-    return next((host for host in hosts if host.role == "server"), None)
+def _keeper(hosts: Sequence[Host], told: Mapping[str, str]) -> Host | None:
+    """The server of this run that speaks for the cluster: one that has answered, else the one that goes last."""
+    servers = [host for host in hosts if host.role == "server"]
+    return next((host for host in servers if told.get(host.name, "").strip()), next(iter(servers), None))
 
 
-def _leave(options: K3sOptions, inventory: Inventory, hosts: Sequence[Host]) -> Iterator[Step]:
-    """Agents are gone by now. A server is forgotten before it stops: etcd cannot spare a voter to do it later."""
-    keeper = _keeper(hosts)
-    if keeper is None or _survives(inventory, hosts) is None:
-        return
-    for host in hosts:
-        if host.name == keeper.name:
-            continue
-        name = node_name(host)
-        yield Run(
-            id=f"leave/{keeper.name}/{name}",
-            host=keeper.name,
-            title=f"delete node {name}",
-            timeout=180.0,
-            check=Succeeds(forgotten(options.binary(keeper), name), timeout=60.0),
-            script=forget(options.binary(keeper), name),
-        )
+def _forget(
+    options: K3sOptions, hosts: Sequence[Host], stays: Sequence[Host], told: Mapping[str, str]
+) -> Iterator[Step]:
+    """Agents are gone by now, and have no rights to delete their own nodes."""
+    keeper = _keeper(hosts, told)
+    if keeper is not None and stays:
+        yield from (_leave(options, keeper, host, stays) for host in hosts if host.role == "agent")
 
 
-def remains(options: K3sOptions, inventory: Inventory, hosts: Sequence[Host]) -> Iterator[Diagnostic]:
-    """SB649: the cluster goes on and keeps these nodes in its list, because no server of the run can delete them."""
-    other, keeper = _survives(inventory, hosts), _keeper(hosts)
-    left = [host for host in hosts if keeper is None or host.name == keeper.name]
-    if other is None or not left:
-        return
-    names = " ".join(node_name(host) for host in left)
-    yield Diagnostic(
-        "SB649",
-        f"the cluster goes on and will still list {names.replace(' ', ', ')}",
-        Severity.NOTE,
-        host=left[0].name,
-        also=tuple(host.name for host in left[1:]),
-        at=left[0].origin(),
-        hints=(f"afterwards, on {other.name}: `{options.binary(other)} kubectl delete node {names}`",),
+def _leave(options: K3sOptions, by: Host, host: Host, stays: Sequence[Host]) -> Step:
+    """A server deletes its own node before it stops: etcd goes on without the member, and does not miss its vote.
+
+    It asks a server that goes on, whose API does not end with the member; right before it is stopped itself,
+    because k3s joins again when it is started with its node deleted (k3s `pkg/etcd/etcd.go`).
+    """
+    name, binary, data = node_name(host), options.binary(by), options.data(by)
+    urls = [f"https://{bracketed(address_of(other))}:{API_PORT}" for other in stays]
+    return Run(
+        id=f"leave/{by.name}/{name}",
+        host=by.name,
+        title=f"delete node {name}",
+        timeout=180.0,
+        check=Succeeds(forgotten(binary, data, name, urls), timeout=60.0),
+        script=forget(binary, data, name, urls),
     )
 
 

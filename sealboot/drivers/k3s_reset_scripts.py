@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from typing import Final
 
 from sealboot.drivers.k3s_config import CONFIG_DIR, MADE_BY
 from sealboot.drivers.k3s_install import MARK
+from sealboot.drivers.k3s_scripts import OPEN, unpacked
 
 #: What k3s makes outside of its data directory, and shares with every other kubelet.
 ELSEWHERE: Final = ("/etc/rancher/node", "/run/k3s", "/run/flannel", "/var/lib/kubelet", "/var/lib/cni")
@@ -141,17 +143,34 @@ exit 0
 """
 
 
-def forgotten(binary: str, node: str) -> str:
-    """Succeeds where the cluster does not list this node, or nobody here can tell."""
-    program = shlex.quote(binary)
+def forgotten(binary: str, data: str, node: str, servers: Sequence[str]) -> str:
+    """Succeeds where the cluster does not list this node, or none of these servers, nor this one, can tell."""
     form = shlex.quote('jsonpath={range .items[*]}{.metadata.name}{"\\n"}{end}')
     return (
-        f"[ -x {program} ] || exit 0\n"
-        f"names=$({program} kubectl get nodes --request-timeout=10s -o {form} 2>/dev/null) || exit 0\n"
-        f'! printf "%s\\n" "$names" | grep -qxF {shlex.quote(node)}\n'
+        _each(binary, data, servers)
+        + f"  sb_names=$(sb_ask get nodes --request-timeout=10s -o {form} 2>/dev/null) || continue\n"
+        + f'  printf "%s\\n" "$sb_names" | grep -qxF {shlex.quote(node)} && exit 1\n  exit 0\ndone\nexit 0\n'
     )
 
 
-def forget(binary: str, node: str) -> str:
-    """Delete the node; k3s itself then takes it out of etcd and forgets its password."""
-    return f"{shlex.quote(binary)} kubectl delete node {shlex.quote(node)} --timeout=120s\n"
+def forget(binary: str, data: str, node: str, servers: Sequence[str]) -> str:
+    """Delete the node; k3s itself then takes it out of etcd and forgets its password.
+
+    The first of these servers that answers is asked, this one last: a member that is taken out of etcd has no API any more.
+    """
+    return (
+        _each(binary, data, servers)
+        + "  sb_ask get --raw /readyz --request-timeout=10s >/dev/null 2>&1 || continue\n"
+        + f"  sb_ask delete node {shlex.quote(node)} --timeout=120s --ignore-not-found\n  exit $?\ndone\n"
+        + "echo 'no server of the cluster answers' >&2\nexit 1\n"
+    )
+
+
+def _each(binary: str, data: str, servers: Sequence[str]) -> str:
+    """Shell: a loop over the servers, in which `sb_ask` is kubectl for one of them."""
+    program = shlex.quote(binary)
+    listed = " ".join(shlex.quote(url) for url in (*servers, "https://127.0.0.1:6443"))
+    return (
+        f"[ -x {program} ] && {unpacked(data)} || exit 0\n{OPEN}"
+        f'sb_ask() {{ {program} kubectl --server="$sb_url" "$@"; }}\nfor sb_url in {listed}; do\n'
+    )

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 from sealboot.drivers.base import Context
 from sealboot.drivers.k3s_config import node_name
-from sealboot.drivers.k3s_node import SLOT
+from sealboot.drivers.k3s_node import SLOT, version_of
 from sealboot.drivers.k3s_options import K3sOptions
 from sealboot.drivers.members import Words, foreign, release_step, second_cluster
-from sealboot.model.artifact import Artifact, Other
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.facts import Facts
 from sealboot.model.host import Host
@@ -109,9 +108,3 @@ def _step(ctx: Context, host: Host, facts: Facts) -> Diagnostic | None:
         return None
     wanted = version_of(ctx.chosen.get((host.name, SLOT))) or ctx.inventory.release or ""
     return release_step(_WORDS, host, facts.observed.get("k3s.version", ""), wanted)
-
-
-def version_of(artifact: Artifact | None) -> str:
-    """The release that a k3s program was built as, from its Go build information; empty when not told."""
-    layers = artifact.layers if artifact else ()
-    return next((x.facts.get("version", "") for x in layers if isinstance(x, Other) and x.name == "go"), "")

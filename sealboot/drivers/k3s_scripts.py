@@ -10,6 +10,9 @@ from sealboot.drivers.k3s_config import CONFIG_DIR, MADE_BY
 from sealboot.drivers.k3s_install import MARK
 
 TOKEN: Final = f"{CONFIG_DIR}/token"
+#: k3s unpacks the rest of itself into its data directory at the first call of a program in it, as readable as the
+#: caller makes files: whoever is not root would unpack another copy, and other CNI programs would not find theirs.
+OPEN: Final = "umask 022\n"
 
 #: Succeeds when the token's file is there for root alone.
 HAS_TOKEN: Final = f'[ -s {TOKEN} ] && [ ! -L {TOKEN} ] && [ "$(stat -c %a {TOKEN})" = 600 ]\n'
@@ -42,12 +45,31 @@ def state(data: str) -> str:
     )
 
 
+def unpacked(data: str) -> str:
+    """Succeeds where k3s has unpacked itself already: a question that ran it before would change the host."""
+    return f"[ -e {shlex.quote(f'{data}/data/current/bin/k3s')} ]"
+
+
+def etcd_members(binary: str, data: str) -> str:
+    """Tells the members of etcd where this host is a server that answers: `NAME=True`, or what else Ready is.
+
+    k3s labels the nodes whose servers are members.
+    """
+    form = '{range .items[*]}{.metadata.name}={.status.conditions[?(@.type=="Ready")].status}{"\\n"}{end}'
+    return _asked(binary, data, f"-l node-role.kubernetes.io/etcd=true -o {shlex.quote(f'jsonpath={form}')}")
+
+
 def nodes(binary: str, data: str) -> str:
     """Tells the names of the cluster's nodes where this host is a server that answers."""
     form = '{range .items[*]}{.metadata.name}{"\\n"}{end}'
-    return f"""[ -x {shlex.quote(binary)} ] && [ -e {shlex.quote(f"{data}/server/db")} ] || exit 0
-t=; timeout 1 true 2>/dev/null && t='timeout 8'
-$t {shlex.quote(binary)} kubectl get nodes --request-timeout=5s -o {shlex.quote(f"jsonpath={form}")} 2>/dev/null
+    return _asked(binary, data, f"-o {shlex.quote(f'jsonpath={form}')}")
+
+
+def _asked(binary: str, data: str, words: str) -> str:
+    program, there = shlex.quote(binary), shlex.quote(f"{data}/server/db")
+    return f"""[ -x {program} ] && [ -e {there} ] && {unpacked(data)} || exit 0
+{OPEN}t=; timeout 1 true 2>/dev/null && t='timeout 8'
+$t {program} kubectl get nodes --request-timeout=5s {words} 2>/dev/null
 exit 0
 """
 
@@ -110,9 +132,9 @@ def make_directory(path: str) -> str:
     return f"umask 022\nmkdir -p {shlex.quote(path)}\n"
 
 
-def api_ready(binary: str) -> str:
+def api_ready(binary: str, data: str) -> str:
     """Succeeds when the API server says that all of it is ready."""
-    return f"{shlex.quote(binary)} kubectl get --raw /readyz\n"
+    return f"{unpacked(data)} || exit 1\n{OPEN}{shlex.quote(binary)} kubectl get --raw /readyz\n"
 
 
 def node_ready(binary: str, data: str, node: str) -> str:
@@ -123,6 +145,7 @@ def node_ready(binary: str, data: str, node: str) -> str:
     """
     form = '{range .status.conditions[?(@.type=="Ready")]}{.status}{end}'
     return (
+        f"{unpacked(data)} || exit 1\n{OPEN}"
         f"state=$({shlex.quote(binary)} kubectl --kubeconfig {shlex.quote(f'{data}/agent/kubelet.kubeconfig')}"
         f" get node {shlex.quote(node)} -o jsonpath={shlex.quote(form)}) || exit $?\n"
         '[ "$state" = True ]\n'
@@ -142,14 +165,15 @@ done
 if [ "$(stat -c %s {program})" = {size} ]; then
   sum=$(sha256sum <{program} 2>/dev/null || busybox sha256sum <{program}) && [ "${{sum%% *}}" = {sha256} ] && exit 0
 fi
-{program} kubectl get --raw /readyz >/dev/null 2>&1 || exit 0
+{unpacked(data)} || exit 0
+{OPEN}{program} kubectl get --raw /readyz >/dev/null 2>&1 || exit 0
 exit 1
 """
 
 
 def save_snapshot(binary: str, sha256: str) -> str:
     """Save it on the server itself, where k3s keeps its own."""
-    return f"{shlex.quote(binary)} etcd-snapshot save --name {_snapshot(sha256)}\n"
+    return f"{OPEN}{shlex.quote(binary)} etcd-snapshot save --name {_snapshot(sha256)}\n"
 
 
 def _snapshot(sha256: str) -> str:

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 
-from sealboot.checks import ports
+from sealboot.checks import cgroups, ports
 from sealboot.checks.space import Load, no_space
 from sealboot.drivers.base import Context
 from sealboot.drivers.options import origin_of
@@ -44,6 +44,7 @@ def questions(folder: str, options: SealosOptions) -> dict[str, str]:
     place = shlex.quote(folder.rstrip("/"))
     member = f"[ ! -s /etc/kubernetes/kubelet.conf ] || echo {IN_CLUSTER}"
     return {
+        cgroups.KEY: cgroups.QUESTION,
         ports.KEY: ports.question([*_NODE_PORTS, *_master_ports(options), ("tcp", options.registry_port)]),
         "sealos.tools": f"for t in {' '.join(_TOOLS)}; do command -v $t >/dev/null 2>&1 && echo $t; done; true",
         "sealos.runtime": f"for p in {' '.join(_RUNTIMES)}; do command -v $p 2>/dev/null; done; "
@@ -108,6 +109,14 @@ def cluster(ctx: Context) -> Iterator[Diagnostic]:
         yield from _busy(ctx, host, options)
         yield from _upgraded(ctx, host, options)
         yield from _unpacked(ctx, host, options)
+        if host.role != "registry":
+            yield from cgroups.old_cgroups(
+                host,
+                ctx.facts[host.name],
+                options.release(ctx.inventory),
+                accepted=False,
+                way="or take root filesystems of a release before v1.35",
+            )
     yield from _images(ctx, options)
 
 

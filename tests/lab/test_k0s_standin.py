@@ -130,3 +130,53 @@ def test_what_is_out_of_order_is_refused(lab: Lab) -> None:
         )
         refused = run(lab, node, gone)
         assert (refused.returncode, b"Unauthorized" in refused.stderr) == (1, True), refused
+
+
+#: Worker profiles as `config validate` of v1.36.3+k0s.2 took and refused them.
+PROFILES = (
+    ("failCgroupV1: false", ""),
+    ("maxPods: 200", ""),
+    ('systemReserved: {"cpu": "1"}', ""),
+    (
+        "failCgroupV1: 'false'",
+        (
+            "spec: workerProfiles[0].values: Invalid value: json: cannot unmarshal string into Go struct field"
+            " KubeletConfiguration.failCgroupV1 of type bool"
+        ),
+    ),
+    ("maxPods: '200'", "KubeletConfiguration.maxPods of type int32"),
+    ('systemReserved: {"cpu": 1}', "cannot unmarshal number"),
+)
+
+
+def test_worker_profiles_have_types(lab: Lab) -> None:
+    with machine(lab, "v1.36.3+k0s.2") as node:
+        for values, told in PROFILES:
+            profile = f"  workerProfiles:\n  - name: v1\n    values:\n      {values}\n"
+            put(lab, node, (CONFIG + profile).encode(), "/tmp/k0s.yaml")
+            judged = run(lab, node, "k0s config validate --config=/tmp/k0s.yaml")
+            assert (judged.returncode != 0) == bool(told), (values, judged)
+            assert told in judged.stderr.decode(), values
+
+
+def test_the_first_version_of_cgroups_is_rejected(lab: Lab) -> None:
+    with machine(lab, "v1.36.3+k0s.2") as node:
+        says(lab, node, "mkdir -p /etc/k0s-standin && touch /etc/k0s-standin/cgroup-v1")
+        install = "k0s install controller --config=/etc/k0s/k0s.yaml --enable-worker"
+        flags = "--ignore-pre-flight-checks --profile=v1"
+        says(lab, node, f"{install} && k0s start")
+        says(lab, node, "until_ok sh -c 'journalctl -u k0scontroller | grep \"pre-flight checks failed\"'")
+        says(
+            lab,
+            node,
+            f"systemctl stop k0scontroller; {install} {flags} --force && systemctl start k0scontroller",
+        )
+        says(
+            lab,
+            node,
+            "until_ok sh -c 'journalctl -u k0scontroller | grep \"not run on a host using cgroup v1\"'",
+        )
+        profile = "  workerProfiles:\n  - name: v1\n    values:\n      failCgroupV1: false\n"
+        config = CONFIG.replace("Never", "IfNotPresent") + profile
+        put(lab, node, config.encode(), "/etc/k0s/k0s.yaml")
+        says(lab, node, f"systemctl restart k0scontroller && {READY}")

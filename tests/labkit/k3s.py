@@ -12,7 +12,12 @@ wrongly:
   is a server without its data that etcd still counts;
 * the images folder is imported from as k3s does it: by ending, by name, whatever the architecture; what
   fails is logged and not tried again before the file changes (`containerd` makes a real import of it);
-* `kubectl`, `crictl` and `etcd-snapshot` know what the driver asks for, and nothing else.
+* `kubectl`, `crictl` and `etcd-snapshot` know what the driver asks for, and nothing else;
+* etcd has its majority: a server that is stopped stays a member and misses its vote until its node is deleted,
+  and without a majority the API says nothing;
+* all verbs but `--version` unpack the program into its data directory, with the caller's umask;
+* from 1.35 on the kubelet ends on control groups of version 1, after systemd was told that all is well;
+* `--version` tells the name of its file, as every release does, and its compiler's in a second line.
 
 Nodes speak a line protocol of their own over TCP port 6443.
 """
@@ -48,7 +53,13 @@ sub ask { my ($where, $line) = @_;
   print $s "$line\n"; my $said = <$s>; close $s; return undef unless defined $said; chomp $said; return $said }
 sub notify { my $n = $ENV{NOTIFY_SOCKET} or return; $n =~ s/^@/\0/;
   socket(my $s, AF_UNIX, SOCK_DGRAM, 0) or return; send($s, "READY=1", 0, sockaddr_un($n)) }
-sub tree { my $p = ""; for (split m{/}, $_[0]) { next if $_ eq ""; $p .= "/$_"; mkdir($p, 0755) } }
+sub tree { my $p = ""; for (split m{/}, $_[0]) { next if $_ eq ""; $p .= "/$_"; mkdir($p, $_[1] || 0755) } }
+# Whatever is called for the first time unpacks the rest of itself, as readable as the caller makes files.
+sub unpacked { return if $>; my $data = -e "$etc/config.yaml" ? data() : "/var/lib/rancher/k3s";
+  my $here = "$data/data/" . unpack("H*", $version); return if -e "$here/bin/k3s";
+  say_err("level=info msg=\"Preparing data dir $here\""); tree("$here/bin", 0777);
+  spill("$here/bin/k3s", "multicall of $version\n", 0777 & ~umask);
+  unlink "$data/data/current"; symlink($here, "$data/data/current") or fail("current: $!") }
 
 @RUNTIME@# -- nodes ---------------------------------------------------------------------------------------
 sub password { tree("/etc/rancher/node"); my $p = "/etc/rancher/node/password"; my $said = slurp($p);
@@ -56,12 +67,21 @@ sub password { tree("/etc/rancher/node"); my $p = "/etc/rancher/node/password"; 
     $said = unpack("H*", $said); spill($p, "$said\n") }
   chomp $said; return $said }
 sub nodes { my %n = map { (split / /)[0] => $_ } split /\n/, slurp(data() . "/server/db/nodes") || ""; return \%n }
+sub connects { my $s = IO::Socket::INET->new(PeerAddr => $_[0], PeerPort => 6443, Proto => "tcp", Timeout => 2) or return 0;
+  close $s; return 1 }
+# The members of etcd are the servers whose nodes were not deleted; this one is none of those that joined.
+sub members { my $n = nodes(); my %m;
+  for (grep { (split / /, $n->{$_})[1] eq "server" } keys %$n) {
+    my $ip = slurp(data() . "/server/db/peer-$_"); $m{$_} = !defined $ip || connects($ip) ? "True" : "Unknown" }
+  return \%m }
+sub quorum { my $m = members(); return 2 * (grep { $_ eq "True" } values %$m) > keys %$m || !%$m }
 sub keep { my $n = shift; spill(data() . "/server/db/nodes", join("", map { "$n->{$_}\n" } sort keys %$n)) }
 my $learner = "";
-sub answer { my ($line, $token, $upstream) = @_;
+sub answer { my ($line, $token, $upstream, $from) = @_;
   return ask($upstream, $line) || "ERR no answer" if $upstream && $line !~ /^PING/;
   my ($verb, @w) = split / /, $line;
   return "pong" if $verb eq "PING";
+  return "ERR etcdserver: no leader" unless quorum();
   return "ok" if $verb eq "READYZ";
   my $n = nodes();
   if ($verb eq "JOIN") {
@@ -72,14 +92,23 @@ sub answer { my ($line, $token, $upstream) = @_;
     return "ERR duplicate node name found" if $fresh && exists $n->{$name};
     return "ERR learner" if $role eq "server" && $learner ne "" && $learner ne $name;
     spill(data() . "/server/db/passwd-$name", $password);
+    spill(data() . "/server/db/peer-$name", $from) if $role eq "server";
     $learner = $name if $role eq "server"; return "OK";
   }
   if ($verb eq "UP") { $n->{$w[0]} = "@w True"; keep($n); $learner = "" if $learner eq $w[0]; return "OK" }
   if ($verb eq "NODE") { return exists $n->{$w[0]} ? (split / /, $n->{$w[0]})[4] : "ERR not found" }
+  if ($verb eq "MEMBERS") { my $m = members(); return join(";", map { "$_=$m->{$_}" } sort keys %$m) }
   if ($verb eq "DELETE") { return "ERR not found" unless delete $n->{$w[0]}; keep($n);
-    unlink data() . "/server/db/passwd-$w[0]"; return "OK" }
+    unlink data() . "/server/db/passwd-$w[0]", data() . "/server/db/peer-$w[0]"; return "OK" }
   if ($verb eq "NODES") { return join(";", map { $n->{$_} } sort keys %$n) }
   return "ERR $verb" }
+# The kubelet is looked at when systemd has been told that all is well.
+sub old_cgroups { return 0 if -e "/sys/fs/cgroup/cgroup.controllers";
+  return (slurp("/proc/self/mounts") || "") =~ m{^cgroup /sys/fs/cgroup/}m }
+sub kubelet { my $c = shift; my ($minor) = $version =~ /^v1[.](\d+)/; return if $minor < 35 || !old_cgroups();
+  my $arg = $c->{"kubelet-arg"} || []; return if grep { $_ eq "fail-cgroupv1=false" } ref $arg ? @$arg : $arg;
+  say_err("level=error msg=\"Shutdown request received: kubelet exited: failed to validate kubelet configuration, error: " .
+    "kubelet is configured to not run on a host using cgroup v1\""); images_end(); exit 0 }
 sub run_node { my $role = shift; my $c = config(); my $data = data();
   fail("arguments") if @_;
   my $name = $c->{"node-name"} or fail("node-name is missing");
@@ -106,36 +135,41 @@ sub run_node { my $role = shift; my $c = config(); my $data = data();
   spill("$data/agent/kubelet.kubeconfig", "server: $api\n");
   images_begin();
   my $me = "UP $name $role $arch $version";
-  if ($up) { ask($up, $me) eq "OK" or fail("cannot report") } else { answer($me, $token, "") }
-  notify();
+  if ($up) { (ask($up, $me) || "") eq "OK" or fail("cannot report") }
+  else { until (answer($me, $token, "") eq "OK") { select(undef, undef, undef, 0.1) } }
+  notify(); kubelet($c);
   my $sel = IO::Select->new($listen ? ($listen) : ());
   while (1) {
     if ($listen) {
       for ($sel->can_read(0.1)) { my $s = $listen->accept or next; my $l = <$s>; next unless defined $l;
-        chomp $l; print $s answer($l, $token, $up), "\n"; close $s }
+        chomp $l; print $s answer($l, $token, $up, $s->peerhost), "\n"; close $s }
     } else { select(undef, undef, undef, 0.1) }
     images();
   } }
 sub kubectl { my @a = @_; my $kc = "$etc/k3s.yaml";
   if (($a[0] || "") eq "--kubeconfig") { shift @a; $kc = shift @a }
   my $t = slurp($kc); fail("$kc: no such file") unless defined $t;
-  my ($api) = $t =~ /server: (?:https:..)?([0-9.]+)/; my $all = join " ", @a; my $said;
-  if ($all eq "get --raw /readyz") { $said = ask($api, "READYZ") }
+  my ($api) = $t =~ /server: (?:https:..)?([0-9.]+)/;
+  if (($a[0] || "") =~ m{^--server=https://([0-9.]+):6443$}) { shift @a; $api = $1 } my $all = join " ", @a; my $said;
+  if ($all =~ m{^get --raw /readyz( --request-timeout=\d+s)?$}) { $said = ask($api, "READYZ") }
   elsif ($all =~ /^get node ([a-z0-9.-]+) -o jsonpath=\{range .*Ready/) { $said = ask($api, "NODE $1") }
+  elsif ($all =~ m{^get nodes --request-timeout=\d+s -l node-role[.]kubernetes[.]io/etcd=true -o jsonpath=\{range }) {
+    $said = ask($api, "MEMBERS"); $said =~ s/;/\n/g if defined $said }
   elsif ($all =~ /^get nodes( --request-timeout=\d+s)? -o jsonpath=\{range .items\[\*\]\}/) {
     $said = ask($api, "NODES"); $said =~ s/ [^;]*(;|$)/$1 ? "\n" : ""/ge if defined $said }
-  elsif ($all =~ /^delete node ([a-z0-9.-]+) --timeout=\d+s$/) { $said = ask($api, "DELETE $1") }
+  elsif ($all =~ /^delete node ([a-z0-9.-]+) --timeout=\d+s( --ignore-not-found)?$/) { $said = ask($api, "DELETE $1");
+    $said = "OK" if $2 && ($said || "") eq "ERR not found" }
   elsif ($all eq "get nodes") { $said = ask($api, "NODES"); $said =~ s/;/\n/g if defined $said }
   else { fail("kubectl: unknown command $all") }
   fail("the server does not answer") unless defined $said; fail($said) if $said =~ /^ERR/;
   print "$said\n"; exit 0 }
-my $verb = shift @ARGV || "";
-if ($verb eq "--version") { print "k3s version $version (0123abcd)\ngo version go1.27.3\n" }
-elsif ($verb eq "server" || $verb eq "agent") { run_node($verb, @ARGV) }
-elsif ($verb eq "kubectl") { kubectl(@ARGV) }
-elsif ($verb eq "crictl") { crictl(@ARGV) }
-elsif ($verb eq "ctr") { exec(ctr(@ARGV)) or exit 127 }
-elsif ($verb eq "etcd-snapshot") {
+my $called = shift @ARGV; my $verb = shift @ARGV || "";
+if ($verb eq "--version") { print "$called version $version (0123abcd)\ngo version go1.27.3\n" }
+elsif ($verb eq "server" || $verb eq "agent") { unpacked(); run_node($verb, @ARGV) }
+elsif ($verb eq "kubectl") { unpacked(); kubectl(@ARGV) }
+elsif ($verb eq "crictl") { unpacked(); crictl(@ARGV) }
+elsif ($verb eq "ctr") { unpacked(); exec(ctr(@ARGV)) or exit 127 }
+elsif ($verb eq "etcd-snapshot") { unpacked();
   fail("etcd-snapshot: unknown command") unless @ARGV == 3 && "$ARGV[0] $ARGV[1]" eq "save --name";
   fail("the server does not run") unless defined ask("127.0.0.1", "PING");
   my $d = data() . "/server/db/snapshots"; tree($d); spill("$d/$ARGV[2]-node-" . time(), "snapshot of $version\n") }
@@ -187,4 +221,4 @@ def k3s(arch: Arch, version: str = VERSION, *, runtime: str = "") -> bytes:
     """
     text = _PERL.replace("@RUNTIME@", runtime or _IMITATED)
     assert "'" not in text
-    return program(arch, f"exec perl -e '{text}' -- \"$@\"\n", version)
+    return program(arch, f'exec perl -e \'{text}\' -- "${{0##*/}}" "$@"\n', version)

@@ -19,7 +19,15 @@ from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 
 from sealboot.inventory.importers.clusterfile_documents import read_documents, read_images, wrong
-from sealboot.inventory.importers.nodes import entries, get, made_map, parse_documents, scalars, text
+from sealboot.inventory.importers.nodes import (
+    Document,
+    entries,
+    get,
+    made_map,
+    parse_documents,
+    scalars,
+    text,
+)
 from sealboot.inventory.tree import Entry, List, Map, Node, Scalar, as_utf8
 from sealboot.model.arch import arch_from_text
 from sealboot.model.diagnostic import Diagnostic, Location, Severity
@@ -42,12 +50,12 @@ def read_clusterfile(data: bytes, file: str) -> tuple[Node | None, tuple[Diagnos
     if b"{{" in data:
         at = Location(file, data[: data.index(b"{{")].count(b"\n") + 1)
         return None, (wrong("it is a template", at, "render it first: `sealos` fills in `.Values` itself"),)
-    roots = parse_documents(data, file)
-    if isinstance(roots, Diagnostic):
-        return None, (roots,)
-    clusters = [root for root in roots if text(root, "kind") == "Cluster"]
+    written = parse_documents(data, file)
+    if isinstance(written, Diagnostic):
+        return None, (written,)
+    clusters = [document.root for document in written if text(document.root, "kind") == "Cluster"]
     if not clusters:
-        at = roots[0].at if roots else Location(file, 1)
+        at = written[0].root.at if written else Location(file, 1)
         return None, (wrong("it is no Clusterfile", at, "a document must have `kind: Cluster`"),)
     if len(clusters) > 1:
         return None, (wrong("it has two clusters", clusters[1].at, "give each a file of its own"),)
@@ -56,7 +64,7 @@ def read_clusterfile(data: bytes, file: str) -> tuple[Node | None, tuple[Diagnos
         why = f"its `apiVersion` is {text(said)!r}, not {_API}"
         at = said.at if said else clusters[0].at
         return None, (wrong(why, at, "Sealer's files and those of older releases mean other things"),)
-    reading = _Reading(clusters[0], [root for root in roots if root is not clusters[0]])
+    reading = _Reading(clusters[0], [document for document in written if document.root is not clusters[0]])
     made = reading.inventory()
     return (None if any(d.severity is Severity.ERROR for d in reading.found) else made), tuple(reading.found)
 
@@ -64,7 +72,7 @@ def read_clusterfile(data: bytes, file: str) -> tuple[Node | None, tuple[Diagnos
 class _Reading:
     """One Clusterfile on its way to an inventory; what is wrong gathers in `found`."""
 
-    def __init__(self, root: Map, more: Sequence[Map]) -> None:
+    def __init__(self, root: Map, more: Sequence[Document]) -> None:
         self._root, self._more = root, more
         self._registry = ""
         self.found: list[Diagnostic] = []

@@ -12,17 +12,15 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from sealboot.inventory.importers.nodes import entries, text
+from sealboot.inventory.importers.nodes import Document, entries, text
 from sealboot.inventory.tree import Map, Node, Scalar
 from sealboot.model.diagnostic import Diagnostic, Location, Severity
 
 _KUBERNETES = re.compile(r"(?:^|/)kubernetes[^:/@]*(?:[:@]|$)")
 _RELEASE = re.compile(r"kubernetes[^:/]*:(v[0-9]+\.[0-9]+\.[0-9]+)(?:-[a-z0-9]+)?")
-#: Documents whose settings are kubeadm's, by kind.
-_SETTINGS: Final = frozenset(
-    {"ClusterConfiguration", "InitConfiguration", "JoinConfiguration"}
-    | {"KubeletConfiguration", "KubeProxyConfiguration"}
-)
+#: Documents whose settings are kubeadm's, by kind; the first two kinds are taken over as they are written.
+_WHOLE: Final = frozenset({"KubeletConfiguration", "KubeProxyConfiguration"})
+_SETTINGS: Final = _WHOLE | {"ClusterConfiguration", "InitConfiguration", "JoinConfiguration"}
 #: A setting of such a document: the option that it is.
 _TAKEN: Final = {
     ("ClusterConfiguration", "networking.podSubnet"): "pod_subnet",
@@ -34,13 +32,7 @@ _TAKEN: Final = {
 }
 #: Settings that Sealos writes itself, and those that are so without them.
 _SET: Final = frozenset({"apiVersion", "kind", "metadata", "kubernetesVersion", "controlPlaneEndpoint"})
-_SAME: Final = {
-    ("ClusterConfiguration", "networking.dnsDomain"): "cluster.local",
-    ("KubeProxyConfiguration", "mode"): "ipvs",
-}
-#: Kinds that the driver takes as they are, in this option, but does not merge into Sealos' defaults as Sealos does.
-_WHOLE: Final = frozenset({"KubeletConfiguration", "KubeProxyConfiguration"})
-_DOCUMENTS: Final = "kubeadm_documents"
+_SAME: Final = {("ClusterConfiguration", "networking.dnsDomain"): "cluster.local"}
 #: As many keys of a document are named in the sentence, and shown with their lines.
 _NAMED: Final = 3
 _SHOWN: Final = 20
@@ -64,11 +56,12 @@ def read_images(images: Sequence[Scalar], found: list[Diagnostic]) -> Scalar | N
     return Scalar(match[1], roots[0].at) if match else None
 
 
-def read_documents(documents: Sequence[Map], found: list[Diagnostic]) -> dict[str, Node]:
+def read_documents(written: Sequence[Document], found: list[Diagnostic]) -> dict[str, Node]:
     """The options that these documents are; what is not taken over is told in `found`."""
     options: dict[str, Node] = {}
+    whole: list[Document] = []
     seen: set[str] = set()
-    for document in documents:
+    for document, said in written:
         kind = text(document, "kind") or "document without a kind"
         if kind not in _SETTINGS:
             name = f" `{name}`" if (name := text(document, "metadata", "name")) else ""
@@ -80,8 +73,24 @@ def read_documents(documents: Sequence[Map], found: list[Diagnostic]) -> dict[st
             found.append(wrong(what, document.at, "merge the two into one", warning=True))
         else:
             seen.add(kind)
-            options |= _settings(document, kind, found)
+            if kind in _WHOLE:
+                whole.append(Document(document, said))
+            else:
+                options |= _settings(document, kind, found)
+    if whole:
+        options["kubeadm_documents"] = _as_written(whole, found)
     return options
+
+
+def _as_written(whole: Sequence[Document], found: list[Diagnostic]) -> Scalar:
+    """These documents as one text, for kubeadm to read; Sealos lays them over defaults of its own."""
+    texts = [said if said.startswith("---") else f"---\n{said}" for _, said in whole]
+    for root, _ in whole:
+        if text(root, "kind") == "KubeProxyConfiguration" and not text(root, "mode"):
+            what = "the KubeProxyConfiguration names no `mode`, which is ipvs for Sealos and iptables for kubeadm"
+            found.append(wrong(what, root.at, "write `mode: ipvs` or `mode: iptables`", warning=True))
+    joined = "".join(said.rstrip() + "\n" for said in texts).replace("\r\n", "\n")
+    return Scalar(joined, whole[0].root.at)
 
 
 def _settings(document: Map, kind: str, found: list[Diagnostic]) -> dict[str, Node]:
@@ -99,11 +108,7 @@ def _settings(document: Map, kind: str, found: list[Diagnostic]) -> dict[str, No
         what = f"the {kind}: {names} {'are' if len(left) > 1 else 'is'} not taken over"
         more = ((f"and {len(left) - _SHOWN} more", ""),) if len(left) > _SHOWN else ()
         rows = (*((path, str(at)) for path, at in left[:_SHOWN]), *more)
-        hint = (
-            f"give it to kubeadm in a file laid over this one: `options: {{{_DOCUMENTS}: |`"
-            if kind in _WHOLE
-            else "the `sealos` driver has no option for it: docs/sealos.md lists those that it has"
-        )
+        hint = "the `sealos` driver has no option for it: docs/sealos.md lists those that it has"
         finding = Diagnostic(
             "SB020", f"the Clusterfile: {what}", Severity.WARNING, at=left[0][1], evidence=rows, hints=(hint,)
         )

@@ -11,7 +11,7 @@ import re
 from typing import Final, NamedTuple
 
 from sealboot.inventory.importers.k0sctl_host import wrong
-from sealboot.inventory.importers.nodes import entries, get, parse_documents, text, walk
+from sealboot.inventory.importers.nodes import Document, entries, get, parse_documents, text, walk
 from sealboot.inventory.tree import Entry, Map, Node, as_utf8
 from sealboot.model.diagnostic import Diagnostic, Location
 
@@ -34,14 +34,15 @@ def read_documents(data: bytes, file: str) -> Documents | Diagnostic:
     """The documents of a file, or the first thing that stops it (SB021, or one of `parse`)."""
     data = as_utf8(data)
     if b"$" in data:
-        roots = parse_documents(data, file)
-        variable = _variable(data, file) if isinstance(roots, Diagnostic) else _first_variable(roots)
+        written = parse_documents(data, file)
+        variable = _variable(data, file) if isinstance(written, Diagnostic) else _first_variable(written)
         if variable is not None:
             return variable
         data = data.replace(b"$$", b"$")
-    roots = parse_documents(data, file)
-    if isinstance(roots, Diagnostic):
-        return roots
+    read = parse_documents(data, file)
+    if isinstance(read, Diagnostic):
+        return read
+    roots = [document.root for document in read]
     clusters = [root for root in roots if text(root, "apiVersion") == API and _kind(root) == "cluster"]
     if not clusters or text(clusters[0], "kind") not in {"Cluster", "cluster"}:
         hint = f"it must have `apiVersion: {API}` and `kind: Cluster`"
@@ -64,10 +65,10 @@ def _kind(root: Map) -> str:
     return text(root, "kind").casefold()
 
 
-def _first_variable(roots: list[Map]) -> Diagnostic | None:
+def _first_variable(written: list[Document]) -> Diagnostic | None:
     """The first value that k0sctl would fill in; a comment may say what it likes."""
-    for root in roots:
-        for scalar in walk(root):
+    for document in written:
+        for scalar in walk(document.root):
             if _VARIABLE.search(scalar.text):
                 return wrong("it has variables", scalar.at, _FILL_IN)
     return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from sealboot.inventory.tree import MAXIMUM_BYTES, Entry, List, Map, Node, Scalar, nothing, parse
 from sealboot.model.diagnostic import Diagnostic, Location
@@ -24,13 +25,20 @@ _SWITCHES = {
 }
 
 
-def parse_documents(data: bytes, file: str) -> list[Map] | Diagnostic:
+class Document(NamedTuple):
+    """One document of a file: its tree, and as it is written."""
+
+    root: Map
+    text: str
+
+
+def parse_documents(data: bytes, file: str) -> list[Document] | Diagnostic:
     """The documents of another tool's file that hold anything; the first that is no map is a finding (SB007).
 
     Else the findings of `parse`, and SB005 for more documents than any tool writes.
     """
     hint = f"write the values out, or let yq do it: `yq 'explode(.)' {file} > plain.yaml`"
-    roots: list[Map] = []
+    made: list[Document] = []
     # What is too large was cut off where it was read: `parse` refuses it as a whole.
     pieces = documents(data) if len(data) <= MAXIMUM_BYTES else iter([(0, data)])
     for number, (above, document) in enumerate(pieces):
@@ -47,8 +55,8 @@ def parse_documents(data: bytes, file: str) -> list[Map] | Diagnostic:
                 "SB007", "this document is no map of settings", at=root.at, hints=("delete it",)
             )
         if root.entries:
-            roots.append(root)
-    return roots
+            made.append(Document(root, document.decode("utf-8-sig")))
+    return made
 
 
 def get(node: Node | None, *path: str) -> Node | None:

@@ -42,6 +42,12 @@ def program(slot: str, arch: Arch) -> Artifact:
     return Artifact(f"binaries/{slot}-{arch}", Kind.ELF, 1000 + len(slot), sha256, (f"linux/{arch}",), (elf,))
 
 
+def unpacked(data: Path) -> None:
+    """A data directory in which k3s has unpacked itself."""
+    (data / "data/current/bin").mkdir(parents=True, exist_ok=True)
+    (data / "data/current/bin/k3s").touch()
+
+
 class Cluster:
     """An inventory with facts and fitting files for all of its hosts."""
 

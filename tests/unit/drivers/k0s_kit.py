@@ -65,9 +65,11 @@ class K0s(Cluster):
                     "k0s.units": unit,
                     "k0s.installed": sha,
                     "k0s.proven": f"d {sha} s v1.29.9+k0s.0",
-                    "k0s.state": {"worker": "worker", "controller+worker": "controller worker"}.get(
-                        host.role, "controller"
-                    ),
+                    "k0s.state": {
+                        "worker": "worker",
+                        "controller+worker": "controller etcd worker",
+                        "single": "controller kine worker",
+                    }.get(host.role, "controller etcd"),
                     "k0s.version": RELEASE if name in self.same else "v1.29.9+k0s.0",
                 }
                 facts[name] = replace(seen, observed=observed)

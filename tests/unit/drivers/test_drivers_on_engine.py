@@ -48,9 +48,10 @@ def context(made: Cluster, file: Artifact, *limit: str) -> Context:
     return replace(ctx, chosen=dict.fromkeys(ctx.chosen, file))
 
 
-async def plan_of(made: Cluster, ctx: Context) -> Plan:
+async def plan_of(made: Cluster, ctx: Context, *ids: str) -> Plan:
+    """The plan of all waves, or of the named ones alone."""
     assert not [d for d in made.driver.checks(ctx) if d.severity == "error"]
-    waves = made.driver.waves(ctx)
+    waves = [wave for wave in made.driver.waves(ctx) if not ids or wave.id in ids]
     seen: dict[str, Observation] = {}
     for host in ctx.selected:
         steps: list[Step] = [step for wave in waves for step in wave.of(host.name)]
@@ -64,8 +65,8 @@ async def plan_of(made: Cluster, ctx: Context) -> Plan:
     return plan
 
 
-async def applied(made: Cluster, ctx: Context) -> tuple[Plan, ApplyReport]:
-    plan = await plan_of(made, ctx)
+async def applied(made: Cluster, ctx: Context, *ids: str) -> tuple[Plan, ApplyReport]:
+    plan = await plan_of(made, ctx, *ids)
     sessions = {host.name: LocalSession(host) for host in ctx.selected}
     events: list[Event] = []
     try:
@@ -206,3 +207,31 @@ async def test_sealos_from_nothing_to_nothing_to_do(tmp_path: Path) -> None:
     _, report = await applied(made, context(made, shipped(tmp_path / "sealctl", foreign), "n"))
     assert outcomes(report) == {"n": HostOutcome.FAILED}
     assert (folder / "my bin/sealctl").read_bytes() == before
+
+
+#: What k3s v1.36.2 prints: the name of its own file, whatever that is, then its release and its compiler's.
+K3S = """#!/bin/sh
+[ "$*" = --version ] || exit 1
+echo "${0##*/} version @ (af977adf)"
+echo "go version go1.26.4"
+"""
+
+
+async def test_k3s_passes_its_smoke_test_under_the_name_that_it_is_staged_with(tmp_path: Path) -> None:
+    binary = tmp_path / "bin"
+    binary.mkdir()
+    host = replace(
+        local("s1", "server", tmp_path), paths={"binary": str(binary), "state": str(tmp_path / "s")}
+    )
+    inventory = Inventory("i", ".", "lab", "k3s", "v1.36.2+k3s1", (host,))
+    made = Cluster(inventory, {"s1": Arch.AMD64})
+    ctx = context(made, shipped(tmp_path / "k3s", K3S.replace("@", "v1.36.2+k3s1")))
+    _, report = await applied(made, ctx, "ship")
+    assert report.diagnostics == ()
+    assert outcomes(report) == {"s1": HostOutcome.CHANGED}
+    assert (binary / "k3s").exists()
+    for other in ("v1.36.2+k3s10", "v1.36.3+k3s1"):
+        ctx = context(made, shipped(tmp_path / "k3s", K3S.replace("@", other)))
+        _, report = await applied(made, ctx, "ship")
+        assert "SB503" in {d.code for d in report.diagnostics}, other
+        assert outcomes(report) == {"s1": HostOutcome.FAILED}

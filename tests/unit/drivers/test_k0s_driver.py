@@ -9,7 +9,7 @@ import pytest
 import yaml
 from k0s_kit import C1, C2, C3, RELEASE, W1, K0s, k0s
 
-from sealboot.drivers import k0s_config, k0s_scripts
+from sealboot.drivers import k0s_checks, k0s_config, k0s_scripts
 from sealboot.drivers.base import HasKubeconfig
 from sealboot.drivers.k0s_options import K0sOptions
 from sealboot.drivers.options import validate
@@ -280,9 +280,180 @@ def test_k0s_yaml_is_typed_and_filled_in() -> None:
     }
     assert made["spec"]["network"]["nodeLocalLoadBalancing"]["enabled"] is True
     assert made["spec"]["images"]["pause"]["version"] == "3.9"
-    assert made["spec"]["storage"] == {"type": "etcd", "etcd": {"peerAddress": "10.0.0.11"}}
+    assert made["spec"]["storage"] == {"etcd": {"peerAddress": "10.0.0.11"}}
     kine = K0sOptions(config={"storage": {"type": "kine", "kine": {"dataSource": "sqlite:///x"}}})
     assert "etcd" not in yaml.safe_load(k0s_config.k0s_yaml(kine, C1, None))["spec"]["storage"]
+
+
+def spec_for(role: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    made = yaml.safe_load(k0s_config.k0s_yaml(K0sOptions(config=dict(config)), replace(C1, role=role), None))
+    spec: dict[str, Any] = made["spec"]
+    return spec
+
+
+PEER = {"etcd": {"peerAddress": "10.0.0.11"}}
+OUTSIDE = {"externalCluster": {"endpoints": ["https://e:2379"], "etcdPrefix": "k0s"}}
+
+
+@pytest.mark.parametrize(
+    ("role", "written", "made", "kind"),
+    [
+        ("single", None, None, "kine"),
+        ("controller", None, PEER, "etcd"),
+        ("controller+worker", None, PEER, "etcd"),
+        ("single", {"type": "etcd"}, {"type": "etcd", **PEER}, "etcd"),
+        # A block without a type is etcd's, for every role.
+        ("single", {"etcd": {"extraArgs": {"v": "1"}}}, {"etcd": {"extraArgs": {"v": "1"}, "peerAddress": "10.0.0.11"}}, "etcd"),
+        ("controller", {"type": "kine"}, {"type": "kine"}, "kine"),
+        ("controller", {"type": "kine", "kine": {"dataSource": "sqlite:/srv/x"}}, ..., "kine"),
+        ("controller", {"type": "kine", "kine": {"dataSource": "mysql://u@db"}}, ..., "elsewhere"),
+        ("controller", {"etcd": OUTSIDE}, {"etcd": OUTSIDE}, "elsewhere"),
+        ("controller", {"type": "etcd", "etcd": {"externalCluster": "null"}}, {"type": "etcd", **PEER}, "etcd"),
+    ],
+)  # fmt: skip
+def test_no_storage_type_is_written_that_nobody_asked_for(
+    role: str, written: Mapping[str, Any] | None, made: object, kind: str
+) -> None:
+    config = {"storage": written} if written else {}
+    assert spec_for(role, config).get("storage") == (written if made is ... else made)
+    assert spec_for(role, {"spec": config}).get("storage") == (written if made is ... else made)
+    options = K0sOptions(config=dict(config))
+    assert options.storage(role) == kind
+    listens = {port for _, port in k0s_checks.ports_of(options, replace(C1, role=role))}
+    assert ({2379, 2380} <= listens) == (kind == "etcd")
+
+
+SINGLE = replace(C1, role="single")
+
+
+@pytest.mark.parametrize(
+    ("host", "config", "state", "told"),
+    [
+        # A `single` of k0s' own making has SQLite, one that an older sealboot set up has etcd.
+        (SINGLE, {}, "controller\nkine\nworker\n", ""),
+        (SINGLE, {}, "controller\netcd\nworker\n", "in etcd, and k0s would start with SQLite"),
+        (SINGLE, {"storage": {"type": "etcd"}}, "controller etcd worker", ""),
+        (SINGLE, {"storage": {"type": "etcd"}}, "controller kine worker", "in SQLite (kine), and k0s would start with etcd"),
+        (C1, {}, "controller\netcd\n", ""),
+        (C1, {}, "controller\nkine\n", "k0s would start with etcd"),
+        (C1, {"storage": {"etcd": OUTSIDE}}, "controller\netcd\n", "k0s would start with a datastore elsewhere"),
+        (C1, {"storage": {"type": "kine", "kine": {"dataSource": "mysql://u@db"}}}, "controller kine", "elsewhere"),
+        (C1, {}, "controller etcd kine", "nothing says which is in use"),
+        (SINGLE, {"storage": {"type": "kine"}}, "controller etcd kine", ""),
+        (C1, {}, "", ""),
+    ],
+)  # fmt: skip
+def test_a_cluster_is_not_started_on_another_datastore_than_its_own(
+    host: Host, config: Mapping[str, Any], state: str, told: str
+) -> None:
+    options = {"config": config, "adopt": "true"}
+    found_ = codes(k0s(host, options=options), {"c1": {"state": state}}).get("SB667")
+    assert (found_ is not None) == bool(told)
+    if found_ is not None:
+        assert told in found_.summary
+        assert (found_.severity, found_.host) == (Severity.ERROR, "c1")
+
+
+def test_where_only_root_can_tell_the_datastore_is_looked_at_before_anything_is_staged() -> None:
+    cluster = k0s(SINGLE, old=("c1",))
+    assert "configure/c1/datastore" not in steps(cluster)
+    ctx = cluster.context()
+    facts = {n: replace(f, observed={**f.observed, "k0s.state": ""}) for n, f in ctx.facts.items()}
+    (wave,) = [w for w in cluster.driver.waves(replace(ctx, facts=facts)) if w.id == "configure"]
+    asked = wave.steps[0]
+    assert isinstance(asked, Run)
+    assert (asked.id, asked.script) == (
+        "configure/c1/datastore",
+        k0s_scripts.same_store("/var/lib/k0s", "kine"),
+    )
+
+
+KUBELET = {
+    "failCgroupV1": "false",
+    "maxPods": "200",
+    "systemReserved": {"cpu": "1", "memory": "1Gi"},
+    "evictionHard": {"memory.available": "0"},
+    "featureGates": {"NodeSwap": "true"},
+    "reservedSystemCPUs": "0",
+    "shutdownGracePeriod": "0",
+    "memoryThrottlingFactor": "0.9",
+    "showHiddenMetricsForVersion": "1.20",
+    "registerWithTaints": [{"key": "gpu", "value": "true", "effect": "NoSchedule"}],
+    "resolvConf": "null",
+}
+
+
+def test_a_worker_profile_has_the_types_of_a_kubelets_configuration() -> None:
+    made = spec_for("controller", {"workerProfiles": [{"name": "1", "values": KUBELET}]})
+    assert made["workerProfiles"] == [
+        {
+            "name": "1",
+            "values": {
+                "failCgroupV1": False,
+                "maxPods": 200,
+                "systemReserved": {"cpu": "1", "memory": "1Gi"},
+                "evictionHard": {"memory.available": "0"},
+                "featureGates": {"NodeSwap": True},
+                "reservedSystemCPUs": "0",
+                "shutdownGracePeriod": "0",
+                "memoryThrottlingFactor": 0.9,
+                "showHiddenMetricsForVersion": "1.20",
+                "registerWithTaints": [{"key": "gpu", "value": "true", "effect": "NoSchedule"}],
+            },
+        }
+    ]
+
+
+def test_what_k0s_wants_as_text_stays_text() -> None:
+    calico = {"mtu": "1450", "envVars": {"FELIX_HEALTHENABLED": "true"}}
+    helm = {"charts": [{"name": "5", "version": "1", "values": "200", "order": "3"}]}
+    made = spec_for("controller", {"network": {"calico": calico}, "extensions": {"helm": helm}})
+    assert made["network"]["calico"] == {"mtu": 1450, "envVars": {"FELIX_HEALTHENABLED": "true"}}
+    assert made["extensions"]["helm"]["charts"] == [
+        {"name": "5", "version": "1", "values": "200", "order": 3}
+    ]
+
+
+def test_null_is_absent_in_a_configuration() -> None:
+    """What `k0s config create` writes for everything that is off."""
+    config = {
+        "apiVersion": "k0s.k0sproject.io/v1beta1",
+        "kind": "ClusterConfig",
+        "spec": {
+            "network": {"calico": "null", "provider": "kuberouter", "kuberouter": None},
+            "extensions": {"helm": {"charts": "~", "repositories": "Null"}},
+            "images": {"pause": {"version": "NULL"}},
+            "api": {"sans": ["null", "api.example"]},
+            "storage": {"type": "etcd", "etcd": {"externalCluster": "null"}, "kine": "null"},
+        },
+    }
+    assert spec_for("controller", config) == {
+        "network": {"provider": "kuberouter"},
+        "extensions": {"helm": {}},
+        "images": {"pause": {}},
+        "api": {"sans": ["api.example", "10.0.0.11"], "address": "10.0.0.11"},
+        "storage": {"type": "etcd", "etcd": {"peerAddress": "10.0.0.11"}},
+    }
+    assert spec_for("controller", {"kind": "ClusterConfig", "spec": "null"}) == spec_for("controller", {})
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "text",
+        {"spec": "text"},
+        {"api": "6443"},
+        {"spec": {"storage": "etcd"}},
+        {"storage": {"etcd": ["x"]}},
+        {"storage": {"kine": "sqlite"}},
+        {"api": {"sans": "a.example"}},
+    ],
+)
+def test_a_configuration_that_is_no_map_where_one_is_needed_is_refused(config: object) -> None:
+    cluster = k0s(C1, options={"config": config})
+    refused = validate(cluster.driver, cluster.inventory)
+    assert isinstance(refused, tuple)
+    assert {d.code for d in refused} == {"SB603"}
 
 
 def test_a_controller_that_joins_restarts_no_other() -> None:
@@ -390,3 +561,45 @@ def test_another_drivers_options_are_a_bug() -> None:
     with pytest.raises(TypeError):
         cluster.driver.waves(replace(ctx, options=object()))  # type: ignore[arg-type]
     assert Arch.ARM in cluster.arches.values() or cluster.arches
+
+
+FLAG = "--kubelet-extra-args=--fail-cgroupv1=false"
+IGNORED = "--ignore-pre-flight-checks"
+
+
+def profile(name: str, value: str) -> dict[str, Any]:
+    return {"workerProfiles": [{"name": name, "values": {"failCgroupV1": value}}]}
+
+
+@pytest.mark.parametrize(
+    ("release", "options", "own", "refused"),
+    [
+        ("v1.34.9+k0s.0", {}, "", set()),
+        ("v1.35.1+k0s.0", {}, "", {"c3", "W1"}),
+        ("v1.35.1+k0s.0", {"install_flags": FLAG}, "", set()),
+        ("v1.35.1+k0s.0", {"config": profile("default", "false")}, "", set()),
+        ("v1.35.1+k0s.0", {"config": profile("old", "false")}, "", {"c3", "W1"}),
+        ("v1.35.1+k0s.0", {"config": profile("old", "false")}, "--profile=old", {"c3"}),
+        ("v1.35.1+k0s.0", {"config": profile("default", "true")}, "", {"c3", "W1"}),
+        # From 1.35.7 on k0s looks itself, before any kubelet does.
+        ("v1.36.3+k0s.2", {"install_flags": FLAG}, "", {"c3", "W1"}),
+        ("v1.36.3+k0s.2", {"install_flags": [FLAG, IGNORED]}, "", set()),
+        ("v1.36.3+k0s.2", {"install_flags": [FLAG]}, IGNORED, {"c3"}),
+        ("v1.36.3+k0s.2", {"install_flags": [IGNORED]}, "", {"c3", "W1"}),
+    ],
+)
+def test_old_control_groups_are_an_error_for_nodes(
+    release: str, options: Mapping[str, Any], own: str, refused: set[str]
+) -> None:
+    """`own` are flags of W1 alone. c1 is a plain controller, which runs no kubelet."""
+    worker = replace(W1, vars={**W1.vars, "install_flags": own})
+    cluster = k0s(C1, C3, worker, options=options)
+    ctx = cluster.context()
+    told = Other("go", {"product": "k0s", "version": release})
+    chosen = {key: replace(a, layers=(*a.layers[:-1], told)) for key, a in ctx.chosen.items()}
+    facts = {
+        name: replace(f, observed={**f.observed, "cgroups": "hybrid\n"}) for name, f in ctx.facts.items()
+    }
+    found_ = cluster.driver.checks(replace(ctx, facts=facts, chosen=chosen))
+    assert {d.host for d in found_ if d.code == "SB314"} == refused
+    assert {d.severity for d in found_ if d.code == "SB314"} <= {Severity.ERROR}

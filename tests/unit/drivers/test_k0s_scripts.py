@@ -170,7 +170,7 @@ def test_what_a_host_tells_of_its_k0s(host: Folder) -> None:
     host.node("w1")
     assert host.run(scripts.state(data)).stdout == "worker\n"
     (host.root / "var/lib/k0s/etcd/member").mkdir(parents=True)
-    assert host.run(scripts.state(data)).stdout == "controller\nworker\n"
+    assert host.run(scripts.state(data)).stdout == "controller\netcd\nworker\n"
     assert len(host.run(scripts.installed(binary)).stdout.strip()) == 64
     assert host.run(scripts.installed(f"{binary}x")).stdout == ""
     (host.root / "etc/k0s/k0s.yaml").write_text("spec: {}\n")
@@ -354,3 +354,15 @@ def test_reads_of_tokens_are_of_one_form() -> None:
     assert made.selected
     steps = [s for w in k0s(C1, W1).driver.waves(made) for s in w.steps if isinstance(s, ReadSecret)]
     assert [s.pattern for s in steps] == [scripts.TOKEN_FORM]
+
+
+def test_a_cluster_in_another_datastore_is_found_by_its_place(host: Folder) -> None:
+    _, data = where(host)
+    for comes in ("etcd", "kine", "elsewhere"):
+        assert host.run(scripts.same_store(data, comes)).returncode == 0
+    (host.root / "var/lib/k0s/db").mkdir(parents=True)
+    assert host.run(scripts.same_store(data, "kine")).returncode == 0
+    for comes in ("etcd", "elsewhere"):
+        refused = host.run(scripts.same_store(data, comes))
+        assert refused.returncode == 65
+        assert "/db: k0s would start with another datastore, an empty one" in refused.stderr

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from driver_kit import Cluster
+from driver_kit import Cluster, unpacked
 
 from sealboot.drivers import k3s_scripts as scripts
 from sealboot.drivers.base import UsesSecrets
@@ -101,11 +101,15 @@ def test_hosts_that_cannot_be_nodes() -> None:
         ({"config": {"token": "hunter2hunter2"}}, "is the driver's own"),
         ({"server_config": {"--disable": "x"}}, "is no flag of k3s"),
         ({"agent_config": {"kubelet-arg": {"a": "b"}}}, "takes a text or a list"),
+        ({"server_config": {"https-listen-port": "7443"}}, "written into kubeconfigs at port 6443"),
+        ({"config": {"etcd-snapshot-dir": "/srv/snap"}}, "looked for in `server/db/snapshots`"),
+        ({"server_config": {"disable-agent": "true"}}, "it is no node"),
         ({"data_dir": "/var/../k3s"}, "absolute path"),
         ({"datastore": "mysql"}, "datastore"),
         ({"images": ["Base"]}, "images"),
         ({"server_config": {"tls-san+": ["x"]}}, "is the driver's own"),
         ({"server_config": {"disable++": ["x"]}}, "is no flag of k3s"),
+        ({"config": {"https-listen-port+": "6444"}}, "is not supported"),
         ({"registries": {"configs": {"r.lan": {"auth": {"password": "hunter2"}}}}}, "expected `env:NAME`"),
         ({"registries": {"configs": {"r.lan": {"auth": {"auth": "aHVudGVyMg=="}}}}}, "expected `env:NAME`"),
         ({"registries": {"configs": {"r.lan": {"auth": {"identity_token": ["hunter2"]}}}}}, "expected"),
@@ -252,16 +256,20 @@ def test_nodes_ask_their_server_first_where_they_can() -> None:
 
 def test_a_release_is_what_the_program_must_say() -> None:
     cluster = k3s(S1, release="v1.36.3+k3s1")
-    assert getattr(steps(cluster)["ship/s1/k3s"], "smoke_expects", ()) == ("k3s version v1.36.3+k3s1",)
+    assert getattr(steps(cluster)["ship/s1/k3s"], "smoke_expects", ()) == (" version v1.36.3+k3s1 (",)
 
 
 def test_node_readiness_is_asked_as_the_kubelet(tmp_path: Path) -> None:
-    tool = tmp_path / "k3s"
+    tool, data = tmp_path / "k3s", tmp_path / "data"
+    tool.write_text(f"#!/bin/sh\ntouch {tmp_path}/asked\n")
+    tool.chmod(0o755)
+    for script in (scripts.node_ready(str(tool), str(data), "n"), scripts.api_ready(str(tool), str(data))):
+        assert (shell(script), (tmp_path / "asked").exists()) == (1, False)
+    unpacked(data)
     answer = 'case "$*" in *"get node n"*agent/kubelet.kubeconfig*|*kubelet.kubeconfig*"get node n"*) printf %s {} ;; esac\n'
     for said, code in (("True", 0), ("False", 1), ("", 1)):
         tool.write_text("#!/bin/sh\n" + answer.replace("{}", said or "''"))
-        tool.chmod(0o755)
-        assert shell(scripts.node_ready(str(tool), "/var/lib/rancher/k3s", "n")) == code
+        assert shell(scripts.node_ready(str(tool), str(data), "n")) == code
 
 
 def test_memory_group_is_read_from_both_kinds_of_control_groups() -> None:
@@ -282,6 +290,7 @@ def test_a_snapshot_is_due_once_before_another_program_on_a_live_datastore(tmp_p
     tool.chmod(0o755)
     assert not due(new, 1)  # no datastore
     (data / "server/db/etcd").mkdir(parents=True)
+    unpacked(data)
     assert due(new, 1)
     assert due(new, len(text))
     assert not due(old, len(text))  # the same program

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driver_kit import Cluster
+from driver_kit import Cluster, unpacked
 
 from sealboot.drivers import k3s_hosts
 from sealboot.drivers import k3s_scripts as scripts
 from sealboot.drivers.asking import as_root
 from sealboot.drivers.k3s_options import K3sOptions
 from sealboot.model.arch import Arch
-from sealboot.model.artifact import Artifact
+from sealboot.model.artifact import Artifact, Other
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.facts import Cpu
 from sealboot.model.host import BecomeSettings, Host, Ignore, Inventory
@@ -276,6 +276,46 @@ def test_the_nodes_of_a_cluster_are_asked_where_its_server_is(shell: list[str], 
     tool.chmod(0o755)
     assert ask(shell, script) == ""
     (data / "server/db").mkdir(parents=True)
+    assert ask(shell, script) == ""  # it has not unpacked itself, and would
+    unpacked(data)
     assert ask(shell, script) == "s1\na1\n"
     tool.write_text("#!/bin/sh\necho refused >&2\nexit 1\n")
     assert ask(shell, script) == ""
+
+
+OLD_CGROUPS = {"s1": {"cgroups": "v1\n"}, "a1": {"cgroups": "hybrid\n"}}
+
+
+@pytest.mark.parametrize(
+    ("options", "refused"),
+    [
+        ({}, {"s1", "a1"}),
+        ({"config": {"kubelet-arg": ["max-pods=50", "fail-cgroupv1=false"]}}, set()),
+        ({"config": {"kubelet-arg": "--fail-cgroupv1=false"}}, set()),
+        ({"server_config": {"kubelet-arg": ["fail-cgroupv1=false"]}}, {"a1"}),
+        # What a role sets takes the place of what all have.
+        ({"config": {"kubelet-arg": ["fail-cgroupv1=false"]}, "agent_config": {"kubelet-arg": ["v=2"]}}, {"a1"}),
+        ({"config": {"kubelet-arg": ["fail-cgroupv1=false"]}, "agent_config": {"kubelet-arg+": ["v=2"]}}, set()),
+        ({"agent_config": {"kubelet-arg": "v=2", "kubelet-arg+": "fail-cgroupv1=false"}}, {"s1"}),
+        ({"config": {"kubelet-arg": ["fail-cgroupv1=true"]}}, {"s1", "a1"}),
+    ],
+)  # fmt: skip
+def test_old_control_groups_are_an_error_where_no_kubelet_is_told_to_take_them(
+    options: Mapping[str, Any], refused: set[str]
+) -> None:
+    cluster = k3s(S1, A1, options=options)
+    for release, expected in (("v1.36.3+k3s1", refused), ("v1.34.1+k3s1", set())):
+        cluster.inventory = replace(cluster.inventory, release=release)
+        ctx = cluster.context()
+        facts = {name: replace(f, observed=OLD_CGROUPS[name]) for name, f in ctx.facts.items()}
+        told = [d for d in cluster.driver.checks(replace(ctx, facts=facts)) if d.code == "SB314"]
+        assert {d.host for d in told} == expected
+        assert all("fail-cgroupv1=false" in d.hints[1] for d in told)
+
+
+def test_the_release_that_a_program_tells_decides_on_control_groups() -> None:
+    new = replace(
+        program(Arch.ARM64), layers=(*program(Arch.ARM64).layers, Other("go", {"version": "v1.35.0+k3s1"}))
+    )
+    assert "SB314" in found(k3s(S1), {"s1": {"cgroups": "v1\n"}}, chosen={"s1": new})
+    assert "SB314" not in found(k3s(S1), {"s1": {"cgroups": "v1\n"}})

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from driver_kit import unpacked
 from test_k3s_golden import PI, S1, WithImages, archive, k3s
 
 from sealboot.drivers import k3s_images, k3s_images_checks, k3s_images_choice
@@ -135,6 +136,7 @@ def local(tmp_path: Path) -> tuple[Run, Run, Path]:
     assert isinstance(superseded, Run)
     folder = tmp_path / "data/agent/images"
     folder.mkdir(parents=True)
+    unpacked(tmp_path / "data")
     return imported, superseded, folder
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from driver_kit import unpacked
 from test_k3s_golden import PI, S1, WithPlaces, archive, k3s
 
 from sealboot.drivers import k3s_images_space as room
@@ -137,7 +138,7 @@ def test_a_streamed_archive_is_never_a_file() -> None:
     ]
     reads = steps["import/pi64/base"]
     assert isinstance(reads, Run)
-    assert reads.script == "exec /usr/local/bin/k3s ctr images import --no-unpack - >&2\n"
+    assert reads.script == "umask 022\nexec /usr/local/bin/k3s ctr images import --no-unpack - >&2\n"
 
 
 def test_an_archive_that_is_not_compressed_is_sent_as_it_is() -> None:
@@ -172,6 +173,7 @@ case "$1 $2" in
 esac
 """)
     tool.chmod(0o755)
+    unpacked(tmp_path / "data")
 
     def shell(script: str) -> int:
         return subprocess.run(["/bin/sh", "-c", script], capture_output=True, check=False).returncode

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from driver_kit import Cluster
 
 from sealboot.drivers import k3s_install, k3s_reset, k3s_reset_scripts
+from sealboot.drivers.base import Context
 from sealboot.drivers.k3s_config import MADE_BY
 from sealboot.drivers.k3s_options import K3sOptions
-from sealboot.model.diagnostic import Severity
+from sealboot.model.arch import Arch
+from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.host import Host, Inventory
 from sealboot.model.steps import Run, Succeeds
 
@@ -338,54 +342,170 @@ def test_a_unit_of_install_sh_without_our_mark_is_somebody_elses(tmp_path: Path)
 
 S1, S2, S3 = (Host(f"s{n}", f"10.0.0.1{n}", "server") for n in (1, 2, 3))
 A1 = Host("a1", "10.0.0.21", "agent", vars={"node_name": "pi"})
+UP = "s1=True\ns2=True\ns3=True\n"
 
 
-def leaving(all_hosts: Sequence[Host], run: Sequence[Host]) -> tuple[list[str], list[str], list[str]]:
-    """The waves, the steps of the wave `leave`, and what SB649 is told about."""
-    options, inventory = K3sOptions(), Inventory("i", ".", "lab", "k3s", None, tuple(all_hosts))
-    waves = k3s_reset.waves(options, inventory, run)
-    told = [d for d in k3s_reset.remains(options, inventory, run) if d.code == "SB649"]
-    named = [name for d in told for name in (d.host or "", *d.also)]
-    return [w.id for w in waves], [s.id for w in waves if w.id == "leave" for s in w.steps], named
+def context(
+    every: Sequence[Host], run: Sequence[Host], told: Mapping[str, Mapping[str, str]], **options: str
+) -> tuple[Cluster, Context]:
+    """A run with `state: absent` on some hosts; `told` are answers (`members`, `state`) by host."""
+    given = {"state": "absent", **options}
+    inventory = Inventory("i", ".", "lab", "k3s", None, tuple(every), options=given)
+    cluster = Cluster(inventory, {host.name: Arch.AMD64 for host in every})
+    ctx = cluster.context([host.name for host in run])
+    facts = {
+        name: replace(seen, observed={f"k3s.{k}": v for k, v in told.get(name, {}).items()})
+        for name, seen in ctx.facts.items()
+    }
+    return cluster, replace(ctx, facts=facts)
+
+
+def findings(
+    every: Sequence[Host], run: Sequence[Host], told: Mapping[str, Mapping[str, str]], **options: str
+) -> dict[str, Diagnostic]:
+    cluster, ctx = context(every, run, told, **options)
+    return {d.code: d for d in cluster.driver.checks(ctx)}
+
+
+def leaving(
+    every: Sequence[Host], run: Sequence[Host], *telling: str
+) -> tuple[list[str], list[str], list[str]]:
+    """The waves, the steps by which nodes are deleted in their order, and the hosts that SB649 is about."""
+    told = {name: {"members": UP, "state": "server\nagent\n"} for name in telling}
+    cluster, ctx = context(every, run, told)
+    waves = cluster.driver.waves(ctx)
+    noted = [d for d in cluster.driver.checks(ctx) if d.code == "SB649"]
+    steps = [s.id for w in waves for s in w.steps if s.id.startswith("leave/")]
+    return [w.id for w in waves], steps, [name for d in noted for name in (d.host or "", *d.also)]
 
 
 def test_a_cluster_that_goes_on_forgets_the_nodes_that_left() -> None:
     every = (S1, S2, S3, A1)
-    waves, steps, told = leaving(every, (S1, S2, A1))
+    waves, steps, told = leaving(every, (S1, S2, A1), "s1", "s2")
     assert waves == ["reset-agents", "leave", "reset-servers"]
-    assert (steps, told) == (["leave/s1/s2", "leave/s1/pi"], ["s1"])
+    assert (steps, told) == (["leave/s1/pi", "leave/s2/s2", "leave/s1/s1"], [])
+    # The server that answers speaks for the agents.
+    assert leaving(every, (S1, S2, A1), "s2")[1] == ["leave/s2/pi", "leave/s2/s2", "leave/s1/s1"]
     assert leaving(every, (A1,)) == (["reset-agents"], [], ["a1"])
-    assert leaving(every, every) == (["reset-agents", "reset-servers"], [], [])
-    assert leaving((S1, A1), (S1, A1))[1:] == ([], [])
+    assert leaving(every, every, "s1") == (["reset-agents", "reset-servers"], [], [])
+    assert leaving((S1, A1), (S1, A1), "s1")[1:] == ([], [])
+
+
+def test_each_server_leaves_etcd_right_before_it_is_stopped() -> None:
+    """It asks the servers that go on: the API of a member ends when the member is taken out."""
+    cluster, ctx = context((S1, S2, S3), (S2, S3), {"s2": {"members": UP}, "s3": {"members": UP}})
+    (wave,) = cluster.driver.waves(ctx)
+    order = [s.id for s in wave.steps if s.id.rpartition("/")[2] in {"ours", "service", "s2", "s3"}]
+    assert order == [
+        f"{part.format(n)}"
+        for n in ("s3", "s2")
+        for part in ("reset/{0}/ours", "leave/{0}/{0}", "reset/{0}/service")
+    ]
+    assert wave.parallel == 1
+    for step in wave.steps:
+        if isinstance(step, Run) and step.id.startswith("leave/"):
+            assert "for sb_url in https://10.0.0.11:6443 https://127.0.0.1:6443; do" in step.script
+
+
+@pytest.mark.parametrize(
+    ("members", "going", "votes"),
+    [
+        (UP, (S2, S3), ""),
+        (UP, (S3,), ""),
+        # One that goes on is down already; with the third it had a majority.
+        ("s1=True\ns2=Unknown\ns3=True\n", (S3,), "1 of 2 votes, and 2 are needed"),
+        ("s1=Unknown\ns2=True\ns3=True\n", (S2, S3), "0 of 1 votes, and 1 are needed"),
+        # A member that the inventory does not know of.
+        ("s1=True\ns2=True\nold=False\n", (S2,), "1 of 2 votes, and 2 are needed"),
+        ("s1=True\ns2=True\n", (S3,), ""),
+    ],
+)
+def test_servers_do_not_go_where_the_rest_would_have_no_majority(
+    members: str, going: Sequence[Host], votes: str
+) -> None:
+    said = {"members": members, "state": "server\nagent\npassword\n"}
+    found = findings((S1, S2, S3, A1), going, {host.name: said for host in going})
+    assert ("SB685" in found) == bool(votes)
+    if votes:
+        assert votes in found["SB685"].summary
+        assert (found["SB685"].severity, found["SB685"].host) == (Severity.ERROR, going[0].name)
+    assert "SB685" not in findings((S1, S2, S3, A1), (S1, S2, S3, A1), {h.name: said for h in (S1, S2, S3)})
+    assert "SB685" not in findings((S1, S2, S3), going, {h.name: said for h in going}, datastore="sqlite")
+
+
+@pytest.mark.parametrize(
+    ("every", "going", "state", "votes"),
+    [
+        ((S1, S2, S3), (S3,), "server\n", ""),
+        ((S1, S2, S3), (S2, S3), "server\n", "1 of 3 votes, and 2 are needed"),
+        ((S1, S2), (S2,), "server\n", "1 of 2 votes, and 2 are needed"),
+        # Nothing of k3s is left there: the run goes on with what an earlier one began.
+        ((S1, S2), (S2,), "", ""),
+    ],
+)
+def test_a_server_that_cannot_leave_stays_a_member(
+    every: Sequence[Host], going: Sequence[Host], state: str, votes: str
+) -> None:
+    found = findings(every, going, {host.name: {"members": "", "state": state} for host in going})
+    assert votes in found["SB685"].summary if votes else "SB685" not in found
+    assert ("SB649" in found) == bool(state)
+
+
+def test_servers_that_were_not_reached_do_not_vote() -> None:
+    told = {"s3": {"members": "", "state": "server"}}
+    cluster, ctx = context((S1, S2, S3), (S2, S3), told)
+    ctx = replace(ctx, facts={"s3": ctx.facts["s3"]})
+    (found,) = [d for d in cluster.driver.checks(ctx) if d.code == "SB685"]
+    assert dict(found.evidence)["would not"] == "s2, s3"
 
 
 def test_nodes_that_remain_are_told_with_the_command_that_deletes_them() -> None:
-    options, inventory = K3sOptions(), Inventory("i", ".", "lab", "k3s", None, (S1, A1))
-    (note,) = k3s_reset.remains(options, inventory, (A1,))
+    note = findings((S1, A1), (A1,), {})["SB649"]
     assert (note.severity, note.hints) == (
         Severity.NOTE,
         ("afterwards, on s1: `/usr/local/bin/k3s kubectl delete node pi`",),
     )
 
 
+#: kubectl of a k3s whose servers are files: a server that is none does not answer.
+KUBECTL = """#!/bin/sh
+umask >>@/umasks
+nodes=@/${2##*/}; shift 2
+[ -e "$nodes" ] || exit 1
+case "$*" in
+  'get --raw /readyz --request-timeout=10s') ;;
+  'get nodes --request-timeout=10s -o jsonpath='*) cat "$nodes" ;;
+  'delete node '*' --timeout=120s --ignore-not-found') grep -vx "$3" "$nodes" >"$nodes.new"; mv "$nodes.new" "$nodes" ;;
+  *) exit 2 ;;
+esac
+"""
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_node_is_deleted_once_and_a_silent_server_stops_nobody(
     shell: tuple[str, ...], tmp_path: Path
 ) -> None:
-    tool, nodes = tmp_path / "k3s", tmp_path / "nodes"
+    tool, data = tmp_path / "k3s", str(tmp_path / "data")
 
-    def run(script: str) -> int:
+    def run(made_by: Callable[[str, str, str, Sequence[str]], str]) -> int:
+        servers = [f"https://{tmp_path}/one", f"https://{tmp_path}/two"]
+        script = made_by(str(tool), data, "pi", servers)
         return subprocess.run([*shell, "-c", script], capture_output=True, check=False).returncode
 
-    assert run(k3s_reset_scripts.forgotten(str(tool), "pi")) == 0
-    tool.write_text(
-        "#!/bin/sh\n"
-        f'case "$2" in get) cat {nodes} ;; delete) grep -vx "$4" {nodes} >{nodes}.new; mv {nodes}.new {nodes} ;; esac\n'
-    )
+    forgotten, forget = k3s_reset_scripts.forgotten, k3s_reset_scripts.forget
+    assert run(forgotten) == 0
+    tool.write_text(KUBECTL.replace("@", str(tmp_path)))
     tool.chmod(0o755)
-    assert run(k3s_reset_scripts.forgotten(str(tool), "pi")) == 0  # the server does not answer
+    # It has not unpacked itself: asking it would.
+    assert (run(forgotten), run(forget), (tmp_path / "umasks").exists()) == (0, 0, False)
+    (tmp_path / "data/data/current/bin").mkdir(parents=True)
+    (tmp_path / "data/data/current/bin/k3s").touch()
+    assert run(forgotten) == 0  # no server answers
+    assert run(forget) == 1
+    nodes = tmp_path / "two"
     nodes.write_text("s1\npi\npi2\n")
-    assert run(k3s_reset_scripts.forgotten(str(tool), "pi")) == 1
-    assert run(k3s_reset_scripts.forget(str(tool), "pi")) == 0
-    assert run(k3s_reset_scripts.forgotten(str(tool), "pi")) == 0
+    assert run(forgotten) == 1
+    assert run(forget) == 0
+    assert run(forgotten) == 0
     assert nodes.read_text() == "s1\npi2\n"
+    assert set((tmp_path / "umasks").read_text().split()) == {"0022"}

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from driver_kit import Cluster
 
 from sealboot.drivers import k3s_scripts as scripts
-from sealboot.drivers.k3s_running import version_of
+from sealboot.drivers.k3s_node import version_of
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Other
 from sealboot.model.diagnostic import Diagnostic, Severity

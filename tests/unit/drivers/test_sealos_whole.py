@@ -83,6 +83,12 @@ def test_hosts_without_tools_or_with_a_runtime() -> None:
     assert codes(whole(CTL, observed={"ctl1": {**occupied, "sealos.node": "ours"}})) == []
 
 
+def test_old_control_groups_are_refused_from_kubernetes_1_35_on() -> None:
+    told = {name: {"cgroups": "v1\n"} for name in ("ctl1", "store")}
+    assert codes(whole(CTL, STORE, release="v1.35.0", observed=told)) == [("SB314", "ctl1")]
+    assert codes(whole(CTL, STORE, release="v1.34.9", observed=told)) == []
+
+
 @pytest.mark.parametrize(
     ("host", "listening", "taken"),
     [

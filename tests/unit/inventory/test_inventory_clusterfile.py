@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from sealboot.drivers.options import validate
+from sealboot.drivers.registry import load_driver
 from sealboot.inventory.importers.clusterfile import read_clusterfile
 from sealboot.inventory.load import load_inventory
 from sealboot.inventory.tree import MAXIMUM_BYTES
@@ -171,11 +173,12 @@ nodeRegistration: {criSocket: /run/containerd/containerd.sock}
 ---
 apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
-mode: ipvs
+mode: ipvs # as it is written
 ---
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 maxPods: 200
+systemReserved: {cpu: '1', pid: null}
 ---
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: InitConfiguration
@@ -197,19 +200,32 @@ def test_documents_are_taken_over_as_far_as_there_are_options_and_told_beyond(tm
         "etcd_data": "/data/etcd",
         "apiserver_port": "7443",
         "cri_socket": "/run/containerd/containerd.sock",
+        "kubeadm_documents": (
+            "---\napiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n"
+            "mode: ipvs # as it is written\n"
+            "---\napiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
+            "maxPods: 200\nsystemReserved: {cpu: '1', pid: null}\n"
+        ),
     }
-    kubelet, second, other = found
-    assert "the KubeletConfiguration: `maxPods` is not taken over" in kubelet.summary
-    assert kubelet.evidence[0][0] == "maxPods"
-    assert "`options: {kubeadm_documents: |`" in kubelet.hints[0]
+    driver = load_driver("sealos")
+    assert not isinstance(driver, Diagnostic)
+    assert not isinstance(validate(driver, inventory), tuple)
+    second, other = found
     assert "this second InitConfiguration is not read" in second.summary
     assert "the ConfigMap `mine` is not taken over" in other.summary
     lines = (text + GEN).splitlines()
     assert [lines[d.at.line - 1] for d in found if d.at] == [
-        "maxPods: 200",
         "apiVersion: kubeadm.k8s.io/v1beta4",
         "apiVersion: v1",
     ]
+
+
+def test_a_mode_of_kube_proxy_that_sealos_would_have_filled_in_is_told(tmp_path: Path) -> None:
+    proxy = "---\napiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n"
+    inventory, (found,) = load(tmp_path, f"{CLUSTERFILE}{proxy}")
+    assert inventory is not None
+    assert inventory.options["kubeadm_documents"] == proxy
+    assert "names no `mode`" in found.summary
 
 
 def test_a_long_document_is_told_shortly(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ func backup(flags Flags) error {
 	packed := gzip.NewWriter(file)
 	archive := tar.NewWriter(packed)
 	sources := map[string]string{"k0s.yaml": configPath, "version": ""}
-	for _, name := range []string{"etcd/member/state.json", "pki/ca.crt", "pki/ca.key"} {
+	for _, name := range []string{etcdState, kineState, "pki/ca.crt", "pki/ca.key"} {
 		sources[name] = filepath.Join(flags.data(), name)
 	}
 	for _, name := range sortedKeys(sources) {
@@ -66,8 +66,10 @@ func restore(flags Flags) error {
 	if statusAnswers() {
 		return errors.New("k0s seems to be running! k0s must be down during the restore operation")
 	}
-	if _, err := os.Stat(filepath.Join(flags.data(), "etcd")); err == nil {
-		return errors.New("the data directory is not empty")
+	for _, name := range []string{"etcd", "db"} {
+		if _, err := os.Stat(filepath.Join(flags.data(), name)); err == nil {
+			return errors.New("the data directory is not empty")
+		}
 	}
 	file, err := os.Open(flags.words[0])
 	if err != nil {

@@ -27,7 +27,8 @@ const (
 	configPath   = "/etc/k0s/k0s.yaml"
 	runDirectory = "/run/k0s"
 	statusSocket = runDirectory + "/status.sock"
-	// Where tests say what is to go wrong: `drain-fails` lists nodes whose drain does not end.
+	// Where tests say what is to go wrong: `drain-fails` lists nodes whose drain does not end, `cgroup-v1` makes the
+	// host one of the first version.
 	switches = "/etc/k0s-standin"
 )
 
@@ -134,6 +135,10 @@ var (
 )
 
 func commands() map[string]command {
+	nodeFlags, controller := nodeFlags, controller
+	if atLeast(1, 36, 1) {
+		nodeFlags, controller = nodeFlags+" ignore-pre-flight-checks!", controller+" ignore-pre-flight-checks!"
+	}
 	return map[string]command{
 		"version":                 {"json! all!", map[string]string{"j": "json", "a": "all"}, showVersion},
 		"status":                  {common + " out", forShort, showStatus},

@@ -90,6 +90,15 @@ func readConfig(path string) (ClusterConfig, error) {
 	return config, config.validate()
 }
 
+// kine tells whether SQLite holds the cluster: by default for a single node alone, and a storage block means etcd.
+func (c ClusterConfig) kine(single bool) bool {
+	storage, written := c.spec()["storage"].(map[string]any)
+	if !written {
+		return single
+	}
+	return storage["type"] == "kine"
+}
+
 var specFields = strings.Fields("api controllerManager scheduler storage network workerProfiles featureGates images" +
 	" extensions telemetry installConfig konnectivity controllerManager")
 
@@ -104,6 +113,9 @@ func (c ClusterConfig) validate() error {
 		if !strings.Contains(" "+strings.Join(specFields, " ")+" ", " "+name+" ") {
 			return fmt.Errorf("error unmarshaling JSON: while decoding JSON: json: unknown field %q", name)
 		}
+	}
+	if _, err := profiles(c.spec()); err != nil {
+		return err
 	}
 	policy, set := lookup(c.spec(), "images.default_pull_policy").(string)
 	if set && policy != "Always" && policy != "IfNotPresent" && policy != "Never" {

@@ -38,7 +38,18 @@ type Control struct {
 	trusted Kubeconfig
 }
 
-func (c *Control) path() string { return filepath.Join(c.data, "etcd/member/state.json") }
+// The places of the state: what one kind of datastore holds, the other one knows nothing of.
+const (
+	etcdState = "etcd/member/state.json"
+	kineState = "db/state.db"
+)
+
+func (c *Control) path() string {
+	if c.config.kine(c.single) {
+		return filepath.Join(c.data, kineState)
+	}
+	return filepath.Join(c.data, etcdState)
+}
 
 // peer is how another member is spoken to: its address, with the administrator's token.
 func (c *Control) peer(address string) Kubeconfig {
@@ -64,6 +75,12 @@ func runController(flags Flags) error {
 	if flags.has("token-file") && flags.on("single") {
 		return errors.New("controller cannot join with --single")
 	}
+	workloads := flags.on("enable-worker") || flags.on("single")
+	if workloads {
+		if err := preflight(flags); err != nil {
+			return err
+		}
+	}
 	name, err := os.Hostname()
 	if err != nil {
 		return err
@@ -81,7 +98,6 @@ func runController(flags Flags) error {
 	if err := c.change(Change{Op: "member", Name: c.name, IP: c.address}); err != nil {
 		logf("cannot announce: %v", err)
 	}
-	workloads := flags.on("enable-worker") || flags.on("single")
 	if err := serveStatus("controller", workloads, flags, config); err != nil {
 		return err
 	}
@@ -121,6 +137,8 @@ func (c *Control) begin(flags Flags) error {
 	case fresh:
 		c.address = c.peerAddress(routeTo("192.0.2.1"))
 		c.state.Admin = secret(16)
+		// A kubelet that is there has its rights from the CA, which stays: it reports to an empty cluster as well.
+		_ = os.Remove(filepath.Join(c.data, "kubelet.conf"))
 		err = makeCA(c.data)
 	default:
 		c.address = c.state.Members[c.name]

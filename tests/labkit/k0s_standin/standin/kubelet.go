@@ -26,6 +26,7 @@ type Kubelet struct {
 	api      Kubeconfig
 	node     Node
 	imported map[string]time.Time
+	flags    Flags
 	said     string // the last line of its log
 	told     string // the last status that it reported
 }
@@ -47,7 +48,7 @@ func newKubelet(flags Flags, api Kubeconfig, address string) *Kubelet {
 		}
 	}
 	node := Node{Name: strings.ToLower(name), IP: address, Arch: runtime.GOARCH, Version: kubeVersion(), Labels: labels, Key: api.token}
-	return &Kubelet{data: flags.data(), api: api, node: node, imported: map[string]time.Time{}}
+	return &Kubelet{data: flags.data(), flags: flags, api: api, node: node, imported: map[string]time.Time{}}
 }
 
 // keep writes down how the node speaks to its cluster; on a controller, too, it is the node's own right.
@@ -77,6 +78,10 @@ func (k *Kubelet) turn() {
 		return
 	}
 	if k.node.Ready || wanted.Release == "" || Fault == "never-ready" {
+		return
+	}
+	if !startsHere(k.flags, wanted.Spec) {
+		k.say("kubelet is configured to not run on a host using cgroup v1")
 		return
 	}
 	policy, _ := lookup(wanted.Spec, "images.default_pull_policy").(string)
@@ -252,6 +257,9 @@ func runWorker(flags Flags) error {
 		return err
 	}
 	if err := unpack(flags.data()); err != nil {
+		return err
+	}
+	if err := preflight(flags); err != nil {
 		return err
 	}
 	path := filepath.Join(flags.data(), "kubelet.conf")

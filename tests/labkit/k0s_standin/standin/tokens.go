@@ -115,8 +115,20 @@ func listTokens(flags Flags) error {
 	return nil
 }
 
+// ofEtcd is the own cluster, where etcd holds it.
+func ofEtcd(flags Flags) (Kubeconfig, error) {
+	about, err := currentStatus()
+	if err != nil {
+		return Kubeconfig{}, err
+	}
+	if about.ClusterConfig.kine(about.SingleNode) {
+		return Kubeconfig{}, errors.New("wrong storage type: kine")
+	}
+	return admin(flags)
+}
+
 func listMembers(flags Flags) error {
-	config, err := admin(flags)
+	config, err := ofEtcd(flags)
 	if err != nil {
 		return err
 	}
@@ -134,7 +146,7 @@ func listMembers(flags Flags) error {
 }
 
 func leaveEtcd(flags Flags) error {
-	config, err := admin(flags)
+	config, err := ofEtcd(flags)
 	if err != nil {
 		return err
 	}
