@@ -117,11 +117,10 @@ class LiveProgress:
             return Group(*frame(self._board, self._console.width, self._console.height, self._marks))
 
     def _show(self) -> None:
-        live = Live(
-            console=self._console, auto_refresh=False, transient=True, get_renderable=self.frame
-        )  # rich's own thread would die of an exception, and take the table's last frame for the truth
+        # Not rich's own thread: it dies of an exception and leaves the last frame standing.
+        live = Live(console=self._console, auto_refresh=False, transient=True, get_renderable=self.frame)
+        self._live = live  # before it starts: whatever it did until it failed is undone by `close`
         live.start()
-        self._live = live
         if self._refresh:
             wake = threading.Event()
             painter = threading.Thread(target=self._paint, args=(live, wake), name="display", daemon=True)

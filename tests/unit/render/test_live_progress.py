@@ -161,8 +161,7 @@ def test_a_frame_that_cannot_be_drawn_ends_the_table_and_every_event_is_a_line(
     view.event(RunStopping(at=0.0, signal="SIGINT", grace=2.5))
     view.event(RunFinished(at=9.0, exit_code=0))
     view.close()
-    assert sys.stdout is not None
-    assert "FileProxy" not in f"{type(sys.stdout)} {type(sys.stderr)}", "the streams are given back"
+    assert "FileProxy" not in {type(sys.stdout).__name__, type(sys.stderr).__name__}, "given back"
     terminal = Terminal(80, 24)
     terminal.feed(stream.getvalue().encode())
     lines = re.sub(r"(?<=[^.])\n(?=[a-z ])", "", terminal.text)
@@ -220,6 +219,7 @@ def test_a_terminal_that_is_gone_raises_nothing() -> None:
     for event in (STARTED, STEP, SENT, WHOLE, DONE):
         progress(event)
     progress.close()
+    assert "FileProxy" not in {type(sys.stdout).__name__, type(sys.stderr).__name__}
 
 
 # -- styles -------------------------------------------------------------------------------------------
