@@ -16,7 +16,7 @@ from sealboot.lab.interpreter import run as interpret
 from sealboot.lab.tinyelf import make
 from sealboot.model.arch import Arch
 
-pytestmark = pytest.mark.skipif(bool(EmbeddedLab.trouble()), reason=EmbeddedLab.trouble() or "supported")
+pytestmark = pytest.mark.requires("x86-64")
 
 
 @pytest.fixture

@@ -67,6 +67,7 @@ def test_the_first_value_counts(tmp_path: Path) -> None:
     assert c.findings == []
 
 
+@pytest.mark.requires("ssh")
 @pytest.mark.parametrize("alias", ["web1", "web9", "db", "other"])
 def test_the_same_answers_as_ssh(tmp_path: Path, alias: str) -> None:
     c = config(tmp_path, SAMPLE.replace('"data base"', "database"))
