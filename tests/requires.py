@@ -26,7 +26,7 @@ import pytest
 #: Programs of Debian's essential packages (and of `mount` and `login`, which debootstrap's smallest variant has).
 BASE = frozenset(
     """
-    awk basename bash blkid blockdev cat chgrp chmod chown cmp comm cp cut dash date dd df diff dirname dpkg-deb dpkg-query
+    awk basename bash blkid blockdev cat chgrp chmod chown chroot cmp comm cp cut dash date dd df diff dirname dpkg-deb dpkg-query
     du echo env false find findmnt flock getent grep gzip head hostname id install kill ldconfig ldd linux32 ln
     losetup ls mkdir mkfifo mknod mktemp mount mountpoint mv nice nohup nproc nsenter od passwd perl pivot_root
     printf pwd readlink realpath rm rmdir sed seq setarch setpriv setsid sh sha256sum sleep sort stat su sync tail
@@ -36,6 +36,7 @@ BASE = frozenset(
 
 #: Program -> the Debian package to install; `scripts/lab-prepare packages` (or `slow`) installs every one.
 PACKAGES = {
+    "apt-config": "apt",
     "apt-get": "apt",
     "busybox": "busybox-static",
     "chattr": "e2fsprogs",

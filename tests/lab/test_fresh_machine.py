@@ -20,7 +20,7 @@ ENOUGH = 5000
 @pytest.fixture(params=bare.SUITES)
 def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Bare:
     """A machine of its own for each test."""
-    requires(*LAB, "debootstrap", "git")
+    requires(*LAB, "debootstrap", "git", "apt-config")
     return bare.machine(request.param, tmp_path)
 
 
