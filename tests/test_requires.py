@@ -91,7 +91,7 @@ def test_no_test_skips_by_another_way() -> None:
 def test_every_name_that_is_asked_for_is_known() -> None:
     known = {*PACKAGES, *BASE, *FILES, *PROPERTIES}
     unknown = [
-        f"{path.relative_to(TESTS)}:{node.lineno}: {word.value}"
+        f"{path.relative_to(TESTS)}:{node.lineno}: {word.value!r}"
         for path, tree in modules()
         if path != Path(__file__)
         for node in ast.walk(tree)
