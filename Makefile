@@ -10,10 +10,12 @@ DEV := $(VENV)/.ready-dev
 demo: $(STAMP)
 	@$(BIN)/sealboot demo
 
-test: $(DEV)
+test: $(DEV)  ## as root it installs what the tests need, and says so
+	@VENV=$(VENV) scripts/lab-prepare test
 	@$(BIN)/python -m pytest
 
 test-fast: $(DEV)  ## everything that needs no lab
+	@VENV=$(VENV) scripts/lab-prepare test-fast
 	@$(BIN)/python -m pytest -m "not lab and not vm"
 
 lint: $(DEV)
@@ -26,19 +28,19 @@ format: $(DEV)
 	@$(BIN)/ruff format .
 
 lab-full: $(DEV)  ## the slow tier: machines of six architectures (needs root; 5 to 10 minutes)
-	@scripts/lab-prepare slow
+	@VENV=$(VENV) scripts/lab-prepare slow
 	@$(BIN)/python -m pytest -m slow
 
 table: $(DEV)  ## docs/oracle.md: what was foretold for every file on every machine, and what the kernels did
-	@scripts/lab-prepare slow
+	@VENV=$(VENV) scripts/lab-prepare slow
 	@PYTHONPATH=tests $(BIN)/python -m labkit.oracle > docs/oracle.md.new && mv docs/oracle.md.new docs/oracle.md
 
 table-real: $(DEV)  ## docs/oracle-real.md: the same for what Debian, Alpine's tools, Go and UPX made (needs root; 8 minutes)
-	@scripts/lab-prepare slow
+	@VENV=$(VENV) scripts/lab-prepare slow
 	@PYTHONPATH=tests $(BIN)/python -m labkit.realcorpus > docs/oracle-real.md.new && mv docs/oracle-real.md.new docs/oracle-real.md
 
 table-rare: $(DEV)  ## docs/oracle-rare.md: the same for the rarer reasons, on machines that have them
-	@scripts/lab-prepare slow
+	@VENV=$(VENV) scripts/lab-prepare slow
 	@PYTHONPATH=tests $(BIN)/python -m labkit.rare > docs/oracle-rare.md.new && mv docs/oracle-rare.md.new docs/oracle-rare.md
 
 schemas: $(DEV)

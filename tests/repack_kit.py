@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import platform
-import shutil
 import struct
 import subprocess
 import zipfile
@@ -13,11 +11,11 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-import pytest
-from labkit.apt import LabUnavailableError, Repository
+from labkit.apt import Repository
 from labkit.cache import CACHE, made
 from labkit.debs import unpack
 from payload_kit import IDENTITY, component, go_info, go_inline, gzip_member
+from requires import requires
 
 from sealboot.lab import tinyelf
 from sealboot.model.arch import Arch
@@ -92,20 +90,16 @@ int main(void) {
 
 def compiled(folder: Path, source: str, *flags: str, **texts: str) -> bytes:
     """A program with debug information; skips the test where it cannot be compiled or would not run."""
-    compiler = shutil.which("gcc")
-    if compiler is None or platform.machine() != "x86_64":
-        pytest.skip("needs gcc on x86-64")
+    requires("gcc", "x86-64", *(["/usr/include/zlib.h"] if "zlib.h" in source else []))
     code, program = folder / "source.c", folder / "compiled"
     defined = [f"-D{name}={text}" for name, text in texts.items()]
     code.write_text(source)
     done = subprocess.run(
-        [compiler, "-g", "-O1", *defined, "-o", program, code, *flags],
+        ["gcc", "-g", "-O1", *defined, "-o", program, code, *flags],
         capture_output=True,
         text=True,
         check=False,
     )
-    if "zlib.h" in done.stderr:
-        pytest.skip("needs zlib1g-dev")
     assert done.returncode == 0, done.stderr
     return program.read_bytes()
 
@@ -213,15 +207,11 @@ def noise(size: int) -> bytes:
 
 def upx() -> Path:
     """Debian's backport of UPX, unpacked; skips where there is none."""
-    if platform.machine() != "x86_64":
-        pytest.skip("UPX is fetched for x86-64 only")
+    requires("x86-64")
     suite = "bookworm-backports"
 
     def make(part: Path) -> None:
         repository = Repository(CACHE / "apt" / f"{suite}-amd64", suite, "amd64")
         unpack(repository.download("upx-ucl"), part)
 
-    try:
-        return made(CACHE / "debs" / "upx-ucl-amd64", make) / "usr/bin/upx-ucl"
-    except LabUnavailableError as error:
-        pytest.skip(f"no UPX to try: {error}")
+    return made(CACHE / "debs" / "upx-ucl-amd64", make) / "usr/bin/upx-ucl"

@@ -1,47 +1,16 @@
-"""Programs of this machine that a test cannot do without."""
+"""Other projects' programs, as tests run them."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from pathlib import Path
-from typing import NoReturn
 
-import pytest
-
-#: Program -> Debian package; `scripts/lab-prepare packages` installs all of them.
-PACKAGES = {
-    "containerd": "containerd",
-    "ctr": "containerd",
-    "file": "file",
-    "lz4": "lz4",
-    "minisign": "minisign",
-    "readelf": "binutils",
-    "skopeo": "skopeo",
-    "ssh-keygen": "openssh-client",
-    "umoci": "umoci",
-}
-
-
-def need(*programs: str, root: bool = False) -> None:
-    """Skip the test that lacks one of these and say why; fail it where everything must be there (`CI` is set)."""
-    for program in programs:
-        if shutil.which(program) is None:
-            unavailable(f"{program} is missing: apt-get install {PACKAGES[program]}")
-    if root and os.geteuid() != 0:
-        unavailable("this is not root")
-
-
-def unavailable(reason: str) -> NoReturn:
-    """Skip, or fail under CI."""
-    if os.environ.get("CI"):
-        pytest.fail(f"under CI this must be possible: {reason}", pytrace=False)
-    pytest.skip(reason)
+from requires import requires
 
 
 def run(*words: str | Path, stdin: bytes = b"", cwd: Path | None = None) -> bytes:
-    """Run a program to its good end; its standard output."""
+    """Run a program to its good end; its standard output. Skips the test that lacks it."""
+    requires(str(words[0]))
     done = subprocess.run(words, input=stdin, capture_output=True, check=False, timeout=60, cwd=cwd)
     assert done.returncode == 0, (words, done.stdout, done.stderr)
     return done.stdout

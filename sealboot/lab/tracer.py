@@ -76,6 +76,8 @@ _CHANGES = {
     452,
 }
 _EXECVE, _UNAME = 59, 63
+_OPENAT = 257  # from here on, each path follows the descriptor of the folder that it counts from
+_AT_FDCWD = -100 & 0xFFFFFFFF  # include/uapi/linux/fcntl.h
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _EXE = re.compile(rb"/proc/(self|thread-self|[0-9]+)/exe")
 _DEVICES = (b"/dev/", b"/proc/")
@@ -123,17 +125,35 @@ class Kernel:
         return self.machine.own(path)
 
     def path(self, stop: ptrace.Stop) -> None:
-        """Turn paths to the machine's own folders; refuse to change anything outside of them."""
+        """Turn paths to the machine's own folders; refuse to change anything outside of them.
+
+        A relative path counts from where the process stands: `mkdir -p /etc/lab` enters `/etc` and makes `lab`.
+        """
         for index in _PATHS[stop.number]:
             given = stop.text(stop.argument(index))
-            if not given.startswith(b"/"):
+            if not given:
                 continue
-            target = self._elsewhere(given)
+            whole = os.path.join(self._base(stop, index), given)  # noqa: PTH118 (bytes)
+            target = self._elsewhere(whole)
             if target is not None:
                 stop.change(index, stop.place(target + b"\0"))
-            elif self._changes(stop) and not given.startswith((*_DEVICES, self._root)):
+            elif self._changes(stop) and not self._writable(whole):
                 stop.answer(-errno.EROFS)
                 return
+
+    @staticmethod
+    def _base(stop: ptrace.Stop, index: int) -> bytes:
+        """The folder that a relative path counts from: the call's descriptor, or the working directory."""
+        number = stop.argument(index - 1) & 0xFFFFFFFF if stop.number >= _OPENAT else _AT_FDCWD
+        place = "cwd" if number == _AT_FDCWD else f"fd/{number}"
+        try:
+            return os.fsencode(Path(f"/proc/{stop.pid}/{place}").readlink())
+        except OSError:
+            return b"/"  # a descriptor that is none: the kernel will say so
+
+    def _writable(self, path: bytes) -> bool:
+        clean = os.path.normpath(path)
+        return path.startswith(_DEVICES) or clean == self._root or clean.startswith(self._root + b"/")
 
     @staticmethod
     def _changes(stop: ptrace.Stop) -> bool:

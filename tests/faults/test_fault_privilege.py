@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from faultkit import Cluster, Node, fault
-from sshd_kit import User, need
+from requires import requires
+from sshd_kit import User
 
 PASSWORD = "c0rrect horse"
 SUDO: dict[str, Any] = {"become": {"method": "sudo", "password_from": "env:SUDO_PW"}}
@@ -31,7 +32,7 @@ def tried(node: Node) -> str:
 
 @fault("8 sudo needs a password", codes="SB303", exits=1, state="nothing written")
 def test_fault_08_password_needed(cluster: Cluster) -> None:
-    need("sudo")
+    requires("sudo")
     node = cluster.node(users=[User("ops", PASSWORD)], user="ops", setup=sudoers("ops ALL=(ALL) ALL"))
     before = node.files()
     ran = cluster.told("check")
@@ -48,7 +49,7 @@ def test_fault_08_password_needed(cluster: Cluster) -> None:
     state="nothing written; one attempt with a password in each run (sudo's log)",
 )
 def test_fault_08_password_wrong(cluster: Cluster) -> None:
-    need("sudo")
+    requires("sudo")
     node = cluster.node(users=[User("ops", PASSWORD)], user="ops", setup=sudoers("ops ALL=(ALL) ALL"), **SUDO)
     before = node.files()
     ran = cluster.told("apply", "--yes", env={"SUDO_PW": "wr0ng battery"})
@@ -67,7 +68,7 @@ def test_fault_08_password_wrong(cluster: Cluster) -> None:
 @pytest.mark.parametrize("rule", ["", "ops ALL=(ALL) NOPASSWD: /usr/bin/id"], ids=["stranger", "narrow"])
 @fault("8 sudo not allowed", codes="SB303", exits=1, state="nothing written")
 def test_fault_08_not_allowed(cluster: Cluster, rule: str) -> None:
-    need("sudo")
+    requires("sudo")
     node = cluster.node(users=[User("ops", PASSWORD)], user="ops", setup=sudoers(rule), **SUDO)
     before = node.files()
     ran = cluster.told("apply", "--yes", env={"SUDO_PW": PASSWORD})

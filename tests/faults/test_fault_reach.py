@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import pytest
 from faultkit import Cluster, fault
 from proxykit import mute, name_server
-from sshd_kit import HOST, free_port, keygen, need
+from requires import requires
+from sshd_kit import HOST, free_port, keygen
 
 NETWORK = "ip link set lo up\n"
 
@@ -44,7 +45,7 @@ def test_fault_01_no_route(cluster: Cluster) -> None:
 
 @fault("2 packets dropped", codes="SB201", exits=4, state="nothing written; stage: connect")
 def test_fault_02_dropped(cluster: Cluster) -> None:
-    need("nft", "ip")
+    requires("nft", "ip")
     node = cluster.node()
     cluster.connect_timeout = 1
     drop = (
@@ -154,7 +155,7 @@ def test_fault_04_refused_login(cluster: Cluster) -> None:
 @pytest.fixture
 def agent(cluster: Cluster) -> Iterator[dict[str, str]]:
     """A real agent with eight keys, none of which any server knows."""
-    need("ssh-agent", "ssh-add")
+    requires("ssh-agent", "ssh-add")
     socket = cluster.folder / "agent"
     process = subprocess.Popen(
         ["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from faultkit import DEST, OLD, Cluster, Node, fault, install, tool, until
-from sshd_kit import need
+from requires import requires
 
 MIB = 1 << 20
 
@@ -90,7 +90,7 @@ def test_fault_11_missing_target_is_made(cluster: Cluster) -> None:
     state="nothing written",
 )
 def test_fault_11_unusable_target(cluster: Cluster, setup: str, words: tuple[str, ...], hint: str) -> None:
-    need("chattr")
+    requires("chattr")
     node = cluster.node(setup=setup)
     try:
         before = node.files()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 
 from faultkit import Cluster, Node, fault
+from requires import requires
 from sshd_kit import HOST, keygen, public_line
 
 
 def fingerprint(line: str) -> str:
     """The SHA256 fingerprint of a public key line, by OpenSSH."""
+    requires("ssh-keygen")
     done = subprocess.run(["ssh-keygen", "-lf", "-"], input=line, check=True, capture_output=True, text=True)
     return done.stdout.split()[1]
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 from faultkit import Cluster, fault
-from labkit.apt import LabUnavailableError
 from labkit.debs import extract
-from sshd_kit import missing, need
+from requires import requires
 
 
 def clock(seconds: int) -> str:
@@ -45,10 +44,7 @@ def test_fault_23_clock_warning(cluster: Cluster) -> None:
 @pytest.fixture
 def small_shell() -> Path:
     """A 32-bit userland in one file."""
-    try:
-        return extract("busybox-static", "i386") / "bin/busybox"
-    except LabUnavailableError as error:
-        missing(f"needs a 32-bit busybox: {error}")
+    return extract("busybox-static", "i386") / "bin/busybox"
 
 
 @fault(
@@ -77,7 +73,7 @@ def test_fault_24_userland(cluster: Cluster, small_shell: Path) -> None:
     state="the kernel and the shell's own header decide, `uname -m` is reported; the 64-bit file runs",
 )
 def test_fault_25_personality(cluster: Cluster) -> None:
-    need("setarch")
+    requires("setarch")
     node = cluster.node(config='ForceCommand setarch linux32 /bin/sh -c "$SSH_ORIGINAL_COMMAND"')
     ran = cluster.told("check")
     ran.tells("SB309", "n1", "i686", "uname")

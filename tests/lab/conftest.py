@@ -1,23 +1,15 @@
-"""The real lab as fixtures. Where it cannot be, tests skip and say why; under CI they fail instead."""
+"""The real lab as fixtures. Where it cannot be, the tests that ask for it skip and say why: see `requires`."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
-from labkit import requirements
 from labkit.lab import Lab
+from requires import LAB, requires
 
 HERE = Path(__file__).parent
-
-
-def unavailable(reason: str) -> NoReturn:
-    if os.environ.get("CI"):
-        pytest.fail(f"no lab, and under CI there must be one: {reason}", pytrace=False)
-    pytest.skip(f"no lab: {reason}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,9 +21,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def session_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """The lab of this test run, for fixtures of a wider scope than one test."""
-    if reason := requirements.missing():
-        unavailable(reason)
-    lab = Lab(tmp_path_factory.mktemp("lab"), unavailable=unavailable)
+    requires(*LAB)
+    lab = Lab(tmp_path_factory.mktemp("lab"))
     try:
         yield lab
     finally:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 import re
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 from _pytest.mark import ParameterSet
 from boot_kit import MACHINES, add_sections, cpio, zboot
 from labkit import efi
-from labkit.apt import LabUnavailableError
+from requires import requires
 
 from sealboot.artifacts import inspect
 from sealboot.artifacts.findings import Finding
@@ -46,24 +43,12 @@ def _tiered(names: Sequence[str]) -> list[ParameterSet]:
     return [pytest.param(name, marks=[pytest.mark.slow] if name in slow else []) for name in names]
 
 
-def unavailable(reason: object) -> NoReturn:
-    if os.environ.get("CI"):
-        pytest.fail(f"no boot files, and under CI there must be some: {reason}", pytrace=False)
-    pytest.skip(f"no boot files: {reason}")
-
-
 def kernel_bytes(debian: str) -> bytes:
-    try:
-        return efi.kernel(debian).read_bytes()
-    except LabUnavailableError as error:
-        unavailable(error)
+    return efi.kernel(debian).read_bytes()
 
 
 def uki_bytes(stub: str, kernel: bytes) -> bytes:
-    try:
-        base = efi.stub(stub).read_bytes()
-    except LabUnavailableError as error:
-        unavailable(error)
+    base = efi.stub(stub).read_bytes()
     parts = [
         (".osrel", OS_RELEASE),
         (".cmdline", b"console=ttyS0 root=LABEL=root"),
@@ -170,8 +155,7 @@ def test_debians_kernels_agree_with_their_packages(debian: str) -> None:
 
 
 def test_binutils_sees_the_same_sections(put: Callable[[str, bytes], Path]) -> None:
-    if not shutil.which("objdump"):
-        unavailable("objdump is missing: apt-get install binutils")
+    requires("objdump", "objcopy")
     path = put("image.efi", uki_bytes("amd64", kernel_bytes("amd64")))
     shown = subprocess.run(["objdump", "-h", str(path)], capture_output=True, text=True, check=True).stdout
     rows = re.findall(
@@ -196,16 +180,13 @@ def test_what_ukify_makes(debian: str, profiles: bool, put: Callable[[str, bytes
     folder = put("initrd", INITRD).parent
     for name, text in (("osrel", OS_RELEASE), ("main", b"ID=main\nTITLE=Main\n"), ("reset", b"ID=reset\n")):
         put(name, text)
-    try:
-        begin = ("build", f"--stub={efi.stub(debian)}")
-        more: tuple[str, ...] = ()
-        if profiles:
-            more = ("--profile=@main", "--join-profile=reset.efi")
-            efi.ukify(*begin, "--profile=@reset", "--cmdline=wipe", "--output=reset.efi", cwd=folder)
-        parts = (f"--linux={efi.kernel(debian)}", "--initrd=initrd", "--os-release=@osrel", "--uname=1.2.3")
-        efi.ukify(*begin, *parts, "--cmdline=quiet", *more, "--output=image.efi", cwd=folder)
-    except LabUnavailableError as error:
-        unavailable(error)
+    begin = ("build", f"--stub={efi.stub(debian)}")
+    more: tuple[str, ...] = ()
+    if profiles:
+        more = ("--profile=@main", "--join-profile=reset.efi")
+        efi.ukify(*begin, "--profile=@reset", "--cmdline=wipe", "--output=reset.efi", cwd=folder)
+    parts = (f"--linux={efi.kernel(debian)}", "--initrd=initrd", "--os-release=@osrel", "--uname=1.2.3")
+    efi.ukify(*begin, *parts, "--cmdline=quiet", *more, "--output=image.efi", cwd=folder)
     found = inspect(folder / "image.efi", "image.efi")
     assert (found.kind, found.platforms) == (Kind.UKI, (f"linux/{KERNELS[debian][0]}",))
     _, uki, kernel = layers(found)

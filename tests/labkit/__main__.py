@@ -16,7 +16,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from labkit import containerd, debs, nodes, rarecases, realcorpus, requirements, vm
+from requires import LAB, lacking
+
+from labkit import containerd, debs, nodes, rarecases, realcorpus, vm
 from labkit.apt import LabUnavailableError
 from labkit.lab import Lab
 from labkit.machines import KINDS, RARE_NODES, TWINS, kind
@@ -88,7 +90,7 @@ def main() -> int:
     if chosen.command == "kinds":
         _say("\n".join([*KINDS, *TWINS]))
         return 0
-    if reason := requirements.missing():
+    if reason := lacking(*LAB):
         _say(f"no lab: {reason}")
         return 1
     try:

@@ -12,6 +12,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from requires import lacking
+
 from labkit import syscalls
 from labkit.cache import locked
 
@@ -28,7 +30,12 @@ class LabUnavailableError(Exception):
 
 
 def mirror() -> str:
-    """The Debian archive in this machine's apt sources, as a URI without the trailing slash."""
+    """The Debian archive in this machine's apt sources, as a URI without the trailing slash.
+
+    Raises `LabUnavailableError` where there is none, or no apt.
+    """
+    if reason := lacking("apt-get", "dpkg-deb", KEYRING):
+        raise LabUnavailableError(reason)
     found = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(REPO_URI)"], capture_output=True, text=True, check=False
     )

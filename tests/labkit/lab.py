@@ -12,10 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 from labkit import inventories, keys, listings, nodes, vm
-from labkit.apt import LabUnavailableError
 from labkit.bridge import Bridge
 from labkit.machines import Node, Order
 
@@ -40,10 +39,9 @@ class Lab:
     Use from the main thread: a machine dies with the thread that started it.
     """
 
-    def __init__(self, folder: Path, *, unavailable: Callable[[str], NoReturn] | None = None) -> None:
-        """Lay the bridge; `unavailable` is told why a machine cannot be had, instead of an exception."""
+    def __init__(self, folder: Path) -> None:
+        """Lay the bridge."""
         self.folder = folder
-        self._unavailable = unavailable
         self.bridge = Bridge()
         self._numbers = itertools.count(1)
         self._up: list[Node] = []
@@ -106,14 +104,6 @@ class Lab:
             return []
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("machines die with the thread that starts them: use the main thread")
-        try:
-            return self._start_all(kinds)
-        except LabUnavailableError as error:
-            if self._unavailable is None:
-                raise
-            self._unavailable(str(error))
-
-    def _start_all(self, kinds: Sequence[str]) -> list[Node]:
         starter = nodes.Starter(self.bridge)
         orders = [self._order(kind) for kind in kinds]
         try:

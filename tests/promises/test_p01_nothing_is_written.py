@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 from promise_kit import Process, Room, first_lines, hostile
+from requires import requires
 from session_kit import folder
-from sshd_kit import find, missing, openssh
+from sshd_kit import openssh
 
 #: System calls that change a file system (Linux, x86-64 names of strace).
 WRITING = "open,openat,creat,mkdir,mkdirat,unlink,unlinkat,rename,renameat,renameat2,link,linkat,symlink,symlinkat,chmod,fchmod,fchmodat,chown,fchown,lchown,fchownat,truncate,ftruncate,mknod,mknodat,utimensat,utime,utimes"
@@ -80,8 +81,7 @@ async def test_looking_writes_nothing(place: Path, command: tuple[str, ...]) -> 
 
 
 async def test_no_system_call_of_a_check_or_plan_writes_on_the_host(place: Path) -> None:
-    if find("strace") is None:
-        missing("needs strace")
+    requires("strace", "tracing")
     trace = place / "trace"
     # A home without rc files: what a login shell's own do is not ours.
     home = f"mkdir -p {place}/roothome\nmount --bind {place}/roothome /root\n"

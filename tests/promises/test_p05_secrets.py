@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 from promise_kit import Process, Ran, Room, ended, first_lines, hostile
+from requires import requires
 from session_kit import folder
-from sshd_kit import Server, User, need, openssh
+from sshd_kit import Server, User, openssh
 
 LOGIN = "canary-login-7Qz!'\"x"
 SUDO = "canary-sudo-8Wk$`x"
@@ -100,7 +101,7 @@ def phases(place: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(("source", "kind"), [("env", "plain"), ("file", "json"), ("fd", "jsonl")])
 async def test_no_canary_sings(place: Path, kind: str, source: str) -> None:
-    need("sudo")
+    requires("sudo")
     (place / "source").write_text(f"{TOKEN}\n")
     (place / "source").chmod(0o600)
     setup = _SUDOERS

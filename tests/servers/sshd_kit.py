@@ -4,13 +4,12 @@
 and ends it with everything that runs in it. Users named in `users` exist only
 inside the server's mount namespace: the machine's own passwd file is not
 touched. Needs root; where something is missing the test is skipped with the
-reason, or fails when the variable `CI` is set.
+reason: see `requires`.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,9 +18,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
+from requires import program_path, requires
 
 HOST = "127.0.0.1"
 START_DEADLINE = 20.0
@@ -67,32 +66,6 @@ class Server:
         return _descendants(self.pid)
 
 
-def missing(reason: str) -> NoReturn:
-    """Skip the test, or fail it where everything must be there (`CI` is set)."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def need(*programs: str) -> None:
-    """Skip (or fail) unless run as root, with these programs and permission to make namespaces."""
-    if os.geteuid() != 0:
-        missing("needs root to run a real SSH server")
-    for program in ("unshare", *programs):
-        if not find(program):
-            missing(f"needs {program}")
-    probe = subprocess.run(
-        ["unshare", "-m", "-p", "--fork", "--mount-proc", "true"], check=False, capture_output=True
-    )
-    if probe.returncode:
-        missing("needs permission to make mount and pid namespaces")
-
-
-def find(program: str) -> str | None:
-    """Where a program is, the system folders included."""
-    return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-
-
 def free_port() -> int:
     """A port that nothing listens on."""
     with socket.socket() as probe:
@@ -102,6 +75,7 @@ def free_port() -> int:
 
 def keygen(path: Path, key_type: str = "ed25519", *, passphrase: str = "") -> Path:
     """Make a key pair at `path`."""
+    requires("ssh-keygen")
     bits = ["-b", "2048"] if key_type == "rsa" else []
     subprocess.run(
         ["ssh-keygen", "-q", "-t", key_type, *bits, "-N", passphrase, "-C", "test", "-f", str(path)],
@@ -120,6 +94,7 @@ def sign_host_key(
     ca: Path, private: Path, *, principals: str, validity: str = "-1h:+1h", identity: str = "host"
 ) -> Path:
     """Let the certificate authority sign a host key; the path of the certificate."""
+    requires("ssh-keygen")
     subprocess.run(
         [
             "ssh-keygen",
@@ -142,6 +117,7 @@ def sign_host_key(
 
 def sign_user_key(ca: Path, private: Path, *, principals: str, validity: str = "-1h:+1h") -> Path:
     """Let the certificate authority sign a user's key; the path of the certificate."""
+    requires("ssh-keygen")
     subprocess.run(
         ["ssh-keygen", "-q", "-s", str(ca), "-I", "user", "-n", principals, "-V", validity, f"{private}.pub"],
         check=True,
@@ -170,7 +146,7 @@ def openssh(
     the key `server.identity`); `setup` is shell that runs inside the
     namespaces before sshd does (mounts, further files).
     """
-    need("sshd", "ssh-keygen", "openssl")
+    requires("root", "namespaces", "sshd")
     folder.mkdir(parents=True, exist_ok=True)
     host_keys = list(host_key_files) or [keygen(folder / f"host_{t}", t) for t in keys]
     identity = _identity(folder)
@@ -187,7 +163,7 @@ def openssh(
         + ("Subsystem sftp internal-sftp\n" if sftp else "")
     )
     inside, homes = _inside(folder, users)
-    command = f"{inside}{setup}\nexec {find('sshd')} -D -e -f '{settings}'"
+    command = f"{inside}{setup}\nexec {program_path('sshd')} -D -e -f '{settings}'"
     with _running(folder, command, port) as (pid, log):
         yield Server(folder, port, pid, identity, _by_type(host_keys), log, homes=homes)
 
@@ -204,7 +180,7 @@ def dropbear(
     port: int | None = None,
 ) -> Iterator[Server]:
     """A stock dropbear; `options` are further arguments."""
-    need("dropbear", "dropbearkey", "ssh-keygen", "openssl")
+    requires("root", "namespaces", "dropbear", "dropbearkey")
     folder.mkdir(parents=True, exist_ok=True)
     identity = _identity(folder)
     host_keys: dict[str, str] = {}
@@ -212,7 +188,7 @@ def dropbear(
     for key_type in keys:
         path = folder / f"dropbear_{key_type}"
         made = subprocess.run(
-            [str(find("dropbearkey")), "-t", key_type, "-f", str(path)],
+            [program_path("dropbearkey"), "-t", key_type, "-f", str(path)],
             check=True,
             capture_output=True,
             text=True,
@@ -235,7 +211,7 @@ def dropbear(
             f"cp -R '{home}/.ssh' '{h}/.ssh'; chown -R --reference='{h}' '{h}/.ssh'\n" for h in homes.values()
         )
         + f"{setup}\n"
-        f"exec {find('dropbear')} -F -E -p {HOST}:{port} {' '.join(arguments)} {' '.join(options)}"
+        f"exec {program_path('dropbear')} -F -E -p {HOST}:{port} {' '.join(arguments)} {' '.join(options)}"
     )
     with _running(folder, command, port) as (pid, log):
         yield Server(folder, port, pid, identity, host_keys, log, homes=homes)
@@ -295,6 +271,7 @@ def _joined(row: str, user: User) -> str:
 def _crypt(password: str | None) -> str:
     if password is None:
         return "*"
+    requires("openssl")
     made = subprocess.run(
         ["openssl", "passwd", "-6", "-stdin"], input=password, check=True, capture_output=True, text=True
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from api_kit import Identity, api, identity
+from requires import requires
 from session_kit import eventually, session
 from sshd_kit import Server, openssh
 
@@ -146,11 +147,11 @@ async def test_a_machine_that_is_never_seen_again_is_unknown(machine: Machine) -
 
 @pytest.fixture
 def device(tmp_path: Path) -> Iterator[str]:
+    requires("loop devices")
     file = tmp_path / "disk"
     file.write_bytes(bytes(64 * MIB))
     made = subprocess.run(["losetup", "-f", "--show", str(file)], capture_output=True, text=True, check=False)
-    if made.returncode:
-        pytest.skip(f"no loop devices here: {made.stderr.strip()}")
+    assert made.returncode == 0, made.stderr
     yield made.stdout.strip()
     subprocess.run(["losetup", "-d", made.stdout.strip()], check=True)
 

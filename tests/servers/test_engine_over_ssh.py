@@ -13,8 +13,9 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from requires import requires
 from session_kit import eventually, session
-from sshd_kit import Server, User, need, openssh
+from sshd_kit import Server, User, openssh
 
 from sealboot.engine.lock import Claim, Holder, status, take
 from sealboot.engine.options import ApplyOptions
@@ -198,7 +199,7 @@ async def test_an_apply_that_is_stopped_on_a_frozen_server_ends_in_time(site: Si
 
 
 async def test_a_user_who_is_not_root_becomes_root_for_every_byte(tmp_path: Path) -> None:
-    need("sudo")
+    requires("sudo")
     setup = (
         "cat >/run/sudoers <<'EOF'\nroot ALL=(ALL:ALL) ALL\nfree ALL=(ALL:ALL) NOPASSWD: ALL\nEOF\n"
         "chmod 440 /run/sudoers\nmount --bind /run/sudoers /etc/sudoers\n"

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from requires import requires
 from session_kit import command_lines, eventually, folder, running, session
-from sshd_kit import Server, User, dropbear, need, openssh
+from sshd_kit import Server, User, dropbear, openssh
 
 from sealboot.model.host import BecomeSettings
 from sealboot.model.secret import Secret, SecretRef
@@ -51,14 +52,14 @@ def setup(*, tools: bool = True) -> str:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    need("sudo", "doas")
+    requires("sudo", "doas")
     with folder() as place, openssh(place, users=USERS, setup=setup()) as started:
         yield started
 
 
 @pytest.fixture(scope="module")
 def bare() -> Iterator[Server]:
-    need("sudo", "doas")
+    requires("sudo", "doas")
     with folder() as place, openssh(place, users=USERS, setup=setup(tools=False)) as started:
         yield started
 
@@ -226,7 +227,7 @@ async def test_neither_password_nor_script_is_in_a_process_list(server: Server) 
 
 
 async def test_sudo_on_dropbear() -> None:
-    need("sudo", "doas")
+    requires("sudo", "doas")
     with folder() as place, dropbear(place, users=USERS, setup=setup()) as server:
         source = Source(PASSWORD)
         settings = BecomeSettings(password_from=REFERENCE)

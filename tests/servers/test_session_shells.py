@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Iterator
 
 import pytest
+from requires import requires
 from session_kit import folder, session
-from sshd_kit import Server, User, dropbear, need, openssh
+from sshd_kit import Server, User, dropbear, openssh
 
 pytestmark = pytest.mark.usefixtures("_shells_are_there")
 
@@ -47,12 +48,8 @@ Match all
 
 
 @pytest.fixture(scope="module")
-def _shells_are_there() -> None:
-    need("fish", "tcsh", "busybox", "dash")
-
-
-@pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
+    requires("fish", "tcsh", "busybox", "dash")
     users = [User(name, shell=shell) for name, shell in SHELLS.items()]
     users += [User(name) for name in ("forcedecho", "forcedcat", "forcedyes", "forcedfake")]
     with folder() as place, openssh(place, users=users, setup=SETUP, config=FORCED) as started:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from fit_kit import elf_of
-from tool_kit import need, run, unavailable
+from requires import requires, unavailable
+from tool_kit import run
 
 from sealboot.artifacts import inspect
 from sealboot.artifacts.brief import brief
@@ -34,7 +35,7 @@ ENOUGH = 500
 @pytest.fixture(scope="module")
 def programs() -> list[Artifact]:
     """Every regular file under /usr/bin, as `inspect` reads it."""
-    need("readelf", "file")
+    requires("readelf", "file")
     files = [path for path in sorted(FOLDER.rglob("*")) if path.is_file() and not path.is_symlink()]
     found = [inspect(path) for path in files]
     count = sum(f.kind is Kind.ELF for f in found)
@@ -106,7 +107,7 @@ def test_agrees_with_file_on_every_program(programs: list[Artifact], tmp_path: P
 
 
 def test_symbol_versions_agree_with_readelf() -> None:
-    need("readelf")
+    requires("readelf")
     for path in (FOLDER / "bash", FOLDER / "ssh", FOLDER / "env"):
         if not path.exists():
             continue

@@ -20,6 +20,7 @@ from elf_corpus import samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from payload_kit import k0s_chain, k3s_archive, k3s_program, upx_like
+from requires import inapplicable
 
 from sealboot.artifacts import cache as room
 from sealboot.artifacts import mounts
@@ -127,7 +128,7 @@ def test_a_mapping_that_was_dirty_when_the_file_was_read(file: Path, made: Cache
     """
     with file.open("rb") as opened:
         if filesystem_of(opened.fileno()) not in room.TRUSTED:
-            pytest.skip("the kernel keeps this promise on local file systems only")
+            inapplicable("the kernel keeps this promise on local file systems only")
     with file.open("r+b") as handle, mmap.mmap(handle.fileno(), 0) as memory:
         memory[18] = 0x3E
         assert inspect(file, "tool", cache=made).platforms == ("linux/amd64",)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tool_kit import need
+from requires import requires
 
 from sealboot.artifacts.checksums import check_digest, check_signature, parse_sums
 from sealboot.artifacts.signatures import verify_minisign, verify_sshsig
@@ -73,7 +73,7 @@ SUMS = f"{A}  k3s-arm64\n".encode()
 @pytest.fixture
 def signers(tmp_path: Path) -> Path:
     """A folder with ssh-keygen's keys of three types, and a signature of each over SUMS."""
-    need("ssh-keygen")
+    requires("ssh-keygen")
     (tmp_path / "sums").write_bytes(SUMS)
     for kind, bits in (("ed25519", "256"), ("rsa", "3072"), ("ecdsa", "384")):
         key = str(tmp_path / kind)
@@ -107,7 +107,7 @@ def test_signatures_that_openssh_makes(signers: Path) -> None:
 @pytest.mark.parametrize("mode", [[], ["-l"]])
 def test_signatures_that_minisign_makes(mode: list[str], tmp_path: Path) -> None:
     """Prehashed, as it signs unasked, and in its older form."""
-    need("minisign")
+    requires("minisign")
     (tmp_path / "sums").write_bytes(SUMS)
     base = ["-p", str(tmp_path / "key.pub"), "-s", str(tmp_path / "key")]
     subprocess.run(["minisign", "-G", "-W", *base], check=True, timeout=60, capture_output=True)

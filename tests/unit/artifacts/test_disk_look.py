@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -85,9 +84,7 @@ def test_whatever_is_flipped_nothing_is_raised(bits: int, changes: dict[int, int
     assert looked is None or looked.table in {"gpt", "mbr"}
 
 
-@pytest.mark.skipif(
-    not shutil.which("mkfs.vfat") or not shutil.which("mcopy"), reason="needs dosfstools and mtools"
-)
+@pytest.mark.requires("mkfs.vfat", "mmd", "mcopy")
 @pytest.mark.parametrize("bits", BITS)
 def test_against_the_tools_that_everybody_uses(bits: int, tmp_path: Path) -> None:
     disk = tmp_path / "esp"

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from image_kit import NAME, Archive, image
-from tool_kit import need, run
+from requires import requires
+from tool_kit import run
 
 from sealboot.artifacts import inspect
 from sealboot.model.archive import Image, ImageArchive
@@ -25,7 +26,7 @@ Ctr = Callable[..., subprocess.CompletedProcess[bytes]]
 @pytest.fixture(scope="module")
 def ctr() -> Iterator[Ctr]:
     """`ctr` for a containerd of this module alone; its socket's path must be short."""
-    need("containerd", "ctr", root=True)
+    requires("containerd", "ctr", "root")
     with tempfile.TemporaryDirectory(prefix="ctr") as folder:
         root = Path(folder)
         config = root / "config.toml"

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from image_kit import NAME, image
-from tool_kit import need, run
+from requires import requires
+from tool_kit import run
 
 from sealboot.artifacts import inspect
 from sealboot.model.archive import Image, ImageArchive
@@ -21,7 +22,7 @@ AMD, ARM = "linux/amd64", "linux/arm64"
 
 @pytest.fixture(autouse=True)
 def tools() -> None:
-    need("skopeo", "umoci")
+    requires("skopeo", "umoci")
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from boot_kit import (
 )
 from elf_corpus import static
 from fit_kit import artifact_of
+from requires import requires
 
 from sealboot.artifacts.findings import Finding
 from sealboot.artifacts.initrd import identify_initrd
@@ -207,8 +207,7 @@ def test_lz4_is_looked_into(tmp_path: Path) -> None:
 
 
 def test_lz4s_own_output(tmp_path: Path) -> None:
-    if not shutil.which("lz4"):
-        pytest.skip("lz4 is missing: apt-get install lz4")
+    requires("lz4")
     done = subprocess.run(["lz4", "-l", "-9", "-c"], input=ARCHIVE * 50, capture_output=True, check=True)
     assert artifact_of(tmp_path, "initrd.img", done.stdout).layers == (Initrd(("lz4",)),)
     kernel = arm64_image(2)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from image_kit import NAME, Archive, image, tar
-from tool_kit import need, run
+from requires import requires
+from tool_kit import run
 
 from sealboot.artifacts import collect, inspect
 from sealboot.artifacts.compress import Limits
@@ -109,7 +110,7 @@ def test_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_lz4_archive_is_named_and_never_guessed_at(tmp_path: Path) -> None:
-    need("lz4")
+    requires("lz4")
     (tmp_path / "images.tar").write_bytes(image(AMD).tar())
     for words in ([], ["-9"], ["--content-size"], ["-BD", "-B4"], ["-l"]):
         run("lz4", "-qf", *words, tmp_path / "images.tar", tmp_path / "packed")
@@ -125,7 +126,7 @@ def test_an_lz4_archive_is_named_and_never_guessed_at(tmp_path: Path) -> None:
 
 
 def test_other_lz4_files_are_no_archives(tmp_path: Path) -> None:
-    need("lz4")
+    requires("lz4")
     (tmp_path / "text").write_text("words " * 1000)
     run("lz4", "-qf", tmp_path / "text", tmp_path / "packed")
     whole = (tmp_path / "packed").read_bytes()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from fit_kit import elf_of, facts_of, handler_for
-from labkit.apt import LabUnavailableError
 from labkit.debs import extract
 from payload_kit import (
     NAMES,
@@ -295,10 +293,7 @@ def really_packed(folder: Path, data: bytes) -> Path:
 
 def test_the_real_upx(tmp_path: Path) -> None:
     """The same on a real program by the real tool, and `upx -d` heals it."""
-    try:
-        bare = (extract("busybox-static", "amd64") / "bin/busybox").read_bytes()
-    except LabUnavailableError as error:
-        pytest.skip(f"no program to pack: {error}")
+    bare = (extract("busybox-static", "amd64") / "bin/busybox").read_bytes()
     chain, archive = k0s_chain(Arch.AMD64)[1], k0s_zip(Arch.AMD64)[1]
 
     path = really_packed(tmp_path, bare + chain)
@@ -325,10 +320,7 @@ def test_the_real_upx(tmp_path: Path) -> None:
 )
 def test_behind_real_go_programs(debian: str, arch: Arch, tmp_path: Path) -> None:
     """A payload begins where everything that the headers describe ends, as linkers really leave it."""
-    try:
-        bare = (extract("runc", debian) / "usr/sbin/runc").read_bytes()
-    except LabUnavailableError as error:
-        pytest.skip(f"no Go program to look at: {error}")
+    bare = (extract("runc", debian) / "usr/sbin/runc").read_bytes()
     for carried in (k0s_chain(arch)[1], k0s_zip(arch)[1]):
         found = look(tmp_path, bare + bytes(2016) + carried, deep=True)
         assert found.diagnostics == ()
@@ -338,7 +330,7 @@ def test_behind_real_go_programs(debian: str, arch: Arch, tmp_path: Path) -> Non
         assert codes(wrong) == ["SB410"]
 
 
-@pytest.mark.skipif(shutil.which("strip") is None, reason="binutils are not installed")
+@pytest.mark.requires("strip")
 def test_the_real_strip(tmp_path: Path) -> None:
     """`strip` drops what follows a program; the program and its marks stay."""
     program, chain = k0s_chain(Arch.AMD64)

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tool_kit import Minisign, SshKey, need, run
+from requires import requires
+from tool_kit import Minisign, SshKey, run
 
 from sealboot.artifacts import collect
 from sealboot.artifacts.vouching import Vouchers, read_vouchers
@@ -190,7 +191,7 @@ def test_no_checksum_file_at_all(base: Path) -> None:
 
 @pytest.mark.parametrize("legacy", [False, True])
 def test_signed_by_minisign(legacy: bool, base: Path) -> None:
-    need("minisign")
+    requires("minisign")
     key, other = Minisign(base / "keys"), Minisign(base / "other")
     wanted = replace(ASKED, minisign_key="keys/minisign.pub")
     assert problems(wanted, base) == [
@@ -213,7 +214,7 @@ def test_signed_by_minisign(legacy: bool, base: Path) -> None:
 
 
 def test_signed_by_openssh(base: Path) -> None:
-    need("ssh-keygen")
+    requires("ssh-keygen")
     key, other = SshKey(base / "keys"), SshKey(base / "other")
     wanted = replace(ASKED, allowed_signers="keys/allowed_signers")
     assert "sha256sums.sig cannot be used: no such file" in problems(wanted, base)[0]
@@ -240,7 +241,7 @@ def test_signed_by_openssh(base: Path) -> None:
 
 
 def test_every_key_that_is_set_must_have_signed(base: Path) -> None:
-    need("minisign", "ssh-keygen")
+    requires("minisign", "ssh-keygen")
     key, ssh = Minisign(base / "keys"), SshKey(base / "keys")
     wanted = replace(ASKED, minisign_key=key.text, allowed_signers="keys/allowed_signers")
     key.sign(base / SUMS)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from requires import shells
 from test_checks import FACTS, HOST, SPACE
 
 from sealboot.checks import run_all
@@ -16,7 +17,7 @@ from sealboot.checks.ports import Port, question, taken_ports
 from sealboot.checks.route import QUESTION, no_default_route
 from sealboot.drivers.base import Wants
 
-SHELLS = (["dash"], ["busybox", "ash"])
+SHELLS = shells("dash", "busybox")
 PORTS: tuple[Port, ...] = (("tcp", 6443), ("udp", 8472))
 
 

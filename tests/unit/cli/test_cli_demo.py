@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from cli_kit import COMMAND, clean, quick, terminal
+from requires import inapplicable
 
 from sealboot.lab import embedded, ptrace
 
@@ -87,7 +88,7 @@ def test_without_an_emulator_the_lab_has_its_own(folder: Path) -> None:
     the_story(shown)
 
 
-@pytest.mark.skipif(os.getuid() != 0 or shutil.which("setpriv") is None, reason="only root can become nobody")
+@pytest.mark.requires("root")
 def test_as_an_unprivileged_user(folder: Path) -> None:
     become = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs", "--")
     paths = os.pathsep.join([str(Path(__file__).parents[3]), *site.getsitepackages()])
@@ -95,7 +96,7 @@ def test_as_an_unprivileged_user(folder: Path) -> None:
     known = (Path(sys.executable).resolve(), Path("/usr/bin") / f"python3.{sys.version_info.minor}")
     usable = [str(p) for p in known if runs(folder, *become, python=str(p), PYTHONPATH=paths)]
     if not usable:
-        pytest.skip("nobody may not read this checkout, or has no Python of this version")
+        inapplicable("nobody may not read this checkout, or has no Python of this version")
     for path in (folder / "work", folder / "home"):
         os.chown(path, 65534, 65534)
     the_story(play(folder, *become, python=usable[0], PYTHONPATH=paths))

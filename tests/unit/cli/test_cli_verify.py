@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from cli_kit import Lab, Ran, lab, quick
 from jsonschema import Draft202012Validator
-from tool_kit import Minisign, SshKey, need, run
+from requires import requires
+from tool_kit import Minisign, SshKey, run
 
 from sealboot.cli.exits import Exit
 from sealboot.model.arch import Arch
@@ -131,7 +132,7 @@ def test_digests_in_the_inventory(asking: Lab) -> None:
 
 
 def test_signatures(asking: Lab) -> None:
-    need("minisign", "ssh-keygen")
+    requires("minisign", "ssh-keygen")
     folder = asking.folder
     key, ssh, other = Minisign(folder / "keys"), SshKey(folder / "keys"), SshKey(folder / "other")
     ask(asking, f"checksums: {SUMS}, minisign_key: {key.text}, allowed_signers: keys/allowed_signers")
@@ -194,7 +195,7 @@ def test_inspect_says_what_vouches_for_a_file(folder: Path) -> None:
 
 
 def test_inspect_with_keys(folder: Path) -> None:
-    need("minisign", "ssh-keygen")
+    requires("minisign", "ssh-keygen")
     key, ssh = Minisign(folder / "keys"), SshKey(folder / "keys")
     asked = ("inspect", "--checksums", "SUMS", "--minisign-key", "keys/minisign.pub")
     ran = quick(folder, *asked, "tool", "--format", "json")

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 from k0s_host import Folder
+from requires import shells
 
 from sealboot.drivers import k0s_scripts as scripts
 from sealboot.drivers.k0s_golive import REFUSED
 
 OLD, NEW = "v1.29.9+k0s.0", "v1.30.2+k0s.0"
 CONFIG, CONFIG2 = "spec: {a: 1}\n", "spec: {a: 2}\n"
-SHELLS = [("/bin/sh",), ("busybox", "sh")]
+SHELLS = shells("sh", "busybox")
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def host(tmp_path: Path) -> Folder:
     return Folder(tmp_path / "host")
 
 
-@pytest.fixture(params=SHELLS, ids=["sh", "busybox"])
+@pytest.fixture(params=SHELLS)
 def each(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
     """The host under every shell that it may have."""
     return Folder(tmp_path / "host", request.param)

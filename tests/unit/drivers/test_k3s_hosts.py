@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from driver_kit import Cluster, unpacked
+from requires import shells
 
 from sealboot.drivers import k3s_hosts
 from sealboot.drivers import k3s_scripts as scripts
@@ -24,7 +25,7 @@ from sealboot.model.host import BecomeSettings, Host, Ignore, Inventory
 S1 = Host("s1", "10.0.0.11", "server")
 S2 = Host("s2", "10.0.0.12", "server")
 A1 = Host("a1", "10.0.0.21", "agent")
-SHELLS = (["dash"], ["busybox", "ash"])
+SHELLS = shells("dash", "busybox")
 
 
 def k3s(*hosts: Host, arch: Arch = Arch.ARM64, options: Mapping[str, Any] | None = None) -> Cluster:

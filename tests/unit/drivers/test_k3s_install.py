@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from driver_kit import Cluster, compare, done, fresh
 from labkit.k3s_install import INSTALL_SH
+from requires import shells
 
 from sealboot.drivers import k3s_scripts
 from sealboot.drivers.base import Context
@@ -24,7 +25,7 @@ from sealboot.model.steps import Run, Service, Succeeds, Upload
 S1 = Host("s1", "10.0.0.11", "server")
 A1 = Host("a1", "10.0.0.21", "agent", paths={"binary": "/opt/bin"})
 SCRIPT = Artifact("binaries/install.sh", Kind.SCRIPT, 40_000, "5c" * 32)
-SHELLS = (["dash"], ["busybox", "ash"])
+SHELLS = shells("dash", "busybox")
 
 
 class WithScript(Cluster):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from driver_kit import Cluster
+from requires import shells
 
 from sealboot.drivers import k3s_install, k3s_reset, k3s_reset_scripts
 from sealboot.drivers.base import Context
@@ -23,7 +24,7 @@ from sealboot.model.steps import Run, Succeeds
 
 CONFIG = "/etc/rancher/k3s/config.yaml"
 UNIT = "/etc/systemd/system/k3s.service"
-SHELLS = (("dash",), ("busybox", "ash"))
+SHELLS = shells("dash", "busybox")
 
 
 class Machine:
@@ -253,7 +254,8 @@ def mounted(machine: Machine, *places: str) -> None:
     machine.mounts.write_text("".join(f"/dev/sdb1 {machine.root}{p} ext4 rw 0 0\n" for p in places))
 
 
-@pytest.mark.parametrize(("shell", "listed"), [(SHELLS[0], False), *((shell, True) for shell in SHELLS)])
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("shell", SHELLS)
 def test_a_place_on_a_disk_of_its_own_is_emptied_and_stays_mounted(
     shell: tuple[str, ...], listed: bool, tmp_path: Path
 ) -> None:

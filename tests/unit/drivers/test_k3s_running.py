@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import http.server
-import shutil
 import ssl
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from driver_kit import Cluster
+from requires import program_path
 
 from sealboot.drivers import k3s_scripts as scripts
 from sealboot.drivers.k3s_node import version_of
@@ -128,7 +128,7 @@ def test_a_cluster_that_this_run_does_not_see_is_asked_for(tmp_path: Path) -> No
     curl.write_text('#!/bin/sh\ncase "$*" in *s2*) printf pong ;; *) exit 7 ;; esac\n')
     curl.chmod(0o755)
     for urls, code in ((["https://s3/ping"], 0), (["https://s3/ping", "https://s2/ping"], 65), ([], 0)):
-        for shell in (["dash"], ["busybox", "ash"]):
+        for shell in (["dash"], [program_path("busybox"), "ash"]):
             ran = subprocess.run(
                 [*shell, "-c", scripts.alone(str(data), urls)],
                 env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
@@ -216,14 +216,12 @@ def server(tmp_path: Path) -> Iterator[str]:
 def test_every_tool_that_counts_as_one_gets_the_answer(
     tool: str, program: str, server: str, tmp_path: Path
 ) -> None:
-    found = shutil.which(program)
-    if found is None:
-        pytest.skip(f"this machine has no {program}")
+    found = program if program == sys.executable else program_path(program)
     tools = tmp_path / "tools"
     tools.mkdir()
     (tools / tool).symlink_to(found)
     for name in ("timeout", "grep", "openssl"):  # the small wget speaks TLS through the last one
-        (tools / name).symlink_to(str(shutil.which(name)))
+        (tools / name).symlink_to(program_path(name))
     script = scripts.alone(str(tmp_path / "data"), [f"{server}/other", f"{server}/ping"])
     ran = subprocess.run(
         ["/bin/dash", "-c", script], env={"PATH": str(tools)}, capture_output=True, check=False

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shutil
 import subprocess
 import time
 from dataclasses import replace
@@ -9,6 +8,7 @@ from typing import Any
 
 import pytest
 from driver_kit import Cluster, fresh
+from requires import shells
 
 from sealboot.drivers.phases import PhasesDriver
 from sealboot.drivers.shape import shape_check
@@ -261,11 +261,11 @@ def test_a_file_that_does_not_fit_is_left_to_the_selection() -> None:
     assert (made.driver.waves(bare), made.driver.checks(bare)) == ((), ())
 
 
-SHELLS = [["/bin/sh"], ["bash"], *([["busybox", "sh"]] if shutil.which("busybox") else [])]
+SHELLS = shells("sh", "bash", "busybox")
 CONTENT = "user: x*y\ntoken: {{ secret.t }}\nagain='{{ secret.t }}'\n\n"
 
 
-@pytest.mark.parametrize("shell", SHELLS, ids=lambda s: s[0])
+@pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize(
     ("text", "mode", "same"),
     [

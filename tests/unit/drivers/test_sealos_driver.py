@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from driver_kit import Cluster
+from requires import shells
 
 from sealboot.drivers import sealos_scripts as scripts
 from sealboot.drivers.phases_schema import PhasesOptions
@@ -19,15 +19,7 @@ from sealboot.model.arch import Arch
 from sealboot.model.host import Host, Inventory
 from sealboot.model.steps import Remove
 
-SHELLS = [
-    pytest.param(["/bin/sh"], id="sh"),
-    pytest.param(["bash", "--posix"], id="bash"),
-    pytest.param(
-        ["busybox", "sh"],
-        id="busybox",
-        marks=pytest.mark.skipif(shutil.which("busybox") is None, reason="busybox is not installed"),
-    ),
-]
+SHELLS = shells("sh", "bash", "busybox")
 
 SEALCTL = """#!/bin/sh
 case "$1" in

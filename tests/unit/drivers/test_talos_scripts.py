@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from requires import shells
 from talos_kit import CP1, CP2, TALOSCTL, W1, Talos, config, maintenance
 
 from sealboot.drivers import talos_facts, talos_kexec
@@ -22,7 +22,7 @@ from sealboot.model.facts import Facts
 from sealboot.model.steps import Run, Succeeds, WaitFor
 from sealboot.model.tree import Packed
 
-SHELLS = [s for s in (["dash"], ["bash", "--posix"], ["busybox", "sh"]) if shutil.which(s[0])]
+SHELLS = shells("dash", "bash", "busybox")
 
 
 def run(
@@ -57,7 +57,7 @@ def kexec(folder: Path, body: str, shell: Sequence[str] = ("/bin/sh",)) -> subpr
     return run(script, folder, shell, env)
 
 
-@pytest.mark.parametrize("shell", SHELLS, ids=lambda s: s[0])
+@pytest.mark.parametrize("shell", SHELLS)
 def test_the_command_line_arrives_as_it_is(shell: Sequence[str], tmp_path: Path) -> None:
     done = kexec(tmp_path, f'printf "%s\\n" "$@" >{tmp_path}/argv; echo 1 >"$LOADED"\n', shell)
     assert (done.returncode, done.stderr) == (0, "")
@@ -65,7 +65,7 @@ def test_the_command_line_arrives_as_it_is(shell: Sequence[str], tmp_path: Path)
     assert told == ["-s", "-l", "/k", "--initrd=/i", "--command-line=a=\"b c\" d='e' $(f)"]
 
 
-@pytest.mark.parametrize("shell", SHELLS, ids=lambda s: s[0])
+@pytest.mark.parametrize("shell", SHELLS)
 def test_a_kernel_without_kexec_file_load_takes_the_old_call(shell: Sequence[str], tmp_path: Path) -> None:
     """Debian's arm64 kernels have KEXEC and not KEXEC_FILE."""
     body = 'case $1 in -s) echo "syscall kexec_file_load not available." >&2; exit 1 ;; esac\necho 1 >"$LOADED"\n'
@@ -89,7 +89,7 @@ FAILURES = [
 
 @pytest.mark.parametrize(("said", "meant"), FAILURES)
 def test_what_kexec_says_is_put_into_words(said: str, meant: str, tmp_path: Path) -> None:
-    done = kexec(tmp_path, f"echo '{said}' >&2\nexit 255\n", SHELLS[0])
+    done = kexec(tmp_path, f"echo '{said}' >&2\nexit 255\n", ["dash"])
     first, *rest = done.stderr.splitlines()
     assert done.returncode == 65
     assert meant in first
@@ -123,7 +123,7 @@ def test_nobody_leaves_when_the_loaded_kernel_is_gone(tmp_path: Path) -> None:
 # -- questions
 
 
-@pytest.mark.parametrize("shell", SHELLS, ids=lambda s: s[0])
+@pytest.mark.parametrize("shell", SHELLS)
 def test_every_shell_answers_the_questions_about_this_machine(shell: Sequence[str], tmp_path: Path) -> None:
     asked = talos_facts.questions("/dev/null")
     observed = {key: run(script, tmp_path, shell) for key, script in asked.items()}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 from engine_kit import SYSTEMCTL, FakeSystemd, Node, Rig, ShSession, planned, work_for
+from requires import requires
 
 from sealboot.engine.bus import Bus
 from sealboot.engine.context import Work
@@ -75,8 +75,7 @@ def work_of() -> Callable[[Node], Work]:
 @pytest.fixture
 def systemd(node: Node) -> FakeSystemd:
     """The node's scripts see a running systemd, in a mount namespace of their own."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root for a mount namespace")
+    requires("namespaces")
     folder = node.root / "systemd"
     folder.mkdir()
     tool = folder / "systemctl"

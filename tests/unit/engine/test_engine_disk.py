@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import zstandard
+from requires import requires
 
 from sealboot.engine import diskscript
 from sealboot.engine.steps import act
@@ -44,15 +45,13 @@ class Disk:
 
 def _losetup(*arguments: str) -> str:
     done = subprocess.run(["losetup", *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"no loop devices here: {done.stderr.strip()}")
+    assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    if os.geteuid() != 0:
-        pytest.skip("needs root for a loop device")
+    requires("loop devices")
     file = tmp_path / "disk"
     file.write_bytes(b"\xaa" * (8 * MIB))
     device = _losetup("--find", "--show", str(file))
@@ -171,10 +170,10 @@ async def test_a_read_only_disk_is_refused(tmp_path: Path, disk: Disk, local: An
 
 @contextlib.contextmanager
 def mounted(disk: Disk, at: Path) -> Iterator[None]:
+    requires("mke2fs")
     subprocess.run(["mke2fs", "-q", "-F", disk.device], check=True, capture_output=True)
     at.mkdir()
-    if subprocess.run(["mount", disk.device, str(at)], capture_output=True, check=False).returncode:
-        pytest.skip("nothing can be mounted here")
+    subprocess.run(["mount", disk.device, str(at)], check=True)
     try:
         yield
     finally:

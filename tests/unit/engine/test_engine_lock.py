@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from requires import program_path
 
 from sealboot.engine.jobs import job_key, job_state, run_detached
 from sealboot.engine.lock import Claim, Holder, busy, release, retake, status, take
@@ -29,10 +29,7 @@ def host(node: Any, request: pytest.FixtureRequest) -> Any:
             *("setsid", "tail", "true", "stat", "tr", "head", "chmod"),
             *(["busybox"] if request.param == "busybox" else []),
         ):
-            found = shutil.which(name)
-            if found is None:
-                pytest.skip(f"{name} is not on this machine")
-            (folder / name).symlink_to(found)
+            (folder / name).symlink_to(program_path(name))
         node.session.path = str(folder)
     return node
 

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from requires import program_path, requires
 
 from sealboot.engine.observe import compile_checks, observe, parse_answers
 from sealboot.engine.shell import PRELUDE, NodePaths
@@ -120,8 +120,7 @@ def test_answers_without_the_nonce_or_given_twice_are_unknown() -> None:
 
 
 async def test_a_service_on_a_host_without_an_init_system(node: Any) -> None:
-    if Path("/run/systemd/system").is_dir():
-        pytest.skip("this machine runs systemd, so its services can be asked")
+    requires("no systemd")
     seen = await answer(node, ServiceIs("sshd"))
     assert (seen.state, "neither systemd" in seen.detail) == ("unknown", True)
 
@@ -141,10 +140,7 @@ async def test_any_tool_that_hashes_will_do(node: Any, file: Path, tool: str | N
     folder = node.root / "bin"
     folder.mkdir()
     for name in (*TOOLS, *([tool] if tool else []), *(["perl"] if tool == "shasum" else [])):
-        found = shutil.which(name)
-        if found is None:
-            pytest.skip(f"{name} is not on this machine")
-        (folder / name).symlink_to(found)
+        (folder / name).symlink_to(program_path(name))
     node.session.path = str(folder)
     seen = await answer(node, FileIs(str(file), SHA))
     assert seen == (Observation("same") if tool else Observation("unknown", "no tool computes SHA-256"))

@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import http.server
 import os
-import shutil
 import socket
 import sys
 import threading
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from requires import program_path, requires
 
 from sealboot.engine.context import SecretStore
 from sealboot.engine.jobs import job_key, job_state
@@ -309,8 +309,7 @@ async def test_a_service_that_fails_brings_its_last_journal_lines(work: Any, sys
 
 
 async def test_a_service_where_no_init_system_runs(work: Any) -> None:
-    if Path("/run/systemd/system").is_dir() or shutil.which("rc-service"):
-        pytest.skip("this machine has an init system")
+    requires("no init system")
     end = await act(work, service())
     assert end.diagnostic is not None
     assert end.diagnostic.code == "SB511"
@@ -327,8 +326,7 @@ async def test_openrc(work: Any, node: Any) -> None:
     for tool in ("rc-service", "rc-update"):
         (folder / tool).chmod(0o755)
     node.session.path = f"{folder}:{node.session.path}"
-    if Path("/run/systemd/system").is_dir():
-        pytest.skip("systemd runs here and is preferred")
+    requires("no systemd")
     assert (await act(work, service(stamp="v1"))).result == "changed"
     assert "k3s restart 0022" in (folder / "log").read_text()
     assert "update -q add k3s default" in (folder / "log").read_text()
@@ -377,12 +375,9 @@ async def test_a_port_is_asked_with_whatever_is_there(
     folder.mkdir()
     wanted = {"none": (), "nc": ("nc",)}.get(tool, (tool,))
     for name in (*BASE, *wanted):
-        found = shutil.which(name)
-        if name == "python3":
-            found = os.path.realpath(sys.executable)
-        if found is None:
-            pytest.skip(f"{name} is not on this machine")
-        (folder / name).symlink_to(found)
+        (folder / name).symlink_to(
+            os.path.realpath(sys.executable) if name == "python3" else program_path(name)
+        )
     node.session.path = str(folder)
     end = await act(work, wait("tcp", f"127.0.0.1:{listener}", timeout=5))
     assert end.result == "same", end
@@ -395,7 +390,7 @@ async def test_without_a_tool_a_distant_port_cannot_be_asked(node: Any, work: An
     folder = Path(node.path("tools"))
     folder.mkdir()
     for name in BASE:
-        (folder / name).symlink_to(shutil.which(name) or "/bin/sh")
+        (folder / name).symlink_to(program_path(name))
     node.session.path = str(folder)
     end = await act(work, wait("tcp", "192.0.2.1:6443", timeout=1))
     assert end.diagnostic is not None
@@ -427,12 +422,9 @@ async def test_http(node: Any, work: Any, web: int, tool: str) -> None:
     folder = Path(node.path("tools"))
     folder.mkdir()
     for name in (*BASE, tool):
-        found = shutil.which(name)
-        if name == "python3":
-            found = os.path.realpath(sys.executable)
-        if found is None:
-            pytest.skip(f"{name} is not on this machine")
-        (folder / name).symlink_to(found)
+        (folder / name).symlink_to(
+            os.path.realpath(sys.executable) if name == "python3" else program_path(name)
+        )
     node.session.path = str(folder)
     url = f"http://127.0.0.1:{web}"
     assert (await act(work, wait("http", f"{url}/204", timeout=5))).result == "same"

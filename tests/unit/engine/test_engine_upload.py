@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from requires import requires
 
 from sealboot.engine.steps import act, act_and_prove
 from sealboot.engine.upload import smoke_problem
@@ -169,8 +169,7 @@ async def test_a_directory_in_the_way(node: Any, work: Any, source: Path) -> Non
 @pytest.fixture
 def mounted(node: Any) -> Iterator[Any]:
     """Mounts a tmpfs at the node's `bin` with given options."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root to mount")
+    requires("namespaces")
     place = Path(node.path("bin"))
     place.mkdir()
 

@@ -6,11 +6,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from requires import shells
 
 from sealboot.engine.actions import _REMOVE
 
 
-@pytest.mark.parametrize("shell", [["dash"], ["busybox", "ash"]])
+@pytest.mark.parametrize("shell", shells("dash", "busybox"))
 @pytest.mark.parametrize("below", ["", "/registry", "/my disk/x"])
 def test_a_mount_below_stops_the_removal(tmp_path: Path, shell: list[str], below: str) -> None:
     real, link, mounts = tmp_path / "real/data", tmp_path / "by", tmp_path / "mounts"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 from elf_corpus import samples
 from fit_kit import artifact_of, facts_of
+from requires import program_path
 
 from sealboot.fit import judge
 from sealboot.model.arch import Arch
@@ -26,9 +26,7 @@ EMULATORS = {
 
 @pytest.mark.parametrize("arch", EMULATORS, ids=str)
 def test_prediction_and_emulator_agree(arch: Arch, tmp_path: Path) -> None:
-    emulator = shutil.which(EMULATORS[arch])
-    if emulator is None:
-        pytest.skip(f"no user-mode emulator for {arch} on this machine")
+    emulator = program_path(EMULATORS[arch])
     # A machine of one architecture with a userland that has no loader of these names.
     facts = replace(
         facts_of(arch),

@@ -16,7 +16,7 @@ from sealboot.lab.interpreter import run as interpret
 from sealboot.lab.tinyelf import make
 from sealboot.model.arch import Arch
 
-pytestmark = pytest.mark.skipif(bool(EmbeddedLab.trouble()), reason=EmbeddedLab.trouble() or "supported")
+pytestmark = pytest.mark.requires("x86-64")
 
 
 @pytest.fixture
@@ -73,6 +73,23 @@ async def test_nothing_outside_the_machine_is_written(lab: EmbeddedLab, tmp_path
     assert not Path("/etc/sealboot-lab-probe").exists()
     assert not Path("/usr/local/made").exists()
     assert (lab.folder / "machines/pi01/usr/local/made").is_dir()
+
+
+async def test_nothing_outside_is_written_by_a_relative_path(lab: EmbeddedLab) -> None:
+    name = f"of-{os.getpid()}"
+    for script, code in (
+        (f"mkdir -p /etc/lab/{name}/deep", 0),  # coreutils' mkdir enters /etc and makes the rest from there
+        (f"cd /etc/lab && mkdir {name}/beside && cd /etc && mkdir lab/{name}/more", 0),
+        (f"cd /etc && mkdir {name}", 1),
+        (f"cd / && echo x > etc/{name}", 2),
+        (f"cd /etc && ls -d lab/{name}", 0),
+    ):
+        status, out, err = await ssh(lab, "ctl1", script)
+        assert (status, "Read-only file system" in err) == (code, bool(code)), (script, out, err)
+    made = lab.folder / f"machines/ctl1/etc/lab/{name}"
+    assert {path.name for path in made.iterdir()} == {"deep", "beside", "more"}
+    assert not Path("/etc/lab", name).exists()
+    assert not Path("/etc", name).exists()
 
 
 async def test_a_job_left_behind_outlives_its_connection(lab: EmbeddedLab) -> None:

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import platform
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from fit_kit import artifact_of, elf_of
+from requires import program_path
 
 from sealboot.lab import tinyelf
 from sealboot.model.arch import Arch
@@ -24,10 +24,7 @@ EMULATORS = {
 def command(arch: Arch, program: Path) -> list[str]:
     if arch in NATIVE and platform.machine() == "x86_64":
         return [str(program)]
-    emulator = shutil.which(EMULATORS.get(arch, f"qemu-{arch}-static"))
-    if emulator is None:
-        pytest.skip(f"no user-mode emulator for {arch} on this machine")
-    return [emulator, str(program)]
+    return [program_path(EMULATORS[arch]), str(program)]
 
 
 @pytest.mark.parametrize("arch", tinyelf.supported())

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from requires import shells
 
 from sealboot.drivers.base import Wants
 from sealboot.model.diagnostic import Diagnostic
@@ -18,12 +19,7 @@ from sealboot.model.facts import INTERPRETERS, Facts
 from sealboot.probe import BASE_TOOLS, compose, parse
 from sealboot.probe.transcript import LIMIT, read
 
-SHELLS = [
-    pytest.param(
-        command, marks=pytest.mark.skipif(shutil.which(command[0]) is None, reason=f"no {command[0]} here")
-    )
-    for command in (("sh",), ("dash",), ("bash", "--posix"), ("busybox", "sh"))
-]
+SHELLS = shells()
 
 
 def ask(shell: tuple[str, ...], wants: Wants, env: Mapping[str, str] | None = None) -> Facts:
@@ -152,8 +148,7 @@ def test_a_path_without_any_tool_still_ends(shell: tuple[str, ...], tmp_path: Pa
     assert [space.path for space in facts.spaces] == ["/"]
 
 
-@pytest.mark.skipif(shutil.which("setarch") is None, reason="no setarch here")
-@pytest.mark.skipif(os.uname().machine != "x86_64", reason="asks for an x86-64 kernel")
+@pytest.mark.requires("x86-64")
 def test_a_real_32_bit_personality_is_seen_through() -> None:
     facts = ask(("setarch", "i686", "sh"), Wants())
     assert facts.kernel_machine == "i686"
@@ -185,7 +180,7 @@ def test_the_script_redirects_to_nothing_but_dev_null_and_pipes() -> None:
     assert set(targets) <= {"/dev/null", "&1"}
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace here")
+@pytest.mark.requires("strace", "tracing")
 @pytest.mark.parametrize("shell", SHELLS)
 def test_no_process_of_the_script_opens_a_file_for_writing(shell: tuple[str, ...], tmp_path: Path) -> None:
     trace = tmp_path / "trace"
@@ -209,8 +204,7 @@ def test_no_process_of_the_script_opens_a_file_for_writing(shell: tuple[str, ...
         timeout=120,
     )
     told = read(ended.stdout, "NONCE")
-    if told is None:
-        pytest.skip("strace may not trace here")
+    assert told is not None
     writing = [
         line
         for line in trace.read_text(errors="replace").splitlines()

@@ -14,6 +14,7 @@ from typing import Any
 import asyncssh
 import pytest
 from connect_kit import host_of, no_secrets, rig, secrets_from
+from requires import requires
 from sshd_kit import HOST, User, dropbear, keygen, openssh, public_line, sign_user_key
 
 from sealboot.model.diagnostic import Severity
@@ -29,6 +30,7 @@ PASSPHRASE = SecretRef("env", "PASSPHRASE")
 @contextmanager
 def agent(folder: Path, *keys: Path) -> Iterator[str]:
     """A real ssh-agent that holds these keys; its socket."""
+    requires("ssh-agent", "ssh-add")
     path = folder / "agent.sock"
     process = subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL)
     try:

@@ -121,6 +121,7 @@ def test_a_bad_revocation_leaves_other_hosts_alone() -> None:
     assert not known.lookup("other", 22).unreadable
 
 
+@pytest.mark.requires("ssh-keygen")
 def test_hashed_lines_of_ssh_keygen(tmp_path: Path) -> None:
     path = tmp_path / "known_hosts"
     path.write_text("".join(f"h{i} {key(i).line}\n[h{i}]:2222 {key(1000 + i).line}\n" for i in range(20)))
@@ -131,6 +132,7 @@ def test_hashed_lines_of_ssh_keygen(tmp_path: Path) -> None:
     assert plain(known.lookup("h7", 2222)) == [key(1007).blob]
 
 
+@pytest.mark.requires("ssh-keygen")
 def test_fingerprints_are_those_of_ssh_keygen(tmp_path: Path) -> None:
     path = tmp_path / "k"
     for kind, label in (("ed25519", "ED25519"), ("ecdsa", "ECDSA"), ("rsa", "RSA")):

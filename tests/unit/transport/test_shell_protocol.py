@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from requires import shells
 
 from sealboot.model.secret import Secret
 from sealboot.transport.shell import LOADER, Framed, new_nonce, prelude, quote
 
-SHELLS = [
-    pytest.param(command, id=name)
-    for name, command in (
-        ("sh", ("sh",)),
-        ("dash", ("dash",)),
-        ("bash", ("bash",)),
-        ("busybox", ("busybox", "sh")),
-    )
-    if shutil.which(command[0])
-]
+SHELLS = shells()
 
 #: Any bytes but NUL, as text with surrogate escapes: what a path or a token may be.
 TEXTS = st.binary(max_size=60).map(lambda b: b.replace(b"\0", b"'").decode("utf-8", "surrogateescape"))

@@ -6,7 +6,6 @@ import getpass
 import os
 import pwd
 import random
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +18,7 @@ CASES = Path(__file__).parent / "sshconfig_cases"
 HOME = Path(pwd.getpwuid(os.getuid()).pw_dir)
 USER = pwd.getpwuid(os.getuid()).pw_name
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("ssh") is None, reason="ssh is missing: apt-get install openssh-client"
-)
+pytestmark = pytest.mark.requires("ssh")
 
 #: What ssh -G prints of each option that is followed.
 COMPARED = (

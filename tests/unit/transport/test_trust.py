@@ -31,6 +31,7 @@ def test_record_replaces_the_host_and_keeps_everything_else(tmp_path: Path) -> N
     assert [f.name for f in tmp_path.iterdir()] == ["known_hosts"]
 
 
+@pytest.mark.requires("ssh-keygen")
 def test_record_finds_hashed_lines(tmp_path: Path) -> None:
     project = tmp_path / "known_hosts"
     project.write_text(f"h {A.line}\nother {A.line}\n")
