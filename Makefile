@@ -42,7 +42,7 @@ table-rare: $(DEV)  ## docs/oracle-rare.md: the same for the rarer reasons, on m
 	@PYTHONPATH=tests $(BIN)/python -m labkit.rare > docs/oracle-rare.md.new && mv docs/oracle-rare.md.new docs/oracle-rare.md
 
 schemas: $(DEV)
-	@$(BIN)/python -m sealboot.inventory.schema > schemas/inventory.schema.json
+	@$(BIN)/python -m sealboot.workflow.schema > schemas/inventory.schema.json
 	@$(BIN)/python -m sealboot.plan.planfile > schemas/plan.schema.json
 	@$(BIN)/python -m sealboot.render.schemas schemas
 

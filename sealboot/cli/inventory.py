@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 import typer
@@ -36,7 +35,10 @@ def show(options: Common) -> None:
 
 @app.command("schema")
 def schema() -> None:
-    """The JSON schema of inventories, for editors."""
-    from sealboot.inventory.schema import json_schema
+    """Print the JSON schema of inventories, for editors.
 
-    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
+    With the options, roles and slots of every installed driver.
+    """
+    from sealboot.workflow.schema import text
+
+    sys.stdout.write(text())

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
+from sealboot.model.arch import Arch
 from sealboot.model.artifact import Artifact, Kind
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.facts import Facts
@@ -40,7 +41,8 @@ class Slot:
 
     A slot `on` the controller is filled once, by what runs there, for no host:
     its key in `Context.chosen` has the empty host name. `hint` is what to do
-    where no file fills a slot, if that is not to get another build.
+    where no file fills a slot, if that is not to get another build; `get` has
+    the command that gets the build for an architecture.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Slot:
     boots: bool = False
     on: Place = "host"
     hint: str = ""
+    get: tuple[tuple[Arch, str], ...] = ()
 
     @property
     def by_machine(self) -> bool:
