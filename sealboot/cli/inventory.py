@@ -6,14 +6,18 @@ import sys
 
 import typer
 
+from sealboot.cli.help import Command, Group
 from sealboot.cli.options import Common, takes
 
 app = typer.Typer(
-    help="Look at the inventory as sealboot understands it.", rich_markup_mode=None, no_args_is_help=True
+    help="Look at the inventory as sealboot understands it.",
+    cls=Group,
+    rich_markup_mode=None,
+    no_args_is_help=True,
 )
 
 
-@app.command("show")
+@app.command("show", cls=Command)
 @takes(Common)
 def show(options: Common) -> None:
     """Every setting of every host, its value, and the line it comes from."""
@@ -33,7 +37,7 @@ def show(options: Common) -> None:
         view.diagnostics("inventory show", prepared.diagnostics)
 
 
-@app.command("schema")
+@app.command("schema", cls=Command)
 def schema() -> None:
     """Print the JSON schema of inventories, for editors.
 

@@ -11,14 +11,17 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import typer
+
 from sealboot.cli.asking import interruptible
 from sealboot.cli.caching import results
 from sealboot.cli.exits import Exit
+from sealboot.cli.ignoring import accepted, unknown_codes
 from sealboot.cli.options import Common, Reading, Remote
 from sealboot.cli.showing import leave as leave  # noqa: PLC0414 (commands find all of it here)
 from sealboot.cli.showing import refuse as refuse  # noqa: PLC0414
@@ -52,6 +55,14 @@ def prepared_or_leave(options: Common, view: View, command: str) -> Prepared:
     if not isinstance(made, Prepared):
         refuse(view, command, made, Exit.USAGE)
     return made
+
+
+def accepted_codes(given: Sequence[str] | None) -> tuple[str, ...]:
+    """The codes of `--ignore`; one that there is not, or that is never ignored, ends the command with 2."""
+    wrong = unknown_codes(given or ())
+    if wrong:
+        raise typer.BadParameter(wrong, param_hint="--ignore")
+    return tuple(given or ())
 
 
 class Secrets:
@@ -179,8 +190,12 @@ async def look(
     command: str,
     matrix: bool = False,
     accept_new: bool = False,
+    ignore: Sequence[str] = (),
 ) -> AsyncIterator[Looked]:
-    """Reach, probe and match everything; connections stay open until the block ends."""
+    """Reach, probe and match everything; connections stay open until the block ends.
+
+    Findings of the codes in `ignore` are notes.
+    """
     started = time.monotonic()
 
     def sink(event: Event) -> None:
@@ -208,6 +223,7 @@ async def look(
         present = await in_place(prepared, seen, found)
         if present:
             found = preflight(prepared, seen, files, matrix=matrix, command=command, present=present)
+        found = accepted(found, ignore)
         found = replace(found, report=replace(found.report, seconds=time.monotonic() - started))
         yield Looked(prepared, seen, found, connector, redactor, secrets, started, sink)
 

@@ -1,4 +1,4 @@
-"""The files of a k0s release (the release pages; bundles have had two names)."""
+"""The files of a k0s release (the release pages; bundles and lists of images have had two names)."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ def published(release: str | None) -> tuple[SlotFile, ...]:
     match = _LINE.match(release or "")
     programs: dict[Arch, str] = {}
     bundles: dict[Arch, str] = {}
+    lists: dict[Arch, str] = {}
     if release and match:
         base = release_folder(_PROJECT, release)
         new = (int(match[1]), int(match[2])) >= _RENAMED
         for arch in _ARCHES:
             bundle = f"linux-{arch}.tar" if new else str(arch)
             programs[arch] = download("binaries", base, f"k0s-{release}-{arch}")
+            lists[arch] = download(
+                "images", base, f"airgap-images-linux-{arch}.txt" if new else "airgap-images-list.txt"
+            )
             bundles[arch] = download("images", base, f"k0s-airgap-bundle-{release}-{bundle}")
     page = releases_page(_PROJECT)
     return (
@@ -41,7 +45,8 @@ def published(release: str | None) -> tuple[SlotFile, ...]:
             "image_list",
             "the release's own list of images (airgap-images-*.txt)",
             "images/airgap-images-*.txt",
-            page=page,
+            lists,
+            page,
             optional=True,
         ),
     )

@@ -38,7 +38,7 @@ def published(release: str | None) -> tuple[SlotFile, ...]:
             "install",
             "k3s' own install.sh, with `options: {install: script}`",
             "binaries/install.sh",
-            page="https://get.k3s.io",
+            page="curl -fL --create-dirs -o binaries/install.sh https://get.k3s.io",
             optional=True,
         ),
     )

@@ -20,7 +20,7 @@ from sealboot.model.arch import Arch
 class SlotFile:
     """What belongs into a slot: where a starter looks for it, and the command that gets it for an architecture.
 
-    `optional`: a starter has the slot as a comment. `page` lists all releases, or says how the file is made.
+    `optional`: a starter has the slot as a comment. `page` is the address of all releases, or says in words where else the file comes from.
     """
 
     slot: str

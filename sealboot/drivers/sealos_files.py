@@ -35,7 +35,7 @@ def published(release: str | None) -> tuple[SlotFile, ...]:
             "sealctl",
             "sealctl alone, where there is no rootfs",
             "binaries/sealctl*",
-            page=releases_page("labring/sealos"),
+            page=f"in sealos_VERSION_linux_ARCH.tar.gz of {releases_page('labring/sealos')}",
             optional=True,
         ),
     )

@@ -7,7 +7,7 @@ from sealboot.drivers.talos_names import ARCHES, RELEASES, Asset, Version, relea
 from sealboot.model.arch import Arch
 
 _PAGE = releases_page("siderolabs/talos")
-_GEN = "talosctl gen config NAME https://FIRST:6443 --install-disk /dev/DISK --output talos"
+_GEN = "made by: talosctl gen config NAME https://FIRST:6443 --install-disk /dev/DISK --output talos"
 
 
 def published(release: str | None) -> tuple[SlotFile, ...]:

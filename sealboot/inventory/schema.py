@@ -153,6 +153,9 @@ class InventoryPart(Part):
     phases: list[Any] | None = Field(default=None, description="the steps of the driver `phases`")
 
 
+#: By which a schema is known to be ours.
+TITLE = "sealboot inventory"
+
 #: The keys whose own keys are the operator's words, so that `x-…` is a word there and no comment.
 NAMING_KEYS = frozenset({"hosts", "groups", "vars", "artifacts", "options", "phases", "sha256"})
 
@@ -169,7 +172,7 @@ def json_schema(drivers: Sequence[DriverSchema] = ()) -> dict[str, Any]:
     extend(schema, drivers)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "sealboot inventory",
+        "title": TITLE,
         **{key: value for key, value in schema.items() if key != "title"},
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -22,24 +22,25 @@ class Target:
     role: str = ""
 
 
-def targets(given: Sequence[str]) -> tuple[Target, ...]:
+def targets(given: Sequence[str], *, port: int = 22) -> tuple[Target, ...]:
     """The machines that are meant, in order; raises `UnsafeError`, whose text names the one that is wrong.
 
-    A machine is called by the first label of its DNS name, `node1` and so on where it has none or the
+    `port` is that of hosts that name none: one address on two ports is two machines. A machine is called by the first label of its DNS name, `node1` and so on where it has none or the
     name is taken.
     """
     made: list[Target] = []
     taken: set[str] = set()
-    places: dict[tuple[str, int | None], str] = {}
+    places: dict[tuple[str, int], str] = {}
     for number, text in enumerate(given):
         for one in _each(text):
-            user, where, port = _parts(one, text)
-            again = places.setdefault((comparable(where), port), one)
-            if again is not one:
-                raise UnsafeError(f"{text!r} is the machine that {again!r} is")
+            user, where, own_port = _parts(one, text)
+            place = (comparable(where), own_port or port)
+            if place in places:
+                raise UnsafeError(f"{text!r} is the machine that {places[place]!r} is")
+            places[place] = text
             name = _name(where, len(made), taken)
             taken.add(name)
-            made.append(Target(name, where, user, port, number))
+            made.append(Target(name, where, user, own_port, number))
     return tuple(made)
 
 
@@ -86,8 +87,7 @@ class Row:
 
 def rows(made: Sequence[Target]) -> Iterator[Row]:
     """The lines for these machines: a range that was typed is a range again, as far as its roles are one."""
-    alike: Callable[[Target], tuple[object, ...]] = lambda t: (t.given, t.role, t.user, t.port, t.name == t.address)  # noqa: E731
-    for _, group in groupby(made, alike):
+    for _, group in groupby(made, _alike):
         members = list(group)
         name = _folded([t.name for t in members])
         where = _folded([t.address for t in members])
@@ -95,6 +95,10 @@ def rows(made: Sequence[Target]) -> Iterator[Row]:
             yield _row(members[0], name, where)
         else:
             yield from (_row(t, t.name, t.address) for t in members)
+
+
+def _alike(one: Target) -> tuple[object, ...]:
+    return one.given, one.role, one.user, one.port, one.name == one.address
 
 
 def _row(one: Target, name: str, where: str) -> Row:

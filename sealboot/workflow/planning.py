@@ -17,7 +17,7 @@ from sealboot.engine.shell import node_paths
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.events import Found, Sink, StageStarted
 from sealboot.model.host import Host
-from sealboot.model.names import closest
+from sealboot.model.names import closest, fold
 from sealboot.model.plan import Observation, Plan, Wave
 from sealboot.model.secret import Redactor
 from sealboot.model.steps import Step, Upload
@@ -74,6 +74,9 @@ async def make(
 
     Reads only. A host that stops answering is a finding, and then there is no plan.
     """
+    without = _without_files(prepared, ready)
+    if without:
+        return without
     waves = prepared.waves(ready.context)
     unknown = unknown_part(prepared, ready.context)
     if unknown is not None:
@@ -89,6 +92,25 @@ async def make(
         artifacts=ready.context.chosen.values(),
         hosts=tuple(host.name for host in ready.ready),
         provided=prepared.secrets,
+    )
+
+
+def _without_files(prepared: Prepared, ready: Preflight) -> tuple[Diagnostic, ...]:
+    """SB104 for hosts of which everything was accepted, even that a file is missing: no step can be written for them."""
+    whole = {host.name for host in complete(prepared, ready.context)}
+    lacking = [host.name for host in ready.ready if host.name not in whole]
+    if not lacking:
+        return ()
+    return (
+        Diagnostic(
+            "SB104",
+            f"nothing can be planned for {fold(lacking)}: a file that it needs is missing",
+            host=lacking[0],
+            also=tuple(lacking[1:]),
+            hints=(
+                "the finding may be ignored in `check`, and the file is needed all the same: put it there",
+            ),
+        ),
     )
 
 

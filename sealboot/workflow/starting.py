@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -56,7 +55,7 @@ def machines(said: Said, driver: Driver) -> tuple[Target, ...]:
     if said.servers is not None and not driver.roles:
         raise ValueError(f"the driver {driver.name} has no roles of its own: write yours into the inventory")
     examples = tuple(_EXAMPLE.format(11 + number) for number in range(max(2, servers + 1)))
-    found = targets(said.hosts or examples)
+    found = targets(said.hosts or examples, port=said.port or 22)
     if servers > len(found):
         raise ValueError(f"there are {len(found)} hosts, and {servers} cannot be servers")
     first = driver.roles[0] if driver.roles else driver.default_role
@@ -73,7 +72,7 @@ def written(said: Said, driver: Driver, *, schema: str = "") -> str | tuple[Diag
     order = Order(
         driver=driver.name,
         hosts=tuple(rows(machines(said, driver))),
-        slots=tuple(_slot(file) for file in files_of(driver, said.release)),
+        slots=tuple(_slot(file, named=said.release is not None) for file in files_of(driver, said.release)),
         name=said.name or "lab",
         release=said.release,
         user=said.user or "root",
@@ -87,10 +86,13 @@ def written(said: Said, driver: Driver, *, schema: str = "") -> str | tuple[Diag
     return text if isinstance(read, Prepared) else read
 
 
-def _slot(file: SlotFile) -> StarterSlot:
-    how: Sequence[str] = tuple(file.commands.values())
-    if file.page.startswith("https:"):
-        how = (*how, f"all releases: {file.page}" if how else f"from {file.page}")
-    elif file.page:
-        how = (f"made by: {file.page}",)
-    return StarterSlot(file.slot, file.about, file.pattern, tuple(how), file.optional)
+def _slot(file: SlotFile, *, named: bool) -> StarterSlot:
+    how = tuple(dict.fromkeys(file.commands.values()))
+    if not file.page.startswith("https:"):
+        how += (file.page,) if file.page else ()
+    elif how:
+        how += (f"all releases: {file.page}",)
+    else:
+        more = "" if named else "; `sealboot init --release VERSION` writes the commands"
+        how += (f"from {file.page}{more}",)
+    return StarterSlot(file.slot, file.about, file.pattern, how, file.optional)

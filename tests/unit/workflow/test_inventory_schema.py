@@ -54,7 +54,9 @@ def small(name: str, **more: Any) -> dict[str, Any]:
 def snippets() -> Iterator[tuple[str, dict[str, Any]]]:
     """Every YAML block of the pages that has an inventory, or a part of one, in it."""
     for page in sorted((ROOT / "docs").rglob("*.md")):
-        for number, block in enumerate(re.findall(r"^```ya?ml\n(.*?)^```$", page.read_text(), re.M | re.S)):
+        for number, block in enumerate(
+            re.findall(r"^```ya?ml\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+        ):
             tree = yaml.safe_load(block.replace("…", "x"))
             if not isinstance(tree, dict) or not set(tree) <= set(InventoryPart.model_fields):
                 continue  # a Clusterfile, a k0sctl.yaml, a piece of a step
