@@ -98,12 +98,12 @@ class Group(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command; what other tools have is answered with what does it here."""
         if args[0] in ELSEWHERE and self.get_command(ctx, args[0]) is None:
-            raise typer.BadParameter(f"there is no command {args[0]!r}: {ELSEWHERE[args[0]]}", ctx=ctx)
+            ctx.fail(f"There is no command {args[0]!r}: {ELSEWHERE[args[0]]}.")
         return super().resolve_command(ctx, args)
 
 
 def help_of(context: typer.Context, words: list[str]) -> str:
-    """The help of the command that these words name; raises `typer.BadParameter` where there is none."""
+    """The help of the command that these words name; ends the command with 2 where there is none."""
     root: Any = context.find_root()
     command: Any = root.command
     for word in words:
@@ -112,7 +112,7 @@ def help_of(context: typer.Context, words: list[str]) -> str:
             # The group's own words: what was meant, or what does it here.
             if isinstance(command, TyperGroup):
                 command.resolve_command(root, [word])
-            raise typer.BadParameter(f"{' '.join(words)} is no command; `sealboot help` lists them")
+            root.fail(f"{' '.join(words)!r} is no command; `sealboot help` lists them.")
         root = type(root)(found, info_name=word, parent=root)
         command = found
     return str(command.get_help(root))

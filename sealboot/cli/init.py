@@ -12,7 +12,7 @@ from sealboot.cli.options import Output, examples, takes
 
 
 @examples(
-    "sealboot init                                    asks, where there is a terminal",
+    "sealboot init        asks, where there is a terminal",
     "sealboot init --driver k3s ops@10.0.0.11:2222 10.0.0.21",
     "sealboot init --driver k0s --servers 3 'ctl[1-3]' 'pi[01-20]'",
 )

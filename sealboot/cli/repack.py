@@ -28,9 +28,9 @@ def repack(
         bool, typer.Option("--pack", help="pack the program with UPX, its payload behind it (needs upx)")
     ] = False,
 ) -> None:
-    """Say what a program's file could save, or write it smaller, proven to be the same program.
+    """Say what a program's file could save, or write it.
 
-    A file packed with UPX is restored instead. What cannot be proven is not kept.
+    What is written is smaller, and proven to be the same program. A file packed with UPX is restored instead. What cannot be proven is not kept.
     """
     from sealboot.cli import showing
     from sealboot.cli.exits import of_findings

@@ -30,17 +30,17 @@ def nothing_fits(
         host=host.name,
         at=at,
         evidence=(*rows, ("found", _found(offered))),
-        hints=_where_from(slot, facts, offered),
+        hints=_get_one(slot, facts, offered),
     )
 
 
-def _where_from(slot: Slot, facts: Facts, offered: Sequence[Artifact]) -> tuple[str, ...]:
+def _get_one(slot: Slot, facts: Facts, offered: Sequence[Artifact]) -> tuple[str, ...]:
     """What to put where, and the command that gets it."""
     if slot.hint:
         return (slot.hint,)
     kernel = facts.kernel_arch
     build = f"the {kernel.value if kernel else 'right'} build of {slot.name}"
-    place = "beside the others" if offered else f"where `artifacts: {{{slot.name}: [...]}}` looks for it"
+    place = "beside the others" if offered else f"where `artifacts: {slot.name}:` looks for it"
     get = next((command for arch, command in slot.get if arch is kernel), "")
     return (f"put {build} {place}; any name will do", *((f"get it: `{get}`",) if get else ()))
 

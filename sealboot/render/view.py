@@ -17,7 +17,7 @@ from sealboot.model.report import ApplyReport, CheckReport, InspectReport, Kubec
 from sealboot.render import apply as apply_text
 from sealboot.render import check as check_text
 from sealboot.render import inspect as inspect_text
-from sealboot.render import jsondoc
+from sealboot.render import jsondoc, page
 from sealboot.render import kubeconfig as kubeconfig_text
 from sealboot.render import plan as plan_text
 from sealboot.render import repack as repack_text
@@ -151,14 +151,17 @@ class HumanView:
         self._err.print(block(diagnostics, self._err.width))
 
     def rows(self, command: str, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Print the table."""
+        """Print the table; without rows there is none, and its headers say nothing."""
         del command
-        self._print((table(headers, [[safe(c, limit=2000) for c in row] for row in rows], indent=0),))
+        shown = [[safe(c, limit=2000) for c in row] for row in rows]
+        if shown:
+            self._print((table(headers, shown, indent=0),))
 
     def page(self, command: str, text: str) -> None:
-        """Print it as it is written, headings set off: Markdown is made to be read so."""
+        """Print it: set for reading on a terminal, as it is written elsewhere."""
         del command
-        self._print(Text(line, style="sb.head" if line.startswith("#") else "") for line in text.splitlines())
+        self.close()
+        page.show(self._out, text)
 
     def message(self, text: str, *, always: bool = False) -> None:
         """Print it on stderr."""
