@@ -64,7 +64,11 @@ def init(
     ] = Path("inventory.yaml"),
     schema: Annotated[
         bool,
-        typer.Option("--schema/--no-schema", help="write inventory.schema.json beside it, for editors"),
+        typer.Option(
+            "--schema/--no-schema",
+            help="write inventory.schema.json beside it, for editors [default: yes]",
+            show_default=False,
+        ),
     ] = True,
     no_input: Annotated[bool, typer.Option("--no-input", help="never ask anything")] = False,
 ) -> None:

@@ -23,6 +23,7 @@ from sealboot.cli.caching import results
 from sealboot.cli.exits import Exit
 from sealboot.cli.ignoring import accepted, unknown_codes
 from sealboot.cli.options import Common, Reading, Remote
+from sealboot.cli.prompting import questions
 from sealboot.cli.showing import leave as leave  # noqa: PLC0414 (commands find all of it here)
 from sealboot.cli.showing import refuse as refuse  # noqa: PLC0414
 from sealboot.cli.showing import view_of as view_of  # noqa: PLC0414
@@ -68,14 +69,17 @@ def accepted_codes(given: Sequence[str] | None) -> tuple[str, ...]:
 class Secrets:
     """Resolves references for the transport, teaches every value to the redactor, asks a person once."""
 
-    def __init__(self, base: Path, redactor: Redactor, *, may_ask: bool) -> None:
+    def __init__(
+        self, base: Path, redactor: Redactor, *, may_ask: bool, asked: Mapping[SecretRef, str] | None = None
+    ) -> None:
         self._resolver = SecretResolver(prompt=self._ask if may_ask else None, base=base)
         self._redactor = redactor
+        self._asked = asked or {}
 
-    @staticmethod
-    def _ask(label: str) -> str:
+    def _ask(self, label: str) -> str:
+        question = self._asked.get(SecretRef("prompt", label), label)
         with interruptible():
-            return getpass.getpass(f"{label}: ", stream=sys.stderr)
+            return getpass.getpass(f"{question}: ", stream=sys.stderr)
 
     def __call__(self, ref: SecretRef) -> Secret:
         """The secret; raises `LookupError` that says why it cannot be had."""
@@ -83,13 +87,11 @@ class Secrets:
         self._redactor.learn(secret)
         return secret
 
-    def ask_all(self, prepared: Prepared) -> None:
+    def ask_all(self) -> None:
         """Ask for everything that is to be typed, before anything is drawn on the screen."""
-        for host in prepared.selected:
-            for ref in (host.ssh.password_from, host.ssh.passphrase_from, host.become.password_from):
-                if ref is not None and ref.kind == "prompt":
-                    with contextlib.suppress(LookupError):  # said again, with the host, when it is needed
-                        self(ref)
+        for ref in self._asked:
+            with contextlib.suppress(LookupError):  # said again, with the host, when it is needed
+                self(ref)
 
     def all_of(self, refs: Mapping[str, SecretRef]) -> dict[str, Secret] | tuple[Diagnostic, ...]:
         """The secrets by name; or SB012 for every one that cannot be had."""
@@ -165,8 +167,9 @@ async def connected(
 ) -> AsyncIterator[tuple[SshConnector, Secrets, Redactor]]:
     """A connector for the time of a block; whatever is to be typed is asked for first."""
     redactor = view.redactor if isinstance(view, MaskedView) else Redactor()
-    secrets = Secrets(Path(prepared.inventory.base), redactor, may_ask=may_ask(options))
-    secrets.ask_all(prepared)
+    asked = questions(prepared)
+    secrets = Secrets(Path(prepared.inventory.base), redactor, may_ask=may_ask(options), asked=asked)
+    secrets.ask_all()
     connector = make_connector(
         options, prepared, secrets, view, started=time.monotonic(), accept_new=accept_new
     )
@@ -202,15 +205,14 @@ async def look(
         # Every part of a run counts from its own beginning; the operator sees one clock.
         view.event(replace(event, at=time.monotonic() - started))
 
-    view.event(
-        RunStarted(
-            at=0.0,
-            command=command,
-            cluster=prepared.inventory.name,
-            hosts=tuple(h.name for h in prepared.selected),
-        )
+    begun = RunStarted(
+        at=0.0,
+        command=command,
+        cluster=prepared.inventory.name,
+        hosts=tuple(h.name for h in prepared.selected),
     )
     async with connected(options, prepared, view, accept_new=accept_new) as (connector, secrets, redactor):
+        view.event(begun)  # only now is anything drawn: whatever was to be typed has been
         async with asyncio.TaskGroup() as group:
             reading = group.create_task(asyncio.to_thread(_candidates, prepared, no_cache=options.no_cache))
             looking = group.create_task(
