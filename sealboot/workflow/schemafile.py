@@ -15,7 +15,7 @@ _MAXIMUM = 4 << 20
 def refusal(path: Path) -> str:
     """Why the schema must not be written there, in a sentence; empty when it may."""
     if os.path.lexists(path) and not _ours(path):
-        return f"{path} is there and is no schema of sealboot's: it was left as it is."
+        return f"{path} is there and is no schema of sealboot's: it was left alone."
     return ""
 
 
