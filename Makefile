@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 DEV := $(VENV)/.ready-dev
 
-.PHONY: demo test test-fast lint format lab-full bench fuzz golden table table-real table-rare schemas clean
+.PHONY: demo test test-fast lint format lab-full bench fuzz golden table table-real table-rare schemas reference clean
 
 demo: $(STAMP)
 	@$(BIN)/sealboot demo
@@ -45,6 +45,9 @@ schemas: $(DEV)
 	@$(BIN)/python -m sealboot.workflow.schema > schemas/inventory.schema.json
 	@$(BIN)/python -m sealboot.plan.planfile > schemas/plan.schema.json
 	@$(BIN)/python -m sealboot.render.schemas schemas
+
+reference: $(DEV)  ## docs/commands-reference.md, of the program's own --help
+	@$(BIN)/python -m sealboot.cli.reference > docs/commands-reference.md.new && mv docs/commands-reference.md.new docs/commands-reference.md
 
 SECONDS ?= 900
 SEED ?= $(shell date +%s)

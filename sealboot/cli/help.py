@@ -49,7 +49,7 @@ def metavar(parameter: Any) -> str:
     return name if parameter.required else f"[{name}]"
 
 
-def _records(command: Any, context: Any) -> Iterator[tuple[str, str, str]]:
+def records(command: Any, context: Any) -> Iterator[tuple[str, str, str]]:
     """Kind, name and help of everything a command takes."""
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
@@ -66,9 +66,9 @@ def _records(command: Any, context: Any) -> Iterator[tuple[str, str, str]]:
 
 
 def _write(command: Any, context: Any, formatter: Any) -> None:
-    records = list(_records(command, context))
+    found = list(records(command, context))
     for kind, title in (("argument", "Arguments"), ("option", "Options")):
-        rows = [(name, words) for of, name, words in records if of == kind]
+        rows = [(name, words) for of, name, words in found if of == kind]
         if rows:
             with formatter.section(title):
                 formatter.write_dl(rows)
