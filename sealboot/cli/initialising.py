@@ -100,8 +100,11 @@ def _fault_of(said: Said, driver: Driver) -> str:
 
 
 def _no_driver(name: str) -> str:
+    if name not in driver_names():
+        close = closest(name, driver_names())
+        return "is no driver" + (f"; did you mean {close}?" if close else "")
     loaded = load_driver(name)
-    return f"is no driver: {loaded.summary}" if isinstance(loaded, Diagnostic) else ""
+    return f"will not do: {loaded.summary}" if isinstance(loaded, Diagnostic) else ""
 
 
 def _driver(name: str) -> Driver:

@@ -148,7 +148,7 @@ def test_on_a_terminal_it_asks_and_asks_again(tmp_path: Path) -> None:
     with terminal(tmp_path, "init") as screen:
         screen.until(b"Driver (")
         screen.type("k3z\n")
-        screen.until(b"no driver")
+        screen.until(b"did you mean k3s?")
         screen.type("k3s\n")
         screen.until(b"Hosts, ")
         screen.type("pi[3-1]\n")

@@ -135,3 +135,44 @@ def test_the_view_names_values_and_origins(drivers: dict[str, DriverRoles]) -> N
 def test_every_code_has_its_page(number: int) -> None:
     text = page(f"SB{number:03}").text
     assert [section for section in SECTIONS if f"\n## {section}\n\n" not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "summary", "hint"),
+    [
+        ("ansible:hosts.ini", "no reader is called `ansible`; there are ", "sealboot init"),
+        (
+            "k0sctrl:k0sctl.yaml",
+            "no reader is called `k0sctrl`; there are ",
+            "did you mean `k0sctl:k0sctl.yaml`?",
+        ),
+        ("terraform:x", "sealos", "sealboot init"),
+        ("none.yaml", "there is no inventory at none.yaml", "sealboot init"),
+        ("./ansible:x", "there is no inventory at ./ansible:x", "sealboot init"),
+        ("https://example.net/x", "there is no inventory at https://example.net/x", "sealboot init"),
+    ],
+)
+def test_a_source_that_is_not_there(
+    *,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    drivers: dict[str, DriverRoles],
+    source: str,
+    summary: str,
+    hint: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    inventory, (found,) = load_inventory([source], drivers=drivers)
+    assert inventory is None
+    assert found.code == "SB001"
+    assert summary in found.summary
+    assert hint in found.hints[0]
+
+
+def test_a_file_with_a_colon_in_its_name_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drivers: dict[str, DriverRoles]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "site:one.yaml").write_text("version: 1\ncluster: {name: lab, driver: k3s}\nhosts: {a: {}}\n")
+    inventory, _ = load_inventory(["site:one.yaml"], drivers=drivers)
+    assert inventory is not None

@@ -391,3 +391,40 @@ def test_every_wanted_slot_ends_with_a_file_or_an_error(
     assert bool(selection.chosen) is not bool(errors)
     for verdict in selection.pairs:
         assert verdict.usable is (("x", "k3s") in selection.chosen)
+
+
+@pytest.mark.parametrize(
+    ("arch", "offered", "hints"),
+    [
+        (
+            ARM64,
+            False,
+            (
+                "put the arm64 build of k3s where `artifacts: k3s:` looks for it; any name will do",
+                "get it: `curl https://example.net/k3s-arm64`",
+            ),
+        ),
+        (
+            AMD64,
+            False,
+            ("put the amd64 build of k3s where `artifacts: k3s:` looks for it; any name will do",),
+        ),
+        (
+            ARM64,
+            True,
+            (
+                "put the arm64 build of k3s beside the others; any name will do",
+                "get it: `curl https://example.net/k3s-arm64`",
+            ),
+        ),
+    ],
+)
+def test_a_missing_file_is_said_with_where_it_comes_from(
+    tmp_path: Path, arch: Arch, offered: bool, hints: tuple[str, ...]
+) -> None:
+    slot = Slot("k3s", get=((ARM64, "curl https://example.net/k3s-arm64"),))
+    others = files(tmp_path, other=static(ARM, "x")) if offered else []
+    (finding,) = choose(facts(pi01=arch), others, slot=slot).diagnostics
+    assert finding.code == "SB104"
+    assert finding.hints == hints
+    assert ("no file to choose from" in finding.summary) == (not offered)

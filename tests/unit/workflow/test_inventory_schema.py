@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.metadata
 import json
 import re
 from collections.abc import Iterator
@@ -285,7 +286,7 @@ def test_drivers_of_others_are_in_the_schema_that_is_printed_and_broken_ones_are
         "other": EntryPoint("other", f"{__name__}:Other", registry.GROUP),
         "broken": EntryPoint("broken", f"{__name__}:_break", registry.GROUP),
     }
-    real = registry.entry_points
+    real = importlib.metadata.entry_points
 
     def found(*, group: str, name: str | None = None) -> list[EntryPoint]:
         if name is not None:
