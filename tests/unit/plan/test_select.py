@@ -423,7 +423,7 @@ def test_a_missing_file_is_said_with_where_it_comes_from(
     tmp_path: Path, arch: Arch, offered: bool, hints: tuple[str, ...]
 ) -> None:
     slot = Slot("k3s", get=((ARM64, "curl https://example.net/k3s-arm64"),))
-    others = files(tmp_path, other=static(ARM, "x")) if offered else []
+    others = files(tmp_path, other=static(Arch.S390X, "x")) if offered else []
     (finding,) = choose(facts(pi01=arch), others, slot=slot).diagnostics
     assert finding.code == "SB104"
     assert finding.hints == hints
