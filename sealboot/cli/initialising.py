@@ -139,23 +139,30 @@ def begin(options: Output, driver: Driver, said: Said, place: Place) -> None:
         return
     try:
         _new_file(place.output, text)
-        if with_schema:
-            write_schema(beside, schemas.text())
     except OSError as error:
         view.message(
-            f"error: {error.filename2 or error.filename or place.output} cannot be written:"
-            f" {(error.strerror or str(error)).lower()}\n"
-            "  note: an inventory that is there is never replaced\n"
+            f"error: {place.output} cannot be written: {_why(error)}\n"
+            "  note: nothing was written; what is there is never replaced\n"
             "  hint: choose another place with -o FILE",
             always=True,
         )
         runtime.leave(Exit.USAGE)
     view.message(f"Wrote {place.output}: driver {driver.name}, {_count(said, driver)}.")
-    if kept or with_schema:
-        view.message(kept or f"Wrote {beside}, with which editors complete and check it.")
+    if with_schema:
+        try:
+            write_schema(beside, schemas.text())
+            kept = f"Wrote {beside}, with which editors complete and check it."
+        except OSError as error:
+            kept = f"{beside} cannot be written: {_why(error)}. `sealboot inventory schema` prints it."
+    if kept:
+        view.message(kept)
     view.message(
         "Next: edit it (it says where the files are to be had), then\n  sealboot trust\n  sealboot check"
     )
+
+
+def _why(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
 def _count(said: Said, driver: Driver) -> str:

@@ -131,6 +131,13 @@ def test_whatever_the_inventory_is_nothing_is_said(tmp_path: Path, content: byte
     assert proposed(tmp_path, line) == []
 
 
+def test_a_wrong_settings_file_is_no_matter_for_a_shell(folder: Path) -> None:
+    settings = folder / "home" / ".config" / "sealboot" / "config.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("fomat = 1")
+    assert proposed(folder, "sealboot check -l nas") == ["nas1"]
+
+
 def test_a_fifo_does_not_hold_the_shell_up(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "inventory.yaml")
     begun = time.monotonic()
