@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 DEV := $(VENV)/.ready-dev
 
-.PHONY: demo test test-fast lint format lab-full bench fuzz golden table table-real table-rare schemas clean
+.PHONY: demo test test-fast lint format lab-full bench fuzz golden table table-real table-rare schemas reference clean
 
 demo: $(STAMP)
 	@$(BIN)/sealboot demo
@@ -44,9 +44,12 @@ table-rare: $(DEV)  ## docs/oracle-rare.md: the same for the rarer reasons, on m
 	@PYTHONPATH=tests $(BIN)/python -m labkit.rare > docs/oracle-rare.md.new && mv docs/oracle-rare.md.new docs/oracle-rare.md
 
 schemas: $(DEV)
-	@$(BIN)/python -m sealboot.inventory.schema > schemas/inventory.schema.json
+	@$(BIN)/python -m sealboot.workflow.schema > schemas/inventory.schema.json
 	@$(BIN)/python -m sealboot.plan.planfile > schemas/plan.schema.json
 	@$(BIN)/python -m sealboot.render.schemas schemas
+
+reference: $(DEV)  ## docs/commands-reference.md, of the program's own --help
+	@$(BIN)/python -m sealboot.cli.reference > docs/commands-reference.md.new && mv docs/commands-reference.md.new docs/commands-reference.md
 
 SECONDS ?= 900
 SEED ?= $(shell date +%s)

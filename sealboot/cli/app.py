@@ -14,6 +14,7 @@ import typer
 from sealboot import __version__
 from sealboot.cli import inventory as inventory_commands
 from sealboot.cli import lock as lock_commands
+from sealboot.cli.about import help_, version
 from sealboot.cli.apply import apply
 from sealboot.cli.check import check
 from sealboot.cli.demo import demo
@@ -21,6 +22,7 @@ from sealboot.cli.doctor import doctor
 from sealboot.cli.exits import Exit
 from sealboot.cli.explain import explain
 from sealboot.cli.facts import facts
+from sealboot.cli.help import Command, Group
 from sealboot.cli.init import init
 from sealboot.cli.inspect import inspect
 from sealboot.cli.kubeconfig import kubeconfig
@@ -48,6 +50,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     facts,
     explain,
     doctor,
+    version,
 )
 
 #: Commands that have commands of their own.
@@ -61,9 +64,12 @@ def _version(value: bool) -> None:
 
 
 def _root(
-    version: Annotated[
+    context: typer.Context,
+    told: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
     ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="as behind the command")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="as behind the command")] = False,
 ) -> None:
     """Bring up a cluster over SSH on machines whose processors differ.
 
@@ -71,19 +77,38 @@ def _root(
 
     Every option is also read from the environment: SEALBOOT_JOBS for --jobs.
     """
+    del told
+    said = {name: True for name, given in (("quiet", quiet), ("verbose", verbose)) if given}
+    taste_of_all = (context.default_map or {}).get(COMMANDS[0].__name__, {})
+    context.default_map = _everywhere({**taste_of_all, **said})
 
 
 def make_app() -> typer.Typer:
     """The application, made anew (tests call it as often as they like)."""
     app = typer.Typer(
-        name="sealboot", rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True
+        name="sealboot",
+        cls=Group,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        no_args_is_help=True,
     )
     app.callback()(_root)
     for command in COMMANDS:
-        app.command(command.__name__)(command)
+        app.command(command.__name__, cls=Command)(command)
+    app.command("help", cls=Command)(help_)
     for name, group in GROUPS.items():
         app.add_typer(group, name=name)
     return app
+
+
+def _everywhere(settings: dict[str, Any]) -> dict[str, Any]:
+    """These settings for every command, in the shape of a default map."""
+    groups = {
+        group: dict.fromkeys((c.name or "" for c in app.registered_commands), settings)
+        for group, app in GROUPS.items()
+    }
+    return {**{command.__name__: settings for command in COMMANDS}, **groups}
 
 
 def _defaults() -> dict[str, Any]:
@@ -93,11 +118,7 @@ def _defaults() -> dict[str, Any]:
     except ValueError as error:
         sys.stderr.write(f"error: {safe(str(error))}\n  hint: correct that file or take it away\n")
         raise SystemExit(int(Exit.USAGE)) from error
-    groups = {
-        group: dict.fromkeys((c.name or "" for c in app.registered_commands), settings)
-        for group, app in GROUPS.items()
-    }
-    return {**{command.__name__: settings for command in COMMANDS}, **groups}
+    return _everywhere(settings)
 
 
 def _crashed(error: BaseException) -> int:
@@ -124,7 +145,8 @@ def _crashed(error: BaseException) -> int:
 def main() -> None:
     """Run the command line; never shows a traceback."""
     try:
-        make_app()(default_map=_defaults())
+        completing = "_SEALBOOT_COMPLETE" in os.environ  # a shell asks, and nobody reads what is wrong
+        make_app()(default_map={} if completing else _defaults())
     except KeyboardInterrupt:
         raise SystemExit(int(Exit.SIGINT)) from None
     except BrokenPipeError:

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from sealboot.cli.options import Changing, takes
+from sealboot.cli import complete
+from sealboot.cli.options import Changing, IgnoreOption, takes
 
 
 @takes(Changing)
@@ -26,11 +27,20 @@ def apply(
     ] = False,
     confirm_disk: Annotated[
         list[str] | None,
-        typer.Option("--confirm-disk", metavar="HOST", help="overwrite its disk without asking; repeatable"),
+        typer.Option(
+            "--confirm-disk",
+            metavar="HOST",
+            help="overwrite its disk without asking; repeatable",
+            autocompletion=complete.hosts,
+        ),
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option("--only", metavar="PART", help="only this part or wave; repeatable")
+        list[str] | None,
+        typer.Option(
+            "--only", metavar="PART", help="only this part or wave; repeatable", autocompletion=complete.parts
+        ),
     ] = None,
+    ignore: IgnoreOption = None,
 ) -> None:
     """Bring every host to the desired state.
 
@@ -40,6 +50,7 @@ def apply(
     from sealboot.cli.applying import Wishes, carry_out
 
     view = runtime.view_of(options)
+    accepted = runtime.accepted_codes(ignore)
     prepared = replace(runtime.prepared_or_leave(options, view, "apply"), only=tuple(only or ()))
     wishes = Wishes(
         planfile=planfile,
@@ -50,5 +61,6 @@ def apply(
         lock_timeout=options.lock_timeout,
         accept_new=accept_new,
         disks=tuple(confirm_disk or ()),
+        ignore=accepted,
     )
     runtime.leave(carry_out(options, prepared, view, wishes))

@@ -39,7 +39,7 @@ class Wishes:
 
     `consent` asks instead of the usual question, and returns why nothing may be changed. `notes` are
     findings from before the hosts were looked at; `dry` stops where the plan was shown. `disks` are the
-    hosts whose disks may be overwritten without a question.
+    hosts whose disks may be overwritten without a question, `ignore` the codes of findings that are accepted.
     """
 
     planfile: Path | None = None
@@ -54,6 +54,7 @@ class Wishes:
     consent: Callable[[Reading], str] | None = None
     notes: tuple[Diagnostic, ...] = ()
     disks: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
 
     @property
     def shown(self) -> str:
@@ -77,7 +78,14 @@ def carry_out(options: Reading, prepared: Prepared, view: View, wishes: Wishes) 
 async def _apply(
     options: Reading, prepared: Prepared, view: View, wishes: Wishes, saved: Plan | None
 ) -> Exit:
-    looking = runtime.look(options, prepared, view, command=wishes.command, accept_new=wishes.accept_new)
+    looking = runtime.look(
+        options,
+        prepared,
+        view,
+        command=wishes.command,
+        accept_new=wishes.accept_new,
+        ignore=wishes.ignore,
+    )
     async with looking as looked:
         ready = looked.preflight.ready
         if looked.errors and not (wishes.ready_only and ready):

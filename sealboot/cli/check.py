@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sealboot.cli.options import Reading, takes
+from sealboot.cli.options import IgnoreOption, Reading, takes
 
 
 class FailOn(StrEnum):
@@ -25,10 +25,7 @@ def check(
     fail_on: Annotated[
         FailOn, typer.Option("--fail-on", metavar="SEVERITY", help="error, warning")
     ] = FailOn.ERROR,
-    ignore: Annotated[
-        list[str] | None,
-        typer.Option("--ignore", metavar="CODE", help="accept this finding (never SB101, SB202, SB406)"),
-    ] = None,
+    ignore: IgnoreOption = None,
 ) -> None:
     """Say what does not fit, before anything is written.
 
@@ -36,18 +33,17 @@ def check(
     """
     from sealboot.cli import runtime
     from sealboot.cli.exits import Exit, of_findings
-    from sealboot.cli.ignoring import ignored, unknown_codes
     from sealboot.model.diagnostic import Severity
 
     view = runtime.view_of(options)
-    wrong = unknown_codes(ignore or [])
-    if wrong:
-        raise typer.BadParameter(wrong)
+    accepted = runtime.accepted_codes(ignore)
     prepared = runtime.prepared_or_leave(options, view, "check")
 
     async def main() -> Exit:
-        async with runtime.look(options, prepared, view, command="check", matrix=matrix) as looked:
-            report = ignored(looked.preflight.report, ignore or [])
+        async with runtime.look(
+            options, prepared, view, command="check", matrix=matrix, ignore=accepted
+        ) as looked:
+            report = looked.preflight.report
             code = of_findings(report.diagnostics)
             if code is Exit.OK and fail_on is FailOn.WARNING:
                 warned = any(d.severity is Severity.WARNING for d in report.diagnostics)

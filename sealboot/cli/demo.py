@@ -14,9 +14,9 @@ from sealboot.cli.options import Output, takes
 def demo(
     options: Output,
     *,
-    folder: Annotated[
-        Path, typer.Option("--folder", metavar="FOLDER", help="where everything is put")
-    ] = Path(".demo"),
+    folder: Annotated[Path, typer.Option("--folder", metavar="DIR", help="where everything is put")] = Path(
+        ".demo"
+    ),
     keep: Annotated[bool, typer.Option("--keep", help="leave the machines running until Ctrl-C")] = False,
 ) -> None:
     """Play the whole story on four machines of its own.

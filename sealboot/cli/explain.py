@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from sealboot.cli import complete
 from sealboot.cli.options import Output, takes
 
 #: Letters that stand for digits where codes are read off a screen.
@@ -17,7 +18,10 @@ def explain(
     options: Output,
     *,
     code: Annotated[
-        str | None, typer.Argument(metavar="CODE", help="SB101, or its name: arch-mismatch")
+        str | None,
+        typer.Argument(
+            metavar="CODE", help="SB101, or its name: arch-mismatch", autocompletion=complete.codes
+        ),
     ] = None,
 ) -> None:
     """Explain a code such as SB101.

@@ -9,6 +9,7 @@ from sealboot.diagnostics import codes
 from sealboot.diagnostics.promises import NEVER_IGNORED
 from sealboot.model.diagnostic import Severity
 from sealboot.model.report import CheckReport, HostRow
+from sealboot.workflow.preflight import Preflight
 
 
 def unknown_codes(given: Sequence[str]) -> str:
@@ -19,6 +20,16 @@ def unknown_codes(given: Sequence[str]) -> str:
         if code not in codes():
             return f"there is no code {code!r}; see `sealboot explain`"
     return ""
+
+
+def accepted(found: Preflight, given: Sequence[str]) -> Preflight:
+    """What was found, with these findings demoted to notes; hosts that have no other error are ready."""
+    if not given:
+        return found
+    report = ignored(found.report, given)
+    ok = {row.host for row in report.hosts if row.status == "ok"}
+    ready = tuple(host for host in found.context_all.selected if host.name in ok)
+    return replace(found, report=report, ready=ready, context=replace(found.context, selected=ready))
 
 
 def ignored(report: CheckReport, given: Sequence[str]) -> CheckReport:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 import typer
 
+from sealboot.cli.help import Command, Group
 from sealboot.cli.options import Common, takes
 
 app = typer.Typer(
-    help="Look at the inventory as sealboot understands it.", rich_markup_mode=None, no_args_is_help=True
+    help="Look at the inventory as sealboot understands it.",
+    cls=Group,
+    rich_markup_mode=None,
+    no_args_is_help=True,
 )
 
 
-@app.command("show")
+@app.command("show", cls=Command)
 @takes(Common)
 def show(options: Common) -> None:
     """Every setting of every host, its value, and the line it comes from."""
@@ -33,9 +36,12 @@ def show(options: Common) -> None:
     view.rows("inventory show", headers, rows, diagnostics=prepared.diagnostics)
 
 
-@app.command("schema")
+@app.command("schema", cls=Command)
 def schema() -> None:
-    """The JSON schema of inventories, for editors."""
-    from sealboot.inventory.schema import json_schema
+    """Print the JSON schema of inventories, for editors.
 
-    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
+    With the options, roles and slots of every installed driver.
+    """
+    from sealboot.workflow.schema import text
+
+    sys.stdout.write(text())

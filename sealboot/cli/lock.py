@@ -6,12 +6,15 @@ from typing import Annotated
 
 import typer
 
+from sealboot.cli.help import Command, Group
 from sealboot.cli.options import Remote, takes
 
-app = typer.Typer(help="Who works on these hosts right now.", rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(
+    help="Who works on these hosts right now.", cls=Group, rich_markup_mode=None, no_args_is_help=True
+)
 
 
-@app.command("status")
+@app.command("status", cls=Command)
 @takes(Remote)
 def status(options: Remote) -> None:
     """Show the holder of each host's lock."""
@@ -36,7 +39,7 @@ def status(options: Remote) -> None:
         runtime.leave(of_findings(wrong))
 
 
-@app.command("release")
+@app.command("release", cls=Command)
 @takes(Remote)
 def release(
     options: Remote,

@@ -11,13 +11,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Self, get_type_hints
+from typing import Annotated, Any, Self, TypeAlias, get_type_hints
 
 import typer
 from typer.models import OptionInfo, ParameterInfo
 
+from sealboot.cli import complete
+from sealboot.diagnostics.promises import NEVER_IGNORED
+
 #: What `~/.config/sealboot/config.toml` may hold: taste. Hosts and trust are never read from there.
 TASTE = ("format", "color", "jobs", "uploads", "timeout")
+
+
+#: `--ignore`, of every command that stops at findings.
+IgnoreOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ignore",
+        metavar="CODE",
+        help=f"accept this finding; repeatable (never {', '.join(sorted(NEVER_IGNORED))})",
+        autocompletion=complete.codes,
+    ),
+]
 
 
 class Format(StrEnum):
@@ -72,7 +87,13 @@ class Common(Output):
     ] = None
     limit: Annotated[
         str | None,
-        typer.Option("-l", "--limit", metavar="HOSTS", help="'pi[01-04],!pi03,@agents'"),
+        typer.Option(
+            "-l",
+            "--limit",
+            metavar="HOSTS",
+            help="'pi[01-04],!pi03,@agents'",
+            autocompletion=complete.limits,
+        ),
     ] = None
     no_input: Annotated[bool, typer.Option("--no-input", help="never ask anything")] = False
 
@@ -119,7 +140,9 @@ class Changing(Reading):
     )
     max_failures: Annotated[
         int,
-        typer.Option("--max-failures", metavar="N", min=0, help="failed hosts to bear"),
+        typer.Option(
+            "--max-failures", metavar="N", min=0, help="go on while no more hosts than this have failed"
+        ),
     ] = 0
     lock_timeout: Annotated[
         float,
@@ -133,9 +156,10 @@ def _from_environment(parameter: inspect.Parameter) -> inspect.Parameter:
     if not isinstance(option, OptionInfo):
         return parameter
     spelt = (option.default, *(option.param_decls or ()))  # typer keeps the first spelling there
-    (long,) = [s for s in spelt if isinstance(s, str) and s.startswith("--")]
+    longs = [s.partition("/")[0] for s in spelt if isinstance(s, str) and s.startswith("--")]
     named = copy.copy(option)
-    named.envvar, named.show_envvar = f"SEALBOOT_{long[2:].replace('-', '_').upper()}", False
+    variables = [f"SEALBOOT_{long[2:].replace('-', '_').upper()}" for long in longs]
+    named.envvar, named.show_envvar = variables if len(variables) > 1 else variables[0], False
     return parameter.replace(annotation=Annotated[parameter.annotation.__origin__, named])
 
 

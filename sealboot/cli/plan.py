@@ -8,15 +8,17 @@ from typing import Annotated
 
 import typer
 
-from sealboot.cli.options import Reading, takes
+from sealboot.cli import complete
+from sealboot.cli.options import IgnoreOption, Reading, takes
 
 
 @takes(Reading)
 def plan(
     options: Reading,
     *,
-    out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="FILE", help="save the plan for `apply FILE`")
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", "--out", metavar="FILE", help="save the plan for `apply FILE`"),
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="also the steps that are already done")] = False,
     ready_only: Annotated[bool, typer.Option("--ready-only", help="leave out hosts with errors")] = False,
@@ -24,8 +26,12 @@ def plan(
         bool, typer.Option("--detailed-exitcode", help="exit 10 when there are changes")
     ] = False,
     only: Annotated[
-        list[str] | None, typer.Option("--only", metavar="PART", help="only this part or wave; repeatable")
+        list[str] | None,
+        typer.Option(
+            "--only", metavar="PART", help="only this part or wave; repeatable", autocompletion=complete.parts
+        ),
     ] = None,
+    ignore: IgnoreOption = None,
 ) -> None:
     """Show what `apply` would do. Changes nothing."""
     from sealboot.cli import runtime
@@ -35,10 +41,11 @@ def plan(
     from sealboot.workflow import planning
 
     view = runtime.view_of(options)
+    accepted = runtime.accepted_codes(ignore)
     prepared = replace(runtime.prepared_or_leave(options, view, "plan"), only=tuple(only or ()))
 
     async def main() -> Exit:
-        async with runtime.look(options, prepared, view, command="plan") as looked:
+        async with runtime.look(options, prepared, view, command="plan", ignore=accepted) as looked:
             if looked.errors and not (ready_only and looked.preflight.ready):
                 view.check(looked.preflight.report)
                 return runtime.finish(view, looked, of_findings(looked.errors))
@@ -48,15 +55,15 @@ def plan(
             if isinstance(made, tuple):
                 view.diagnostics("plan", made)
                 return runtime.finish(view, looked, of_findings(made))
-            failed = None if out is None else save(made, out)
+            failed = None if output is None else save(made, output)
             if failed is not None:
                 view.diagnostics("plan", [failed])
                 return runtime.finish(view, looked, Exit.USAGE)
             before = await planning.former(looked.survey, made)
             found = looked.preflight.report.diagnostics
             view.plan(PlanReport(made, found, looked.seconds, before=before), full=full)
-            if out is not None:
-                view.message(f"Saved. Apply exactly this with: sealboot apply {out}")
+            if output is not None:
+                view.message(f"Saved. Apply exactly this with: sealboot apply {output}")
             changed = detailed_exitcode and made.changes
             return runtime.finish(view, looked, Exit.CHANGES if changed else Exit.OK)
 

@@ -21,16 +21,16 @@ def repack(
     file: Annotated[str, typer.Argument(metavar="FILE", help="a program, whatever its name; never changed")],
     output: Annotated[
         str | None,
-        typer.Option("-o", "--output", metavar="OUT", help="write the smaller, or restored, file here"),
+        typer.Option("-o", "--output", metavar="FILE", help="write the smaller, or restored, file here"),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="replace OUT where it exists")] = False,
+    force: Annotated[bool, typer.Option("--force", help="replace the file of -o where it exists")] = False,
     pack: Annotated[
         bool, typer.Option("--pack", help="pack the program with UPX, its payload behind it (needs upx)")
     ] = False,
 ) -> None:
-    """Say what a program's file could save, or write it smaller, proven to be the same program.
+    """Say what a program's file could save, or write it.
 
-    A file packed with UPX is restored instead. What cannot be proven is not kept.
+    What is written is smaller, and proven to be the same program. A file packed with UPX is restored instead. What cannot be proven is not kept.
     """
     from sealboot.cli import showing
     from sealboot.cli.exits import of_findings

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from sealboot.cli import complete
 from sealboot.cli.options import Changing, examples, takes
 
 
@@ -19,7 +20,10 @@ def rollback(
     options: Changing,
     *,
     slot: Annotated[
-        list[str] | None, typer.Option("--slot", metavar="NAME", help="only this file; repeatable")
+        list[str] | None,
+        typer.Option(
+            "--slot", metavar="NAME", help="only this file; repeatable", autocompletion=complete.slots
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="do not ask")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")] = False,

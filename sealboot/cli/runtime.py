@@ -11,15 +11,19 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import typer
+
 from sealboot.cli.asking import interruptible
 from sealboot.cli.caching import results
 from sealboot.cli.exits import Exit
+from sealboot.cli.ignoring import accepted, unknown_codes
 from sealboot.cli.options import Common, Reading, Remote
+from sealboot.cli.prompting import questions
 from sealboot.cli.showing import leave as leave  # noqa: PLC0414 (commands find all of it here)
 from sealboot.cli.showing import refuse as refuse  # noqa: PLC0414
 from sealboot.cli.showing import view_of as view_of  # noqa: PLC0414
@@ -54,17 +58,28 @@ def prepared_or_leave(options: Common, view: View, command: str) -> Prepared:
     return made
 
 
+def accepted_codes(given: Sequence[str] | None) -> tuple[str, ...]:
+    """The codes of `--ignore`; one that there is not, or that is never ignored, ends the command with 2."""
+    wrong = unknown_codes(given or ())
+    if wrong:
+        raise typer.BadParameter(wrong, param_hint="--ignore")
+    return tuple(given or ())
+
+
 class Secrets:
     """Resolves references for the transport, teaches every value to the redactor, asks a person once."""
 
-    def __init__(self, base: Path, redactor: Redactor, *, may_ask: bool) -> None:
+    def __init__(
+        self, base: Path, redactor: Redactor, *, may_ask: bool, asked: Mapping[SecretRef, str] | None = None
+    ) -> None:
         self._resolver = SecretResolver(prompt=self._ask if may_ask else None, base=base)
         self._redactor = redactor
+        self._asked = asked or {}
 
-    @staticmethod
-    def _ask(label: str) -> str:
+    def _ask(self, label: str) -> str:
+        question = self._asked.get(SecretRef("prompt", label), label)
         with interruptible():
-            return getpass.getpass(f"{label}: ", stream=sys.stderr)
+            return getpass.getpass(f"{question}: ", stream=sys.stderr)
 
     def __call__(self, ref: SecretRef) -> Secret:
         """The secret; raises `LookupError` that says why it cannot be had."""
@@ -72,13 +87,11 @@ class Secrets:
         self._redactor.learn(secret)
         return secret
 
-    def ask_all(self, prepared: Prepared) -> None:
+    def ask_all(self) -> None:
         """Ask for everything that is to be typed, before anything is drawn on the screen."""
-        for host in prepared.selected:
-            for ref in (host.ssh.password_from, host.ssh.passphrase_from, host.become.password_from):
-                if ref is not None and ref.kind == "prompt":
-                    with contextlib.suppress(LookupError):  # said again, with the host, when it is needed
-                        self(ref)
+        for ref in self._asked:
+            with contextlib.suppress(LookupError):  # said again, with the host, when it is needed
+                self(ref)
 
     def all_of(self, refs: Mapping[str, SecretRef]) -> dict[str, Secret] | tuple[Diagnostic, ...]:
         """The secrets by name; or SB012 for every one that cannot be had."""
@@ -154,8 +167,9 @@ async def connected(
 ) -> AsyncIterator[tuple[SshConnector, Secrets, Redactor]]:
     """A connector for the time of a block; whatever is to be typed is asked for first."""
     redactor = view.redactor if isinstance(view, MaskedView) else Redactor()
-    secrets = Secrets(Path(prepared.inventory.base), redactor, may_ask=may_ask(options))
-    secrets.ask_all(prepared)
+    asked = questions(prepared)
+    secrets = Secrets(Path(prepared.inventory.base), redactor, may_ask=may_ask(options), asked=asked)
+    secrets.ask_all()
     connector = make_connector(
         options, prepared, secrets, view, started=time.monotonic(), accept_new=accept_new
     )
@@ -179,23 +193,26 @@ async def look(
     command: str,
     matrix: bool = False,
     accept_new: bool = False,
+    ignore: Sequence[str] = (),
 ) -> AsyncIterator[Looked]:
-    """Reach, probe and match everything; connections stay open until the block ends."""
+    """Reach, probe and match everything; connections stay open until the block ends.
+
+    Findings of the codes in `ignore` are notes.
+    """
     started = time.monotonic()
 
     def sink(event: Event) -> None:
         # Every part of a run counts from its own beginning; the operator sees one clock.
         view.event(replace(event, at=time.monotonic() - started))
 
-    view.event(
-        RunStarted(
-            at=0.0,
-            command=command,
-            cluster=prepared.inventory.name,
-            hosts=tuple(h.name for h in prepared.selected),
-        )
+    begun = RunStarted(
+        at=0.0,
+        command=command,
+        cluster=prepared.inventory.name,
+        hosts=tuple(h.name for h in prepared.selected),
     )
     async with connected(options, prepared, view, accept_new=accept_new) as (connector, secrets, redactor):
+        view.event(begun)  # only now is anything drawn: whatever was to be typed has been
         async with asyncio.TaskGroup() as group:
             reading = group.create_task(asyncio.to_thread(_candidates, prepared, no_cache=options.no_cache))
             looking = group.create_task(
@@ -208,6 +225,7 @@ async def look(
         present = await in_place(prepared, seen, found)
         if present:
             found = preflight(prepared, seen, files, matrix=matrix, command=command, present=present)
+        found = accepted(found, ignore)
         found = replace(found, report=replace(found.report, seconds=time.monotonic() - started))
         yield Looked(prepared, seen, found, connector, redactor, secrets, started, sink)
 

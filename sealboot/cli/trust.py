@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from sealboot.cli import complete
 from sealboot.cli.options import Remote, takes
 
 
@@ -16,7 +17,9 @@ def trust(
     *,
     hosts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="HOST", help="inventory names or patterns; default: all"),
+        typer.Argument(
+            metavar="HOST", help="inventory names or patterns; default: all", autocompletion=complete.limits
+        ),
     ] = None,
     yes: Annotated[
         bool, typer.Option("-y", "--yes", help="record new keys unasked (never changed ones)")

@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
+from sealboot.model.arch import Arch
 from sealboot.model.artifact import Artifact, Kind
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.facts import Facts
@@ -40,9 +41,10 @@ class Slot:
 
     A slot `on` the controller is filled once, by what runs there, for no host:
     its key in `Context.chosen` has the empty host name. `hint` is what to do
-    where no file fills a slot, if that is not to get another build. `kept`: the
-    file that an upload replaces is kept for a rollback although it is no program
-    (of a program it always is, where its upload says so).
+    where no file fills a slot, if that is not to get another build; `get` has
+    the command that gets the build for an architecture. `kept`: the file that
+    an upload replaces is kept for a rollback although it is no program (of a
+    program it always is, where its upload says so).
     """
 
     name: str
@@ -58,6 +60,7 @@ class Slot:
     on: Place = "host"
     hint: str = ""
     kept: bool = False
+    get: tuple[tuple[Arch, str], ...] = ()
 
     @property
     def by_machine(self) -> bool:

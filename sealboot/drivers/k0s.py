@@ -14,7 +14,15 @@ from typing import ClassVar
 from pydantic import BaseModel
 
 from sealboot.checks import cgroups, ports, route
-from sealboot.drivers import k0s_access, k0s_airgap, k0s_checks, k0s_reset, k0s_running, k0s_upgrade
+from sealboot.drivers import (
+    k0s_access,
+    k0s_airgap,
+    k0s_checks,
+    k0s_files,
+    k0s_reset,
+    k0s_running,
+    k0s_upgrade,
+)
 from sealboot.drivers import k0s_images as images
 from sealboot.drivers import k0s_node as steps
 from sealboot.drivers import k0s_scripts as scripts
@@ -23,6 +31,7 @@ from sealboot.drivers.base import Context, KubeconfigWay, Slot, Wants
 from sealboot.drivers.k0s_node import SLOT, Node
 from sealboot.drivers.k0s_options import CONTROLLERS, NODES, K0sOptions
 from sealboot.drivers.kubelet import MEMORY_GROUP
+from sealboot.drivers.published import get_of
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.host import Host, Inventory
 from sealboot.model.plan import Wave
@@ -38,6 +47,8 @@ class K0sDriver:
     roles: ClassVar[tuple[str, ...]] = (*CONTROLLERS, "worker")
     default_role: ClassVar[str] = "worker"
     Options: ClassVar[type[BaseModel]] = K0sOptions
+    lone_role: ClassVar[str] = "controller+worker"  # one that others can join, which `single` is not
+    published = staticmethod(k0s_files.published)
 
     def slots(self, inventory: Inventory, options: BaseModel) -> tuple[Slot, ...]:
         """One program for every host that stays, and the image bundles of those that are nodes."""
@@ -46,10 +57,18 @@ class K0sDriver:
         if not staying:
             return ()
         bundles = typed.image_slots(inventory)
+        files = k0s_files.published(inventory.release)
         return (
-            Slot(SLOT, patterns=("binaries/k0s*",), hosts=staying),
+            Slot(SLOT, patterns=("binaries/k0s*",), hosts=staying, get=get_of(files, SLOT)),
             *(
-                Slot(name, roles=NODES, kinds=images.KINDS, executable=False, hosts=staying)
+                Slot(
+                    name,
+                    roles=NODES,
+                    kinds=images.KINDS,
+                    executable=False,
+                    hosts=staying,
+                    get=get_of(files, name),
+                )
                 for name in bundles
             ),
             *k0s_airgap.slots(inventory),

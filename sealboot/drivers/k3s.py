@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from sealboot.checks import cgroups, ports, route
 from sealboot.drivers import (
     k3s_access,
+    k3s_files,
     k3s_hosts,
     k3s_images_checks,
     k3s_images_choice,
@@ -35,6 +36,7 @@ from sealboot.drivers.k3s_config import secrets_of
 from sealboot.drivers.k3s_node import SLOT, TOKEN_SECRET, Node, configure, ship, start, token
 from sealboot.drivers.k3s_options import K3sOptions
 from sealboot.drivers.kubelet import MEMORY_GROUP
+from sealboot.drivers.published import get_of
 from sealboot.model.artifact import Kind
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.host import Host, Inventory
@@ -57,6 +59,7 @@ class K3sDriver:
     roles: ClassVar[tuple[str, ...]] = ("server", "agent")
     default_role: ClassVar[str] = "agent"
     Options: ClassVar[type[BaseModel]] = K3sOptions
+    published = staticmethod(k3s_files.published)
 
     def slots(self, inventory: Inventory, options: BaseModel) -> tuple[Slot, ...]:
         """One program for every host, by its contents: releases call the one for arm `k3s-armhf`.
@@ -68,10 +71,11 @@ class K3sDriver:
         if typed.state == "absent":
             return ()
         archives = typed.image_slots(inventory)
+        files = k3s_files.published(inventory.release)
         return (
-            Slot(SLOT, patterns=("binaries/k3s*",)),
+            Slot(SLOT, patterns=("binaries/k3s*",), get=get_of(files, SLOT)),
             *(_INSTALL if typed.install == "script" else ()),
-            *(Slot(name, kinds=ARCHIVES, executable=False) for name in archives),
+            *(Slot(name, kinds=ARCHIVES, executable=False, get=get_of(files, name)) for name in archives),
         )
 
     def wants(self, host: Host, options: BaseModel) -> Wants:

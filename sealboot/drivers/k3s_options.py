@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
 
 from sealboot.drivers.kinds import Place, Places, Seconds, SlotNames, plain_path
 from sealboot.model.host import Host, Inventory
@@ -84,6 +84,13 @@ def _registries(value: object) -> object:
 Settings = Annotated[dict[str, Any], BeforeValidator(_settings)]
 
 
+Token = Annotated[
+    SecretRef,
+    BeforeValidator(_reference),
+    WithJsonSchema({"type": "string", "pattern": r"^(env:[A-Za-z_]\w*|file:.+|keyring:[^/\s][^/]*/\S.*)$"}),
+]
+
+
 class K3sOptions(BaseModel):
     """What may be written under the driver's options; every key has a default."""
 
@@ -97,7 +104,7 @@ class K3sOptions(BaseModel):
     #: Take over a k3s that somebody else has set up: its settings and its unit are replaced.
     adopt: Literal["true", "false"] = "false"
     data_dir: str = "/var/lib/rancher/k3s"
-    token_from: Annotated[SecretRef, BeforeValidator(_reference)] | None = None
+    token_from: Token | None = None
     datastore: Literal["etcd", "sqlite"] = "etcd"
     endpoint: Place | None = None
     tls_san: Places = ()

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)")
 _UNITS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -52,8 +52,16 @@ def _several(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-Seconds: TypeAlias = Annotated[float, BeforeValidator(_seconds)]
-Mode: TypeAlias = Annotated[int, BeforeValidator(_mode)]
+Seconds: TypeAlias = Annotated[
+    float,
+    BeforeValidator(_seconds),
+    WithJsonSchema({"type": ["string", "number"], "pattern": rf"^\s*{_DURATION.pattern}\s*$"}),
+]
+Mode: TypeAlias = Annotated[
+    int,
+    BeforeValidator(_mode),
+    WithJsonSchema({"type": ["string", "integer"], "pattern": "^(0o)?[0-7]{3,4}$"}),
+]
 Texts: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_several)]
 Text: TypeAlias = Annotated[str, Field(min_length=1)]
 
@@ -167,27 +175,29 @@ class RemovePart(Part):
     recursive: bool = False
 
 
-def _short(key: str) -> BeforeValidator:
+def _short(key: str, part: type[Part]) -> BeforeValidator:
     """A bare text stands for the part with only `key`: `run: echo` is `run: {script: echo}`."""
 
     def expand(value: Any) -> Any:
         return {key: value} if isinstance(value, str) else value
 
-    return BeforeValidator(expand)
+    return BeforeValidator(expand, json_schema_input_type=Text | part | None)
 
 
 class StepPart(Part):
     """One step: exactly one action, and what is true for all of them."""
 
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": [action]} for action in ACTIONS]})
+
     name: Annotated[str, Field(pattern=_NAME)] | None = None
     upload: UploadPart | None = None
     write: WritePart | None = None
-    directory: Annotated[DirectoryPart | None, _short("path")] = None
-    run: Annotated[RunPart | None, _short("script")] = None
-    service: Annotated[ServicePart | None, _short("name")] = None
+    directory: Annotated[DirectoryPart | None, _short("path", DirectoryPart)] = None
+    run: Annotated[RunPart | None, _short("script", RunPart)] = None
+    service: Annotated[ServicePart | None, _short("name", ServicePart)] = None
     wait: WaitPart | None = None
     capture: CapturePart | None = None
-    remove: Annotated[RemovePart | None, _short("path")] = None
+    remove: Annotated[RemovePart | None, _short("path", RemovePart)] = None
     unless: Text | None = None  # a read-only script: when it exits 0 there is nothing to do
     creates: Text | None = None  # a path: when it exists there is nothing to do
     after: Texts = ()  # names of earlier steps of the phase: run again when one of them acts

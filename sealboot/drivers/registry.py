@@ -23,6 +23,12 @@ def driver_names() -> tuple[str, ...]:
     return tuple(sorted({entry.name for entry in entry_points(group=GROUP)}))
 
 
+def own_driver_names() -> tuple[str, ...]:
+    """The names of sealboot's own drivers, whatever else is installed."""
+    found = entry_points(group=GROUP)
+    return tuple(sorted({entry.name for entry in found if entry.module.startswith("sealboot.")}))
+
+
 def load_driver(name: str) -> Driver | Diagnostic:
     """The driver of that name, ready to use; unknown, ambiguous or broken ones are SB601."""
     found = {entry.value: entry for entry in entry_points(group=GROUP, name=name)}

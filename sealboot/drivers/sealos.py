@@ -15,9 +15,17 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from sealboot.drivers import sealos_access, sealos_checks, sealos_lifecycle, sealos_reset, sealos_tree
+from sealboot.drivers import (
+    sealos_access,
+    sealos_checks,
+    sealos_files,
+    sealos_lifecycle,
+    sealos_reset,
+    sealos_tree,
+)
 from sealboot.drivers.base import Context, KubeconfigWay, Slot, Wants
 from sealboot.drivers.options import origin_of
+from sealboot.drivers.published import get_of
 from sealboot.drivers.sealos_options import SealosOptions
 from sealboot.drivers.sealos_steps import Cluster, apiserver_of, entry, hostname, ip_of, ipvs, lvscare
 from sealboot.model.arch import Arch
@@ -38,13 +46,14 @@ class SealosDriver:
     roles: ClassVar[tuple[str, ...]] = ("master", "node", "registry")
     default_role: ClassVar[str] = "node"
     Options: ClassVar[type[BaseModel]] = SealosOptions
+    published = staticmethod(sealos_files.published)
 
     def slots(self, inventory: Inventory, options: BaseModel) -> tuple[Slot, ...]:
         """A root filesystem for every host where the operator has some, else sealctl alone; no file for a reset."""
         if _typed(options).state == "absent":
             return ()
         if sealos_tree.has_tree(inventory):
-            return (sealos_tree.slot(),)
+            return (sealos_tree.slot(get_of(sealos_files.published(inventory.release), sealos_tree.SLOT)),)
         return (Slot(SLOT, patterns=("binaries/sealctl*",)),)
 
     def wants(self, host: Host, options: BaseModel) -> Wants:

@@ -17,6 +17,7 @@ from dataclasses import replace
 from sealboot.drivers import sealos_tree_scripts as scripts
 from sealboot.drivers.base import Context, Slot
 from sealboot.fit import judge
+from sealboot.model.arch import Arch
 from sealboot.model.artifact import Artifact, Elf, Kind
 from sealboot.model.diagnostic import Diagnostic, Severity
 from sealboot.model.facts import Facts
@@ -30,9 +31,9 @@ _SHOWN = 4
 _ET_DYN = 3
 
 
-def slot() -> Slot:
+def slot(get: tuple[tuple[Arch, str], ...] = ()) -> Slot:
     """The tree: one for each architecture among the hosts, matched by what is in it."""
-    return Slot(SLOT, patterns=("rootfs/*",), kinds=_KINDS, executable=False, tree=True)
+    return Slot(SLOT, patterns=("rootfs/*",), kinds=_KINDS, executable=False, tree=True, get=get)
 
 
 def has_tree(inventory: Inventory) -> bool:

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from sealboot.drivers import talos_cluster as cluster
 from sealboot.drivers import talos_disk as disk
+from sealboot.drivers import talos_files
 from sealboot.drivers import talos_kexec as kexec
 from sealboot.drivers.base import Api, Context, Slot, Wants
 from sealboot.drivers.talos_checks import findings
@@ -39,6 +40,7 @@ class TalosDriver:
     roles: ClassVar[tuple[str, ...]] = (CONTROLPLANE, WORKER)
     default_role: ClassVar[str] = WORKER
     Options: ClassVar[type[BaseModel]] = TalosOptions
+    published = staticmethod(talos_files.published)
 
     def slots(self, inventory: Inventory, options: BaseModel) -> tuple[Slot, ...]:
         """What a machine boots, by its route; a configuration for its role; the controller's own tools."""

@@ -1,19 +1,14 @@
-"""What may be written in an inventory: pydantic models of untrusted text, and the JSON schema made of them.
-
-`python -m sealboot.inventory.schema > schemas/inventory.schema.json` writes
-the schema that editors use.
-"""
+"""What may be written in an inventory: pydantic models of untrusted text, and the JSON schema made of them."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from sealboot.inventory import fields as f
+from sealboot.inventory.schema_drivers import DriverSchema, extend
 
 T = TypeVar("T")
 
@@ -158,12 +153,15 @@ class InventoryPart(Part):
     phases: list[Any] | None = Field(default=None, description="the steps of the driver `phases`")
 
 
+#: By which a schema is known to be ours.
+TITLE = "sealboot inventory"
+
 #: The keys whose own keys are the operator's words, so that `x-…` is a word there and no comment.
 NAMING_KEYS = frozenset({"hosts", "groups", "vars", "artifacts", "options", "phases", "sha256"})
 
 
-def json_schema() -> dict[str, Any]:
-    """The JSON schema (draft 2020-12) of inventories: for editors; the loader checks more."""
+def json_schema(drivers: Sequence[DriverSchema] = ()) -> dict[str, Any]:
+    """The JSON schema (draft 2020-12) of inventories of these drivers: for editors; the loader checks more."""
     schema = InventoryPart.model_json_schema(mode="validation")
     for model in (schema, *schema["$defs"].values()):
         model["patternProperties"] = {"^x-": {}}
@@ -171,9 +169,10 @@ def json_schema() -> dict[str, Any]:
             _tidy(name, setting)
     schema["required"] = ["version", "cluster", "hosts"]
     schema["$defs"]["ClusterPart"]["required"] = ["name", "driver"]
+    extend(schema, drivers)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "sealboot inventory",
+        "title": TITLE,
         **{key: value for key, value in schema.items() if key != "title"},
     }
 
@@ -191,12 +190,3 @@ def _tidy(name: str, setting: dict[str, Any]) -> None:
         setting["anyOf"] = choices
     if name == "groups" and setting.get("type") is None and "anyOf" in setting:
         setting["description"] = "the groups of the host"
-
-
-def main() -> None:
-    """Write the JSON schema to standard output."""
-    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()

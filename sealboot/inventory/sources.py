@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Sequence
 
@@ -12,6 +13,7 @@ from sealboot.inventory.importers.k0sctl import PREFIX as K0SCTL
 from sealboot.inventory.importers.k0sctl import read_k0sctl
 from sealboot.inventory.tree import MAXIMUM_BYTES, Entry, Map, Node, nothing, parse_on
 from sealboot.model.diagnostic import Diagnostic, Location, has_errors
+from sealboot.model.names import closest
 
 STDIN_NAME = "<stdin>"
 
@@ -19,6 +21,8 @@ STDIN_NAME = "<stdin>"
 _DEFINED_ONCE = "hosts"
 #: Files of other tools that are inventories, by what their source begins with.
 _OTHERS = {CLUSTERFILE: read_clusterfile, K0SCTL: read_k0sctl}
+#: A source that says what kind of file it is. A letter and a colon alone begin a path elsewhere.
+_PREFIX = re.compile(r"([a-z][a-z0-9_-]+):(?!//)(.+)", re.DOTALL)
 _MERGED_KEYS = frozenset({"cluster", "artifacts", "verify", "defaults", "groups", "options"})
 
 
@@ -91,6 +95,9 @@ def _read(source: str, stdin: bytes | None) -> bytes | Diagnostic:
         # O_NONBLOCK: a FIFO without a writer must not hold sealboot up.
         fd = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
+        unread = _no_reader(source)
+        if unread is not None:
+            return unread.located(at)
         hint = "run `sealboot init` to write a starter inventory, or name yours with `-i FILE`"
         return Diagnostic("SB001", f"there is no inventory at {source}", at=at, hints=(hint,))
     except (OSError, ValueError) as error:
@@ -110,6 +117,24 @@ def _read(source: str, stdin: bytes | None) -> bytes | Diagnostic:
         return Diagnostic("SB001", f"{source} cannot be read: {error.strerror}", at=at, hints=hints)
     finally:
         os.close(fd)
+
+
+def _no_reader(source: str) -> Diagnostic | None:
+    """SB001 for `ansible:hosts.ini`, which is no file and looks like one of another tool's."""
+    match = _PREFIX.match(source)
+    if match is None:
+        return None
+    readers = ", ".join(prefix.removesuffix(":") for prefix in _OTHERS)
+    close = closest(match[1], [prefix.removesuffix(":") for prefix in _OTHERS])
+    return Diagnostic(
+        "SB001",
+        f"no reader is called `{match[1]}`; there are {readers}",
+        hints=(f"did you mean `{close}:{match[2]}`?",)
+        if close
+        else (
+            "convert it to an inventory of sealboot: `sealboot init HOST...` writes one for the same hosts",
+        ),
+    )
 
 
 def _over(first: Map, later: Map, found: list[Diagnostic]) -> Map:

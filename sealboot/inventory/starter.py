@@ -2,38 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from sealboot.inventory.hygiene import UnsafeError, address, hop, host_name
+from sealboot.inventory.starter_hosts import Row
 
-#: Role of the first host and of the others, and the slot of the driver's program.
-_DRIVERS = {
-    "sealos": ("master", "node", "sealctl"),
-    "phases": ("node", "node", "tool"),
-    "k3s": ("server", "agent", "k3s"),
-    "k0s": ("controller", "worker", "k0s"),
-    "talos": ("controlplane", "worker", "talosctl"),
-}
+_PLAIN = re.compile(r"[A-Za-z0-9_~/](?:[A-Za-z0-9._+@~/-]*[A-Za-z0-9_])?", re.ASCII)
 
-_EXAMPLE_HOSTS = ("192.0.2.11", "192.0.2.12")
 
-_HEAD = """\
-# yaml-language-server: $schema=./schemas/inventory.schema.json
-#
+@dataclass(frozen=True, slots=True)
+class StarterSlot:
+    """A slot of the driver: what belongs there, where it is looked for, how to get it (lines of a comment).
+
+    An optional one is written as a comment.
+    """
+
+    name: str
+    about: str
+    pattern: str
+    how: tuple[str, ...] = ()
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a starter is to say. `schema` is where editors find the JSON schema (a path or a URL), if anywhere."""
+
+    driver: str
+    hosts: Sequence[Row]
+    slots: Sequence[StarterSlot] = ()
+    name: str = "lab"
+    release: str | None = None
+    user: str = "root"
+    port: int | None = None
+    key: str | None = None
+    phases: bool = False
+    schema: str = ""
+
+
+_CLUSTER = """\
 # Every value is read as the text it is. `sealboot inventory show` tells what
 # holds for each host and which line says so.
 version: 1
 
 cluster:
-  name: lab
+  name: {name}
   driver: {driver}
-  # release: v1.2.3
+  {release}
 
 # Where the files for the hosts are. Their bytes decide which host gets which;
 # their names do not matter.
-artifacts:
-  {slot}: ["binaries/*"]
+"""
 
+_SETTINGS = """
 # What must vouch for a file before it goes anywhere.
 # verify:
 #   checksums: binaries/sha256sums # as `sha256sum` writes them
@@ -43,7 +65,8 @@ artifacts:
 defaults:
   ssh:
     user: {user}
-    # identity_file: ~/.ssh/id_ed25519
+    {port}
+    {key}
     # jump: bastion                # a host below, an alias, or user@host:port
     # config: true                 # reuse ~/.ssh/config
   become:
@@ -65,47 +88,49 @@ phases:
 """
 
 
-def starter(driver: str, hosts: Sequence[str] = ()) -> str:
-    """The text of a commented inventory for this driver and these hosts (`address` or `user@address:port`).
+def starter(order: Order) -> str:
+    """The text of a commented inventory."""
+    head = f"# yaml-language-server: $schema={order.schema}\n#\n" if order.schema else ""
+    release = f"release: {_scalar(order.release)}" if order.release else "# release: v1.2.3"
+    port = f"port: {order.port}" if order.port else "# port: 22"
+    key = f"identity_file: {_scalar(order.key)}" if order.key else "# identity_file: ~/.ssh/id_ed25519"
+    return "".join(
+        (
+            head,
+            _CLUSTER.format(name=_scalar(order.name), driver=order.driver, release=release),
+            *_artifacts(order.slots),
+            _SETTINGS.format(user=_scalar(order.user), port=port, key=key),
+            *(_host(row) for row in order.hosts),
+            _PHASES if order.phases else "",
+        )
+    )
 
-    Texts that are no addresses are written down quoted all the same: loading the
-    inventory then says what is wrong with them, at their place.
-    """
-    first, other, slot = _DRIVERS.get(driver, ("", "", "program"))
-    text = _HEAD.format(driver=driver, slot=slot, user="root")
-    taken: set[str] = set()
-    for number, given in enumerate(hosts or _EXAMPLE_HOSTS):
-        text += _host(given, number, first if number == 0 else other, taken)
-    return text + (_PHASES if driver == "phases" else "")
+
+def _artifacts(slots: Sequence[StarterSlot]) -> Iterator[str]:
+    if not any(not slot.optional for slot in slots):
+        yield "# artifacts:\n"
+        yield from (f'#   {slot.name}: ["{slot.pattern}"]\n' for slot in slots)
+        if not slots:
+            yield '#   tool: ["binaries/*"]\n'
+        return
+    yield "artifacts:\n"
+    for slot in slots:
+        yield f"  # {slot.about}\n"
+        yield from (f"  #   {line}\n" for line in slot.how)
+        yield f"  {'# ' if slot.optional else ''}{slot.name}: [{_quoted(slot.pattern)}]\n"
 
 
-def _host(given: str, number: int, role: str, taken: set[str]) -> str:
-    try:
-        user, where, port = hop(given)
-    except UnsafeError:
-        user, where, port = None, given, None
-    name = _name(where, number, taken)
-    taken.add(name)
-    login = [f"user: {_quoted(user)}"] if user else []
-    login += [f"port: {port}"] if port else []
-    settings = [f"address: {_quoted(where)}"]
-    settings += [f"role: {role}"] if role else []
+def _host(row: Row) -> str:
+    login = [f"user: {_scalar(row.user)}"] if row.user else []
+    login += [f"port: {row.port}"] if row.port else []
+    settings = [f"address: {_quoted(row.address)}"] if row.address else []
+    settings += [f"role: {row.role}"] if row.role else []
     settings += [f"ssh: {{{', '.join(login)}}}"] if login else []
-    return f"  {name}: {{{', '.join(settings)}}}\n"
+    return f"  {row.name}: {{{', '.join(settings)}}}\n"
 
 
-def _name(where: str, number: int, taken: set[str]) -> str:
-    """The first label of a DNS name; `node1`, `node2` for IP addresses and for what is taken."""
-    try:
-        label = host_name(address(where).partition(".")[0])
-    except UnsafeError:
-        label = ""
-    free = bool(label) and not label.isdigit() and ":" not in label and label not in taken
-    if free and not label.startswith("x-"):
-        return label
-    while f"node{number + 1}" in taken:
-        number += 1
-    return f"node{number + 1}"
+def _scalar(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else _quoted(text)
 
 
 def _quoted(text: str) -> str:

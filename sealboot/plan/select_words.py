@@ -20,8 +20,9 @@ def nothing_fits(
     """SB104: none of the files is for this host's architecture; names what was found instead."""
     kernel = facts.kernel_arch
     wanted = kernel.both_names if kernel else f"unknown machine {facts.kernel_machine!r}"
-    build = kernel.value if kernel else "right"
     why = f"none of the files is for {wanted}" if slot.by_machine else "none of the files is one"
+    if not offered:
+        why = f"there is no file to choose from{f', and it must be for {wanted}' if slot.by_machine else ''}"
     rows = (("wanted", f"{kinds_of(slot)} for {wanted}"),) if slot.by_machine else ()
     return Diagnostic(
         code="SB104",
@@ -29,14 +30,19 @@ def nothing_fits(
         host=host.name,
         at=at,
         evidence=(*rows, ("found", _found(offered))),
-        hints=(slot.hint or _get_one(slot, build, offered),),
+        hints=_get_one(slot, facts, offered),
     )
 
 
-def _get_one(slot: Slot, build: str, offered: Sequence[Artifact]) -> str:
-    """Where to put the build that is missing."""
-    where = "beside the others" if offered else f"where `artifacts: {slot.name}:` looks for it"
-    return f"put the {build} build of {slot.name} {where}; any name will do"
+def _get_one(slot: Slot, facts: Facts, offered: Sequence[Artifact]) -> tuple[str, ...]:
+    """What to put where, and the command that gets it."""
+    if slot.hint:
+        return (slot.hint,)
+    kernel = facts.kernel_arch
+    build = f"the {kernel.value if kernel else 'right'} build of {slot.name}"
+    place = "beside the others" if offered else f"where `artifacts: {slot.name}:` looks for it"
+    get = next((command for arch, command in slot.get if arch is kernel), "")
+    return (f"put {build} {place}; any name will do", *((f"get it: `{get}`",) if get else ()))
 
 
 def _found(offered: Sequence[Artifact]) -> str:

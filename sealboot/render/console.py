@@ -30,6 +30,10 @@ THEME = Theme(
 )
 
 
+#: Columns of a stream that is no terminal: a row is a line, so that `grep` finds the whole of it.
+UNBOUNDED = 1_000_000
+
+
 @dataclass(frozen=True, slots=True)
 class Consoles:
     """Where results and progress go. `live` is whether the cursor may be moved on `err`."""
@@ -52,7 +56,7 @@ def _console(stream: IO[str], *, color: ColorChoice, plain: bool, env: Mapping[s
         force_terminal=wants_color or (terminal and not plain),
         no_color=not wants_color,
         color_system="auto" if not wants_color else ("standard" if not terminal else "auto"),
-        width=width or (None if terminal else 120),
+        width=width or (None if terminal else UNBOUNDED),
         highlight=False,
         markup=False,
         emoji=False,
@@ -71,8 +75,8 @@ def make_consoles(
 ) -> Consoles:
     """Consoles for these streams (default: the process's own).
 
-    Honours `NO_COLOR`, `FORCE_COLOR` and `COLUMNS`; a stream that is no
-    terminal is 120 columns wide unless `COLUMNS` says otherwise. With `plain`
+    Honours `NO_COLOR`, `FORCE_COLOR` and `COLUMNS`; on a stream that is no
+    terminal nothing is wrapped unless `COLUMNS` says otherwise. With `plain`
     nothing is coloured (unless `color` is `always`) and nothing moves.
     """
     env = os.environ if env is None else env

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 
-class _Trimmed:
+class Trimmed:
     """A renderable without the blanks at the ends of its lines: they travel with everything that is pasted."""
 
     def __init__(self, inner: RenderableType) -> None:
@@ -28,11 +28,11 @@ class _Trimmed:
             yield Segment.line()
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[Text | str]], *, indent: int = 2) -> _Trimmed:
+def table(headers: Sequence[str], rows: Iterable[Sequence[Text | str]], *, indent: int = 2) -> Trimmed:
     """Columns as wide as they need; what does not fit folds inside its cell and is never cut."""
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False, header_style="sb.head")
     for header in headers:
         made.add_column(Text(header), overflow="fold", no_wrap=False)
     for row in rows:
         made.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
-    return _Trimmed(Padding(made, (0, 0, 0, indent), expand=False))
+    return Trimmed(Padding(made, (0, 0, 0, indent), expand=False))

@@ -17,7 +17,7 @@ from sealboot.model.report import ApplyReport, CheckReport, InspectReport, Kubec
 from sealboot.render import apply as apply_text
 from sealboot.render import check as check_text
 from sealboot.render import inspect as inspect_text
-from sealboot.render import jsondoc
+from sealboot.render import jsondoc, page
 from sealboot.render import kubeconfig as kubeconfig_text
 from sealboot.render import plan as plan_text
 from sealboot.render import repack as repack_text
@@ -171,15 +171,18 @@ class HumanView:
         *,
         diagnostics: Sequence[Diagnostic] = (),
     ) -> None:
-        """Print the table, and the findings on stderr."""
-        self._print((table(headers, [[safe(c, limit=2000) for c in row] for row in rows], indent=0),))
+        """Print the table, and the findings on stderr; without rows there is none, and its headers say nothing."""
+        shown = [[safe(c, limit=2000) for c in row] for row in rows]
+        if shown:
+            self._print((table(headers, shown, indent=0),))
         if diagnostics:
             self.diagnostics(command, diagnostics)
 
     def page(self, command: str, text: str) -> None:
-        """Print it as it is written, headings set off: Markdown is made to be read so."""
+        """Print it: set for reading on a terminal, as it is written elsewhere."""
         del command
-        self._print(Text(line, style="sb.head" if line.startswith("#") else "") for line in text.splitlines())
+        self.close()
+        page.show(self._out, text)
 
     def message(self, text: str, *, always: bool = False) -> None:
         """Print it on stderr."""

@@ -18,7 +18,7 @@ from sealboot.engine.shell import node_paths
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.events import Found, Sink, StageStarted
 from sealboot.model.host import Host
-from sealboot.model.names import closest
+from sealboot.model.names import closest, fold
 from sealboot.model.plan import Before, Observation, Plan, PlannedStep, Wave
 from sealboot.model.secret import Redactor
 from sealboot.model.steps import Step, Upload
@@ -75,6 +75,9 @@ async def make(
 
     Reads only. A host that stops answering is a finding, and then there is no plan.
     """
+    without = _without_files(prepared, ready)
+    if without:
+        return without
     waves = prepared.waves(ready.context)
     unknown = unknown_part(prepared, ready.context)
     if unknown is not None:
@@ -102,6 +105,25 @@ async def former(survey: Survey, plan: Plan) -> dict[str, Before]:
     hosts = [name for name in planned if name in survey.sessions]
     told = await asyncio.gather(*(former_texts(survey.sessions[name], planned[name]) for name in hosts))
     return {step: before for one in told for step, before in one.items()}
+
+
+def _without_files(prepared: Prepared, ready: Preflight) -> tuple[Diagnostic, ...]:
+    """SB104 for hosts of which everything was accepted, even that a file is missing: no step can be written for them."""
+    whole = {host.name for host in complete(prepared, ready.context)}
+    lacking = [host.name for host in ready.ready if host.name not in whole]
+    if not lacking:
+        return ()
+    return (
+        Diagnostic(
+            "SB104",
+            f"nothing can be planned for {fold(lacking)}: a file that it needs is missing",
+            host=lacking[0],
+            also=tuple(lacking[1:]),
+            hints=(
+                "the finding may be ignored in `check`, and the file is needed all the same: put it there",
+            ),
+        ),
+    )
 
 
 async def observed(

@@ -28,11 +28,11 @@ from sealboot.artifacts.name import arch_in_name
 from sealboot.artifacts.reader import Memory
 from sealboot.artifacts.signatures import minisign_key_id, sshsig_fingerprint, verify_minisign, verify_sshsig
 from sealboot.cli.options import TASTE, taste
+from sealboot.drivers.registry import load_driver, own_driver_names
 from sealboot.drivers.template import Member, Scope, TemplateError, render
 from sealboot.inventory import hygiene
 from sealboot.inventory.hygiene import UnsafeError
 from sealboot.inventory.secrets import parse_secret_ref
-from sealboot.inventory.starter import starter
 from sealboot.inventory.tree import parse as parse_tree
 from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.host import Host, SshSettings
@@ -45,6 +45,7 @@ from sealboot.transport.resolve import hostname, literal
 from sealboot.transport.sshconfig import Resolved, SshConfig
 from sealboot.workflow import kubeconfig_text as kubeconfig
 from sealboot.workflow.prepare import Prepared, prepare
+from sealboot.workflow.starting import Said, written
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,13 +67,20 @@ def feed_inventory(data: bytes) -> None:
         told(*found)
 
 
+def _starter(name: str) -> bytes:
+    driver = load_driver(name)
+    assert not isinstance(driver, Diagnostic)
+    made = written(Said(hosts=("a", "ops@b:2222", "10.0.0.[1-3]")), driver)
+    assert isinstance(made, str)
+    return made.encode()
+
+
 def inventory_seeds() -> list[bytes]:
-    """The example, starters of both drivers, and small ones of every feature."""
+    """The example, the starter of every driver, and small ones of every feature."""
     small = b"version: 1\ncluster: {name: lab, driver: phases}\n"
     return [
         (ROOT / "inventory.example.yaml").read_bytes(),
-        starter("sealos", ()).encode(),
-        starter("phases", ("a", "b")).encode(),
+        *(_starter(name) for name in own_driver_names()),
         small + b"hosts: {'n[1-3]': {address: '10.0.0.[1-3]', ssh: {port: 22, jump: a@g}}, g: {}}\n",
         small + b"groups: {g: {vars: {a: 'x'}}}\nhosts: {n1: {groups: [g], arch: arm/v7, x-note: z}}\n",
         small + b"phases:\n- name: p\n  steps:\n  - {name: s, run: 'echo {{ host.name }}', unless: 'true'}\n"

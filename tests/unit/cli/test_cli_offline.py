@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from cli_kit import quick as run
+from jsonschema import Draft202012Validator
 
 from sealboot import __version__
 from sealboot.diagnostics import codes, name_of
@@ -130,6 +131,8 @@ def test_what_init_writes_is_an_inventory(tmp_path: Path, driver: str, hosts: tu
     assert shown.code == 0, shown.err
     addresses = {r["value"] for r in shown.document["rows"] if r["setting"] == "address"}
     assert addresses >= set(hosts)
+    schema = json.loads((tmp_path / "inventory.schema.json").read_text())
+    assert list(Draft202012Validator(schema).iter_errors(made)) == []
 
 
 def test_init_never_overwrites(tmp_path: Path) -> None:

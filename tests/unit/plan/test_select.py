@@ -442,10 +442,38 @@ def test_two_different_scripts_are_no_choice_of_ours(tmp_path: Path) -> None:
     assert codes(choose(with_sh(ctl1=AMD64), offered, slot=TOOL)) == [("SB113", "ctl1")]
 
 
-def test_where_a_missing_build_goes(tmp_path: Path) -> None:
-    (none,) = choose(facts(ctl1=AMD64), []).diagnostics
-    assert none.hints == (
-        "put the amd64 build of k3s where `artifacts: k3s:` looks for it; any name will do",
-    )
-    (other,) = choose(facts(ctl1=AMD64), files(tmp_path, README=b"text")).diagnostics
-    assert other.hints == ("put the amd64 build of k3s beside the others; any name will do",)
+@pytest.mark.parametrize(
+    ("arch", "offered", "hints"),
+    [
+        (
+            ARM64,
+            False,
+            (
+                "put the arm64 build of k3s where `artifacts: k3s:` looks for it; any name will do",
+                "get it: `curl https://example.net/k3s-arm64`",
+            ),
+        ),
+        (
+            AMD64,
+            False,
+            ("put the amd64 build of k3s where `artifacts: k3s:` looks for it; any name will do",),
+        ),
+        (
+            ARM64,
+            True,
+            (
+                "put the arm64 build of k3s beside the others; any name will do",
+                "get it: `curl https://example.net/k3s-arm64`",
+            ),
+        ),
+    ],
+)
+def test_a_missing_file_is_said_with_where_it_comes_from(
+    tmp_path: Path, arch: Arch, offered: bool, hints: tuple[str, ...]
+) -> None:
+    slot = Slot("k3s", get=((ARM64, "curl https://example.net/k3s-arm64"),))
+    others = files(tmp_path, other=static(Arch.S390X, "x")) if offered else []
+    (finding,) = choose(facts(pi01=arch), others, slot=slot).diagnostics
+    assert finding.code == "SB104"
+    assert finding.hints == hints
+    assert ("no file to choose from" in finding.summary) == (not offered)
