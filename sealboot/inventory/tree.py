@@ -53,6 +53,7 @@ Node: TypeAlias = Scalar | Map | List
 
 
 class _Mark(Protocol):
+    index: int
     line: int
     column: int
 
@@ -106,13 +107,33 @@ def parse(data: bytes, file: str) -> Node | Diagnostic:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         return _not_utf8(data, file, error)
-    builder = _Builder(file)
     try:
-        return builder.document(_parser(text))
+        return _tree(text, file)
+    except yaml.YAMLError as error:
+        return _too_deep(error, text, file) or _syntax(error, text, file)
+
+
+def _tree(text: str, file: str) -> Node | Diagnostic:
+    try:
+        return _Builder(file).document(_parser(text))
     except _Refused as refused:
         return refused.finding
-    except yaml.YAMLError as error:
-        return _syntax(error, text, file)
+
+
+def _too_deep(error: yaml.YAMLError, text: str, file: str) -> Diagnostic | None:
+    """Levels too many before the place of an error.
+
+    The parser reads ahead of the events it gives. Since PyYAML 6.0.4 (libyaml's `max_nest_level`) it refuses
+    1,000 levels in what it has read ahead, before the event of the level that is one too many here.
+    """
+    mark: _Mark | None = getattr(error, "problem_mark", None)
+    if mark is None:
+        return None
+    try:
+        found = _tree(text[: mark.index], file)
+    except yaml.YAMLError:
+        return None
+    return found if isinstance(found, Diagnostic) and found.code == "SB005" else None
 
 
 def _parser(text: str) -> _Parser:
@@ -152,16 +173,9 @@ class _Builder:
 
     def _node(self, parser: _Parser, event: Any, depth: int = 1) -> Node:
         kind = type(event)
-        if kind is yaml.AliasEvent:
-            self._refuse("SB003", f"an alias (`*{event.anchor}`)", event, _ALIAS_HINT)
-        if event.anchor is not None:
-            self._refuse("SB003", f"an anchor (`&{event.anchor}`)", event, _ALIAS_HINT)
-        if event.tag is not None:
-            self._refuse("SB003", f"a tag (`{event.tag}`)", event, "delete it: every value is read as text")
-        mark: _Mark = event.start_mark
-        at = Location(self._file, mark.line + 1, mark.column + 1)
+        at = self._at(event)
         if kind is yaml.ScalarEvent:
-            return Scalar(event.value, at, event.style is not None and event.style != "")
+            return _scalar(event, at)
         if depth > MAXIMUM_DEPTH:
             raise _Refused(
                 Diagnostic(
@@ -183,9 +197,10 @@ class _Builder:
     def _map(self, parser: _Parser, at: Location, depth: int) -> Map:
         entries: dict[str, Entry] = {}
         while type(event := parser.get_event()) is not yaml.MappingEndEvent:
-            key = self._node(parser, event, MAXIMUM_DEPTH)
-            if not isinstance(key, Scalar):
+            key_at = self._at(event)
+            if type(event) is not yaml.ScalarEvent:
                 self._refuse("SB003", "a key that is a list or a map", event, "a key is one word")
+            key = _scalar(event, key_at)
             if key.text == "<<" and not key.quoted:
                 self._refuse("SB003", "a merge key (`<<`)", event, _ALIAS_HINT)
             if key.text in entries:
@@ -201,10 +216,25 @@ class _Builder:
             entries[key.text] = Entry(key.at, self._node(parser, parser.get_event(), depth + 1))
         return Map(entries, at)
 
+    def _at(self, event: Any) -> Location:
+        """The place of a value; what YAML has beside values is refused."""
+        if type(event) is yaml.AliasEvent:
+            self._refuse("SB003", f"an alias (`*{event.anchor}`)", event, _ALIAS_HINT)
+        if event.anchor is not None:
+            self._refuse("SB003", f"an anchor (`&{event.anchor}`)", event, _ALIAS_HINT)
+        if event.tag is not None:
+            self._refuse("SB003", f"a tag (`{event.tag}`)", event, "delete it: every value is read as text")
+        mark: _Mark = event.start_mark
+        return Location(self._file, mark.line + 1, mark.column + 1)
+
     def _refuse(self, code: str, what: str, event: Any, hint: str) -> NoReturn:
         mark: _Mark = event.start_mark
         at = Location(self._file, mark.line + 1, mark.column + 1)
         raise _Refused(Diagnostic(code, f"{what} has no place in an inventory", at=at, hints=(hint,)))
+
+
+def _scalar(event: Any, at: Location) -> Scalar:
+    return Scalar(event.value, at, event.style is not None and event.style != "")
 
 
 def _not_utf8(data: bytes, file: str, error: UnicodeDecodeError) -> Diagnostic:
