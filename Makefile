@@ -5,18 +5,25 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 DEV := $(VENV)/.ready-dev
 
-.PHONY: demo test test-fast lint format lab-full bench fuzz golden table table-real table-rare schemas reference clean
+# The lab's tests are one group, which one worker runs; the others do the rest meanwhile.
+WORKERS ?= $(shell nproc)
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations 15
+
+# Programs that the tests start would compile every module anew, each of them.
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: demo test test-fast test-envs lock upgrade lint format lab-full bench fuzz golden table table-real table-rare schemas reference clean
 
 demo: $(STAMP)
 	@$(BIN)/sealboot demo
 
 test: $(DEV)  ## as root it installs what the tests need, and says so
 	@VENV=$(VENV) scripts/lab-prepare test
-	@$(BIN)/python -m pytest
+	@$(PYTEST)
 
 test-fast: $(DEV)  ## everything that needs no lab
 	@VENV=$(VENV) scripts/lab-prepare test-fast
-	@$(BIN)/python -m pytest -m "not lab and not vm"
+	@$(PYTEST) -m "not lab and not vm"
 
 lint: $(DEV)
 	@$(BIN)/ruff check .
@@ -68,13 +75,25 @@ bench: $(DEV)  ## needs root, openssh-server, pssh and ansible
 	@$(BIN)/python bench/ship.py --out docs/bench/ship.md
 	@$(BIN)/python bench/payloads.py --out docs/bench/payloads.md
 
-$(STAMP): pyproject.toml scripts/setup
+test-envs: $(DEV)  ## the newest and the lowest versions allowed, and other Pythons: imports and unit tests
+	@sh scripts/setup $(VENV) lock
+	@$(BIN)/python scripts/environments.py
+
+lock: $(DEV)  ## requirements/*.txt after a change of pyproject.toml
+	@sh scripts/setup $(VENV) lock
+	@$(BIN)/python scripts/locks.py write
+
+upgrade: $(DEV)  ## requirements/*.txt with the newest versions that pyproject.toml allows; says what changed
+	@sh scripts/setup $(VENV) lock
+	@$(BIN)/python scripts/locks.py upgrade
+
+$(STAMP): pyproject.toml scripts/setup requirements/run.txt
 	@sh scripts/setup $(VENV)
 	@touch $@
 
-$(DEV): pyproject.toml scripts/setup
+$(DEV): pyproject.toml scripts/setup requirements/dev.txt
 	@sh scripts/setup $(VENV) dev
 	@touch $@ $(STAMP)
 
 clean:
-	rm -rf $(VENV) .demo .lab .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .demo .envs .lab .mypy_cache .ruff_cache .pytest_cache .hypothesis

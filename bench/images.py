@@ -19,17 +19,16 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import zstandard
+from sealboot.artifacts.zstd import zstd
 
 _MEASURE = """
 import sys, time
 path, what = sys.argv[1:]
 if what == "inflate":
-    import zstandard
+    from sealboot.artifacts.zstd import zstd
     start = time.perf_counter()
-    with open(path, "rb") as file:
-        reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(file)
-        while reader.read(1 << 18):
+    with zstd.open(path, "rb") as file:
+        while file.read(1 << 18):
             pass
 else:
     from pathlib import Path
@@ -72,7 +71,7 @@ def _build(path: Path, folder: Path, total: int, *, packed: bool) -> int:
     index = []
     with (
         path.open("wb") as file,
-        zstandard.ZstdCompressor(3).stream_writer(file) as stream,
+        zstd.ZstdFile(file, "wb", level=3) as stream,
         tarfile.open(fileobj=stream, mode="w|") as archive,
     ):
 

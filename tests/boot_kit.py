@@ -11,7 +11,7 @@ import lzma
 import struct
 from collections.abc import Sequence
 
-import zstandard
+from sealboot.artifacts.zstd import zstd
 
 MACHINES = {
     "386": 0x14C,
@@ -145,7 +145,7 @@ def _lzma(data: bytes) -> bytes:
 
 METHODS = {
     "gzip": lambda data: gzip.compress(data, 6, mtime=0),
-    "zstd22": lambda data: zstandard.ZstdCompressor(level=3).compress(data),
+    "zstd22": zstd.compress,
     "xzkern": lambda data: lzma.compress(data, check=lzma.CHECK_CRC32, preset=1),
     "lzma": _lzma,
 }

@@ -10,6 +10,9 @@ from labkit.apt import LabUnavailableError
 from requires import requires, unavailable
 from requires_guard import Guard
 
+#: Longer parameters go by their argument's name.
+_LONGEST_BYTES, _LONGEST_TEXT = 16, 80
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "requires(*names): see tests/requires.py")
@@ -47,3 +50,17 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
         yield
     except LabUnavailableError as error:
         unavailable(error)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes and long texts go by the argument's name, which pytest numbers.
+
+    What is in them would make names of megabytes, and workers must agree on the names.
+    """
+    match val:
+        case bytes():
+            return argname if len(val) > _LONGEST_BYTES else None
+        case str():
+            return argname if len(val) > _LONGEST_TEXT else None
+        case _:
+            return None

@@ -13,12 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import zstandard
-
 from sealboot.artifacts.archive import ArchiveFound, read_archive
 from sealboot.artifacts.compress import Limits
 from sealboot.artifacts.reader import Memory
 from sealboot.artifacts.sniff import HEAD, sniff
+from sealboot.artifacts.zstd import zstd
 
 Form = Literal["docker", "oci", "both"]
 OCI = "application/vnd.oci.image"
@@ -46,9 +45,9 @@ def tar(members: Sequence[tuple[str, bytes]], *, style: int = tarfile.PAX_FORMAT
 
 def zst(data: bytes, **parameters: int) -> bytes:
     if not parameters:
-        return zstandard.ZstdCompressor(3).compress(data)
-    chosen = zstandard.ZstdCompressionParameters(**parameters)
-    made = zstandard.ZstdCompressor(compression_params=chosen).compressobj()  # of a size it is not told
+        return zstd.compress(data)
+    options: dict[int, int] = {zstd.CompressionParameter[name]: value for name, value in parameters.items()}
+    made = zstd.ZstdCompressor(options=options)  # of a size it is not told
     return made.compress(data) + made.flush()
 
 

@@ -16,8 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 
-import zstandard
-
+from sealboot.artifacts.zstd import zstd
 from sealboot.lab import tinyelf
 from sealboot.model.arch import Arch
 
@@ -193,10 +192,10 @@ def k3s_archive(inner: Arch, *, long: bool = False) -> bytes:
         link = tarfile.TarInfo("./bin/kubectl")
         link.type, link.linkname = tarfile.SYMTYPE, "k3s"
         archive.addfile(link)
-    window = zstandard.ZstdCompressionParameters.from_level(
-        3, window_log=25 if long else 20, enable_ldm=long, write_checksum=True
-    )
-    return zstandard.ZstdCompressor(compression_params=window).compress(buffer.getvalue())
+    settings = zstd.CompressionParameter
+    options: dict[int, int] = {settings.compression_level: 3, settings.window_log: 25 if long else 20}
+    options |= {settings.enable_long_distance_matching: int(long), settings.checksum_flag: 1}
+    return zstd.compress(buffer.getvalue(), options=options)
 
 
 #: Other constants of a program: text, zeros, and bytes that begin a zstd frame and are none.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from sealboot.artifacts.archive_words import archive_findings, tree_findings
 from sealboot.artifacts.blobs import Store
-from sealboot.artifacts.compress import COMPRESSED, PIECE, Limits, Meter, StreamError, inflate
+from sealboot.artifacts.compress import COMPRESSED, PIECE, Limits, Meter, StreamError, Windows, inflate
 from sealboot.artifacts.hasher import Hasher
 from sealboot.artifacts.images import read_images
 from sealboot.artifacts.k3s_images import suffix_for, unfit_for_k3s
@@ -20,7 +20,6 @@ from sealboot.artifacts.programs import Tree, add_inner, is_inner_archive, opene
 from sealboot.artifacts.reader import Source
 from sealboot.artifacts.sniff import HEAD, sniff
 from sealboot.artifacts.tarwalk import Member, Shape, TarWalk
-from sealboot.artifacts.zstd_frames import Frames
 from sealboot.model.archive import ImageArchive, Rootfs
 from sealboot.model.artifact import Kind
 from sealboot.model.diagnostic import Diagnostic
@@ -74,20 +73,20 @@ def read_archive(source: Source, kind: Kind, label: str, limits: Limits | None =
     when the medium fails.
     """
     meter = Meter(limits or Limits())
-    frames = Frames()
+    windows = Windows()
     error: StreamError | None = None
     # A thread for the file and one for what is inside: where there are cores, neither waits for the other.
     with Hasher() as hasher, Hasher() as whole:
         hashed = _Hashed(source, whole)
         walker = _Walker(meter, hasher)
         try:
-            walker.walk(inflate(hashed.pieces, kind, meter, frames))
+            walker.walk(inflate(hashed.pieces, kind, meter, windows))
         except StreamError as raised:
             error = raised
         digest = hashed.finish()
     if not walker.tar and error is None:
         return ArchiveFound(digest)
-    seen = _Seen(kind, meter.made, frames.largest_window or None, error)
+    seen = _Seen(kind, meter.made, windows.largest or None, error)
     return replace(_judge(walker, label, seen), sha256=digest)
 
 

@@ -15,17 +15,18 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import IO, Protocol, cast
+from typing import Protocol
 
-import zstandard
-
-from sealboot.artifacts.zstd_frames import Frames
+from sealboot.artifacts.zstd import decompressor, header, zstd
 from sealboot.model.artifact import Kind
 
 #: Bytes that one step reads or makes: small enough to stay in a processor's second-level cache.
 PIECE = 1 << 18
+#: A decompressor is given this much at once: where a stream ends in it, what is left is copied.
+_BITE = 1 << 17
 #: The largest zstd window that is inflated; also what `zstd` itself accepts unasked (RFC 8878, 3.1.1.1.2).
-MAX_WINDOW = 1 << 27
+_WINDOW_LOG = 27
+MAX_WINDOW = 1 << _WINDOW_LOG
 #: What an xz stream may take as its dictionary; `xz -9` takes 64 MiB.
 MAX_XZ_MEMORY = 1 << 27
 
@@ -113,19 +114,32 @@ class Meter:
             raise StreamError(f"takes more than {limits.seconds:g} seconds to inflate", excess=True)
 
 
+class Windows:
+    """The largest window of the zstd frames begun, in bytes; 0 when there were none."""
+
+    def __init__(self) -> None:
+        self.largest = 0
+
+    def add(self, window: int) -> None:
+        """The window of another frame; raises `StreamError` when it is too large."""
+        self.largest = max(self.largest, window)
+        if window > MAX_WINDOW:
+            raise StreamError(
+                f"a zstd window of {window} bytes; at most {MAX_WINDOW} are inflated", excess=True
+            )
+
+
 def inflate(
-    pieces: Iterator[bytes], kind: Kind, meter: Meter, frames: Frames | None = None
+    pieces: Iterator[bytes], kind: Kind, meter: Meter, windows: Windows | None = None
 ) -> Iterator[bytes]:
     """The bytes inside a compressed stream, in pieces of at most `PIECE` bytes; never all at once.
 
-    A `kind` that is no compression is passed through. `frames`, for zstd, is
-    filled with what the frames' headers say. Raises `StreamError` for damage,
-    an end that comes too early, and broken bounds.
+    A `kind` that is no compression is passed through. `windows` is filled with
+    what the headers of zstd frames say. Raises `StreamError` for damage, an
+    end that comes too early, and broken bounds.
     """
-    if kind is Kind.ZSTD:
-        return _inflate_zstd(pieces, meter, frames if frames is not None else Frames())
-    if kind in _ENGINES:
-        return _inflate_members(pieces, kind, meter)
+    if kind in COMPRESSED:
+        return _inflate_members(pieces, kind, meter, windows or Windows())
     return _plain(pieces, meter)
 
 
@@ -136,45 +150,15 @@ def _plain(pieces: Iterator[bytes], meter: Meter) -> Iterator[bytes]:
         yield piece
 
 
-class _Feed:
-    """A file object for the zstd library; shows what passes to the walk over the frames."""
-
-    def __init__(self, pieces: Iterator[bytes], meter: Meter, frames: Frames) -> None:
-        self._pieces = pieces
-        self._meter = meter
-        self._frames = frames
-
-    def read(self, _size: int = -1) -> bytes:
-        piece = next(self._pieces, b"")
-        self._meter.take(len(piece))
-        before = self._frames.count + self._frames.skippable
-        self._frames.feed(piece)
-        self._meter.began(self._frames.count + self._frames.skippable - before)
-        if self._frames.largest_window > MAX_WINDOW:
-            raise StreamError(
-                f"a zstd window of {self._frames.largest_window} bytes; at most {MAX_WINDOW} are inflated",
-                excess=True,
-            )
-        return piece
-
-
-def _inflate_zstd(pieces: Iterator[bytes], meter: Meter, frames: Frames) -> Iterator[bytes]:
-    """Frame after frame. The library says nothing of a frame that is cut off: the walk does."""
-    engine = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
-    feed = cast("IO[bytes]", _Feed(pieces, meter, frames))  # it is asked for `read` alone
-    reader = engine.stream_reader(feed, read_across_frames=True)
-    try:
-        while piece := reader.read(PIECE):
-            meter.make(len(piece))
-            yield piece
-    except zstandard.ZstdError as error:
-        raise StreamError(f"damaged zstd data: {error}") from None
-    if not frames.whole:
-        raise StreamError("the zstd data end in the middle of a frame")
+def _bites(pieces: Iterator[bytes], meter: Meter) -> Iterator[bytes]:
+    for piece in pieces:
+        meter.take(len(piece))
+        for at in range(0, len(piece), _BITE):
+            yield piece[at : at + _BITE]
 
 
 class _Engine(Protocol):
-    """What the standard library's three decompressors have in common, made alike."""
+    """What the standard library's decompressors have in common, made alike."""
 
     def step(self, data: bytes) -> bytes:
         """Inflate up to `PIECE` bytes of `data` and of what was kept before."""
@@ -217,9 +201,9 @@ class _Gzip:
 
 
 class _Blocks:
-    """bzip2 and xz, whose modules agree."""
+    """bzip2, xz and zstd, whose modules agree."""
 
-    def __init__(self, engine: bz2.BZ2Decompressor | lzma.LZMADecompressor) -> None:
+    def __init__(self, engine: bz2.BZ2Decompressor | lzma.LZMADecompressor | zstd.ZstdDecompressor) -> None:
         self._engine = engine
 
     def step(self, data: bytes) -> bytes:
@@ -238,33 +222,59 @@ class _Blocks:
         return self._engine.unused_data
 
 
-def _xz() -> _Engine:
-    return _Blocks(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_XZ_MEMORY))
+class _Zstd(_Blocks):
+    """One frame of zstd, whose header is read before the library takes memory for the window."""
+
+    def __init__(self, windows: Windows) -> None:
+        super().__init__(decompressor(_WINDOW_LOG))
+        self._windows = windows
+        self._head = b""
+        self._begun = False
+
+    def step(self, data: bytes) -> bytes:
+        if not self._begun:
+            data = self._head + data
+            read = header(data)
+            if read is None:
+                self._head = data
+                return b""
+            self._windows.add(read.window)
+            self._head, self._begun = b"", True
+        return super().step(data)
 
 
-_ENGINES: dict[Kind, Callable[[], _Engine]] = {
-    Kind.GZIP: _Gzip,
-    Kind.BZIP2: lambda: _Blocks(bz2.BZ2Decompressor()),
-    Kind.XZ: _xz,
-}
-_DAMAGE = (zlib.error, OSError, EOFError, ValueError, lzma.LZMAError)
+def _engine(kind: Kind, windows: Windows) -> _Engine:
+    match kind:
+        case Kind.GZIP:
+            return _Gzip()
+        case Kind.BZIP2:
+            return _Blocks(bz2.BZ2Decompressor())
+        case Kind.XZ:
+            return _Blocks(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MAX_XZ_MEMORY))
+        case _:
+            return _Zstd(windows)
 
 
-def _inflate_members(pieces: Iterator[bytes], kind: Kind, meter: Meter) -> Iterator[bytes]:
-    """Streams one after the other, as `cat a.gz b.gz` makes them; zeros may fill up the end."""
+_DAMAGE = (zlib.error, OSError, EOFError, ValueError, lzma.LZMAError, zstd.ZstdError)
+#: zeros may fill up the end, as a tape's blocks leave it; `zstd` takes them for damage
+_PADDED = COMPRESSED - {Kind.ZSTD}
+
+
+def _inflate_members(pieces: Iterator[bytes], kind: Kind, meter: Meter, windows: Windows) -> Iterator[bytes]:
+    """Streams one after the other, as `cat a.gz b.gz` and parallel compressors make them."""
+    bites = _bites(pieces, meter)
     engine: _Engine | None = None
     left = b""
     while True:
         if not left and (engine is None or engine.hungry):
-            left = next(pieces, b"")
-            meter.take(len(left))
+            left = next(bites, b"")
             if not left:
                 break
         if engine is None:
-            if not left.strip(b"\0"):  # padding, as a tape's blocks leave it
+            if kind in _PADDED and not left.strip(b"\0"):
                 left = b""
                 continue
-            engine = _ENGINES[kind]()
+            engine = _engine(kind, windows)
             meter.began(1)
         try:
             made = engine.step(left)

@@ -11,25 +11,21 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO, cast
-
-import zstandard
 
 from sealboot.artifacts.deflate import HEAD, program_arch
 from sealboot.artifacts.elf_segments import PF_X, PT_LOAD
 from sealboot.artifacts.gobuild import GoBuild
 from sealboot.artifacts.reader import Source, Window, chunks
 from sealboot.artifacts.scan import find_all
-from sealboot.artifacts.zstd_size import frame_length
+from sealboot.artifacts.zstd import MAGIC, decompressor, frame_length, zstd
 from sealboot.model.artifact import Elf
 from sealboot.model.payload import Component, Payload, payload
 
-_MARK = b"\x28\xb5\x2f\xfd"
 _NAME_MARK = b".tar.zst"
 _NAME = re.compile(rb"([0-9a-f]{64})\.tar\.zst$")
 _MAX_HITS = 256
 #: k3s packs with `--long=25`, a window of 32 MiB.
-_MAX_WINDOW = 1 << 26
+_WINDOW_LOG = 26
 _BLOCK = 512
 _STEP = 1 << 18
 #: Inflated for the quick check: programs are among the first members.
@@ -62,7 +58,7 @@ def read_embedded(source: Source, elf: Elf, *, deep: bool) -> Embedded | None:
     for start, end in _constants(elf):
         stop = min(end, source.size, start + left)
         left -= max(0, stop - start)
-        for at in find_all(source, _MARK, start, stop):
+        for at in find_all(source, MAGIC, start, stop):
             if _is_tar(source, at, end):
                 return _read(source, elf, at, end, deep=deep)
             tries += 1
@@ -95,7 +91,7 @@ def _read(source: Source, elf: Elf, at: int, end: int, *, deep: bool) -> Embedde
             walk.feed(part)
             if walk.components and not deep:
                 break
-    except zstandard.ZstdError:
+    except zstd.ZstdError:
         broken = broken or "it does not inflate"
     if deep and not broken and not walk.ended:
         broken = "its tar archive has no end"
@@ -123,39 +119,28 @@ def _sha256(source: Source) -> str:
     return digest.hexdigest()
 
 
-class _File:
-    """A `Source` as the file object that zstandard reads from."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._at = 0
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._source.at(self._at, size if size > 0 else _STEP)
-        self._at += len(data)
-        return data
-
-
 def _inflated(source: Source, limit: int) -> Iterator[bytes]:
     """The first frame's content, in pieces, `limit` bytes at most. May raise `ZstdError` once it began.
 
     What is no frame at all gives nothing.
     """
-    engine = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW)
-    reader = engine.stream_reader(cast("IO[bytes]", _File(source)), read_size=_STEP, read_across_frames=False)
-    first = True
-    while limit > 0:
+    engine = decompressor(_WINDOW_LOG)
+    at, first = 0, True
+    while limit > 0 and not engine.eof:
+        data = source.at(at, _STEP) if engine.needs_input else b""
+        if engine.needs_input and not data:
+            return
+        at += len(data)
         try:
-            part = reader.read(min(_STEP, limit))
-        except zstandard.ZstdError:
+            part = engine.decompress(data, min(_STEP, limit))
+        except zstd.ZstdError:
             if first:
                 return
             raise
-        if not part:
-            return
-        first = False
-        limit -= len(part)
-        yield part
+        if part:
+            first = False
+            limit -= len(part)
+            yield part
 
 
 class _Walk:

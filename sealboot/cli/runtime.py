@@ -249,9 +249,9 @@ def confirm(question: str) -> bool:
 def typed(question: str) -> str:
     """Ask on the terminal for a line; what was typed before the question is no answer."""
     termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
-    sys.stderr.write(f"{question} ")
-    sys.stderr.flush()
-    with interruptible():
+    with interruptible():  # before the question is seen: who answers it with Ctrl-C at once is heard
+        sys.stderr.write(f"{question} ")
+        sys.stderr.flush()
         return sys.stdin.readline().strip()
 
 

@@ -60,6 +60,7 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class _Mark(Protocol):
+    index: int
     line: int
     column: int
 
@@ -149,8 +150,27 @@ def parse_on(
     except _Refused as refused:
         return None, (*builder.twice, refused.finding)
     except yaml.YAMLError as error:
-        return None, (*builder.twice, _syntax(error, text, file, above))
+        deep = _too_deep(error, text, _Builder(file, above, alias_hint))
+        return None, (*builder.twice, deep or _syntax(error, text, file, above))
     return root, tuple(builder.twice)
+
+
+def _too_deep(error: yaml.YAMLError, text: str, builder: _Builder) -> Diagnostic | None:
+    """Levels too many before the place of an error.
+
+    The parser reads ahead of the events it gives. Since PyYAML 6.0.4 (libyaml's `max_nest_level`) it refuses
+    1,000 levels in what it has read ahead, before the event of the level that is one too many here.
+    """
+    mark: _Mark | None = getattr(error, "problem_mark", None)
+    if mark is None:
+        return None
+    try:
+        builder.document(_parser(text[: mark.index]))
+    except _Refused as refused:
+        return refused.finding if refused.finding.code == "SB005" else None
+    except yaml.YAMLError:
+        return None
+    return None
 
 
 def _parser(text: str) -> _Parser:
@@ -194,17 +214,10 @@ class _Builder:
 
     def _node(self, parser: _Parser, event: Any, depth: int = 1) -> Node:
         kind = type(event)
-        if kind is yaml.AliasEvent:
-            self._refuse("SB003", f"an alias (`*{event.anchor}`)", event, self._alias_hint)
-        if event.anchor is not None:
-            self._refuse("SB003", f"an anchor (`&{event.anchor}`)", event, self._alias_hint)
-        if event.tag is not None:
-            self._refuse("SB003", f"a tag (`{event.tag}`)", event, "delete it: every value is read as text")
-        mark: _Mark = event.start_mark
-        at = Location(self._file, mark.line + self._first, mark.column + 1)
+        at = self._at(event)
         if kind is yaml.ScalarEvent:
-            quoted = event.style is not None and event.style != ""
-            return Scalar("" if event.value in _NULLS and not quoted else event.value, at, quoted)
+            value = _scalar(event, at)
+            return value._replace(text="") if value.text in _NULLS and not value.quoted else value
         if depth > MAXIMUM_DEPTH:
             raise _Refused(
                 Diagnostic(
@@ -226,10 +239,10 @@ class _Builder:
     def _map(self, parser: _Parser, at: Location, depth: int) -> Map:
         entries: dict[str, Entry] = {}
         while type(event := parser.get_event()) is not yaml.MappingEndEvent:
-            key = self._node(parser, event, MAXIMUM_DEPTH)
-            if not isinstance(key, Scalar):
+            key_at = self._at(event)
+            if type(event) is not yaml.ScalarEvent:
                 self._refuse("SB003", "a key that is a list or a map", event, "a key is one word")
-            key = key._replace(text=event.value)  # a key is a word, `null` too
+            key = _scalar(event, key_at)  # a word, `null` too
             if key.text == "<<" and not key.quoted:
                 self._refuse("SB003", "a merge key (`<<`)", event, self._alias_hint)
             if key.text in entries:
@@ -250,10 +263,25 @@ class _Builder:
                 )
             )
 
+    def _at(self, event: Any) -> Location:
+        """The place of a value; what YAML has beside values is refused."""
+        if type(event) is yaml.AliasEvent:
+            self._refuse("SB003", f"an alias (`*{event.anchor}`)", event, self._alias_hint)
+        if event.anchor is not None:
+            self._refuse("SB003", f"an anchor (`&{event.anchor}`)", event, self._alias_hint)
+        if event.tag is not None:
+            self._refuse("SB003", f"a tag (`{event.tag}`)", event, "delete it: every value is read as text")
+        mark: _Mark = event.start_mark
+        return Location(self._file, mark.line + self._first, mark.column + 1)
+
     def _refuse(self, code: str, what: str, event: Any, hint: str) -> NoReturn:
         mark: _Mark = event.start_mark
         at = Location(self._file, mark.line + self._first, mark.column + 1)
         raise _Refused(Diagnostic(code, f"{what} has no place in an inventory", at=at, hints=(hint,)))
+
+
+def _scalar(event: Any, at: Location) -> Scalar:
+    return Scalar(event.value, at, event.style is not None and event.style != "")
 
 
 def _not_utf8(data: bytes, file: str, above: int, error: UnicodeDecodeError) -> Diagnostic:

@@ -262,7 +262,7 @@ def stream_seeds() -> list[bytes]:
     """One short text in every compression, twice, and padded."""
     text = b"sealboot " * 40
     packs = [gzip.compress(text), bz2.compress(text), lzma.compress(text), image_kit.zst(text)]
-    sized = image_kit.zst(text, window_log=17, write_checksum=1)
+    sized = image_kit.zst(text, window_log=17, checksum_flag=1)
     lz4 = b"\x04\x22\x4d\x18\x40\x40\xc0" + struct.pack("<I", len(text) + 3) + b"\xf0\xff\x5a" + text
     return [*packs, sized, packs[0] * 2, packs[3] * 2 + bytes(20), lz4 + bytes(4)]
 

@@ -15,7 +15,6 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import zstandard
 from boot_kit import zboot
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -33,6 +32,7 @@ from labkit.cpio import Archive
 from labkit.debs import unpack
 from labkit.machines import KINDS, Node
 from labkit.wheels import wheel
+from sealboot.artifacts.zstd import zstd
 
 VERSION = "v1.14.0"
 SOURCE = Path(__file__).with_name("talos_standin")
@@ -83,7 +83,7 @@ def disk_image(debian: str, folder: Path, *, words: str = "") -> bytes:
 
 def compressed(image: bytes) -> bytes:
     """As releases carry their disk images."""
-    return zstandard.ZstdCompressor().compress(image)
+    return zstd.compress(image)
 
 
 # -- what an operator has ---------------------------------------------------------------------------

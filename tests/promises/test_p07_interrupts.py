@@ -7,7 +7,6 @@ import os
 import pty
 import signal
 import socket
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +15,8 @@ from promise_kit import Process, Room, ended, first_lines, hostile
 from session_kit import folder
 from sshd_kit import openssh
 
-LIMIT = 5.0
+#: Seconds. Well below what would be waited for otherwise, and well above what a busy machine takes to end a process.
+LIMIT = 20.0
 
 
 @pytest.fixture
@@ -27,11 +27,8 @@ def place() -> Iterator[Path]:
 
 async def interrupt(process: asyncio.subprocess.Process, number: signal.Signals = signal.SIGINT) -> int:
     """Send the signal; the exit code, which must come in time."""
-    began = time.monotonic()
     process.send_signal(number)
-    ran = await ended(process, 20)
-    assert time.monotonic() - began < LIMIT
-    return ran.code
+    return (await ended(process, LIMIT)).code
 
 
 async def output_until(fd: int, wanted: bytes) -> bytes:
@@ -64,7 +61,6 @@ async def test_at_a_question(place: Path, asked: str, number: signal.Signals, co
         )
         os.close(theirs)
         await output_until(ours, b"[y/N]" if asked == "consent" else b": ")
-        began = time.monotonic()
         process.send_signal(number)
         try:
             assert await asyncio.wait_for(process.wait(), LIMIT) == code
@@ -73,7 +69,6 @@ async def test_at_a_question(place: Path, asked: str, number: signal.Signals, co
                 process.kill()
                 await process.wait()
             os.close(ours)
-        assert time.monotonic() - began < LIMIT
     assert not (place / "done").exists()
 
 

@@ -8,13 +8,22 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
-import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from image_kit import COMPRESSIONS, zst
 
-from sealboot.artifacts.compress import COMPRESSED, PIECE, Limits, Meter, StreamError, inflate
-from sealboot.artifacts.zstd_frames import Frames
+from sealboot.artifacts.compress import (
+    COMPRESSED,
+    MAX_WINDOW,
+    PIECE,
+    Limits,
+    Meter,
+    StreamError,
+    Windows,
+    inflate,
+)
+from sealboot.artifacts.reader import Memory
+from sealboot.artifacts.zstd import LONGEST_HEADER, Header, decompressor, frame_length, header, zstd
 from sealboot.model.artifact import Kind
 
 DATA = os.urandom(3000) + b"abc" * 300_000
@@ -64,27 +73,57 @@ def test_what_follows_must_be_a_stream(kind: Kind) -> None:
 
 
 def test_skippable_frames() -> None:
-    frames = Frames()
+    windows = Windows()
     data = SKIPPABLE + zst(DATA) + SKIPPABLE + zst(b"more")
-    assert b"".join(inflate(cut(data, 3), Kind.ZSTD, Meter(Limits()), frames)) == DATA + b"more"
-    assert (frames.count, frames.skippable, frames.whole, frames.broken) == (2, 2, True, "")
+    assert b"".join(inflate(cut(data, 3), Kind.ZSTD, Meter(Limits()), windows)) == DATA + b"more"
+    assert windows.largest == header(zst(DATA)[:LONGEST_HEADER]).window  # type: ignore[union-attr]
+    assert unpack(SKIPPABLE, Kind.ZSTD) == b""
+    with pytest.raises(StreamError, match="the zstd data end too early"):
+        unpack(SKIPPABLE[:-1], Kind.ZSTD)
 
 
+#: (content size and checksum written, bytes) -> the header's length and the window, as `zstd -lv` shows it.
+@pytest.mark.parametrize(
+    ("size", "sized", "length", "window"),
+    [
+        (0, 0, 6, 1 << 17),
+        (0, 1, 6, 0),
+        (1, 1, 6, 1),
+        (255, 1, 6, 255),
+        (256, 1, 7, 256),
+        (70_000, 1, 9, 70_000),
+        (900_000, 0, 6, 1 << 17),
+        (900_000, 1, 10, 1 << 17),
+    ],
+)
 @pytest.mark.parametrize("checksum", [0, 1])
-@pytest.mark.parametrize("sized", [0, 1])
-@pytest.mark.parametrize("size", [0, 1, 255, 256, 70_000, 900_000])
-def test_frames_agree_with_the_library(size: int, sized: int, checksum: int) -> None:
-    parameters = zstandard.ZstdCompressionParameters(
-        window_log=17, write_content_size=sized, write_checksum=checksum
-    )
-    packed = zstandard.ZstdCompressor(compression_params=parameters).compress(DATA[:size])
-    frames = Frames()
-    for piece in cut(packed, 11):
-        frames.feed(piece)
-    assert frames.largest_window == zstandard.get_frame_parameters(packed).window_size
-    assert frames.whole
-    frames.feed(packed[:-1])
-    assert not frames.whole
+def test_what_a_header_says(size: int, sized: int, length: int, window: int, checksum: int) -> None:
+    parameters = zstd.CompressionParameter
+    options: dict[int, int] = {
+        parameters.window_log: 17,
+        parameters.content_size_flag: sized,
+        parameters.checksum_flag: checksum,
+    }
+    made = zstd.ZstdCompressor(options=options)
+    if sized:
+        made.set_pledged_input_size(size)
+    packed = made.compress(DATA[:size]) + made.flush()
+    assert header(packed) == Header(length, window, bool(checksum))
+    assert all(header(packed[:end]) is None for end in range(length))
+    assert frame_length(Memory(packed + b"more")) == (len(packed), "")
+
+
+@pytest.mark.parametrize("data", [b"\x28\xb5\x2f\xfe", b"garbage", b"\x50\x2a\x4d\x19", b"\0"])
+def test_what_is_no_frame_has_no_window(data: bytes) -> None:
+    assert header(data) == Header(0)
+
+
+def test_the_library_refuses_a_window_by_itself() -> None:
+    """Were the header read wrongly, no memory would be taken all the same."""
+    packed = zst(DATA, window_log=20, content_size_flag=0)
+    with pytest.raises(zstd.ZstdError):
+        decompressor(19).decompress(packed)
+    assert decompressor(20).decompress(packed) == DATA
 
 
 def test_a_window_too_large_is_refused_before_memory_is_taken() -> None:
@@ -92,6 +131,9 @@ def test_a_window_too_large_is_refused_before_memory_is_taken() -> None:
     with pytest.raises(StreamError, match="a zstd window of 2147483648 bytes") as caught:
         unpack(head + bytes(100), Kind.ZSTD)
     assert caught.value.excess
+    later = zst(DATA) + zst(DATA) + head + bytes(100)
+    with pytest.raises(StreamError, match=f"of 2147483648 bytes; at most {MAX_WINDOW} are inflated"):
+        unpack(later, Kind.ZSTD, size=3)
 
 
 @pytest.mark.parametrize("kind", sorted(COMPRESSED))

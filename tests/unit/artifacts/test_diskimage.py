@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import zstandard
 
 from sealboot.artifacts.diskimage import ImageError, compression, pieces
+from sealboot.artifacts.zstd import zstd
 from sealboot.model.artifact import Kind
 
 IMAGE = b"\xfa\x31\xc0" + bytes(3 << 20) + b"end"
@@ -20,7 +20,7 @@ PACKERS: tuple[tuple[Kind | None, Callable[[bytes], bytes]], ...] = (
     (Kind.GZIP, gzip.compress),
     (Kind.XZ, lzma.compress),
     (Kind.BZIP2, bz2.compress),
-    (Kind.ZSTD, zstandard.ZstdCompressor().compress),
+    (Kind.ZSTD, zstd.compress),
 )
 
 
@@ -38,7 +38,7 @@ def test_the_image_comes_out_whole_in_small_pieces(
 
 def test_an_image_of_zeros_is_no_bomb_as_long_as_it_is_no_larger_than_said(tmp_path: Path) -> None:
     file = tmp_path / "image"
-    file.write_bytes(zstandard.ZstdCompressor().compress(bytes(64 << 20)))
+    file.write_bytes(zstd.compress(bytes(64 << 20)))
     assert sum(map(len, pieces(file, 64 << 20))) == 64 << 20
     with pytest.raises(ImageError, match="inflates to more than"):
         list(pieces(file, (64 << 20) - 1))

@@ -260,7 +260,7 @@ SOUND = [
 ]
 
 
-@settings(max_examples=400, deadline=2000)
+@settings(max_examples=400, deadline=None)
 @given(
     st.sampled_from(SOUND),
     st.lists(st.tuples(st.integers(0, 900), st.binary(min_size=1, max_size=9)), max_size=5),

@@ -219,11 +219,11 @@ def test_names_for_k3s(tag: str, fit: bool) -> None:
 def test_the_window_k3s_reads() -> None:
     plain = image(AMD).tar()
     for log, fit in ((25, True), (26, False), (27, False)):
-        found = read(zst(plain, window_log=log, write_content_size=0))
+        found = read(zst(plain, window_log=log, content_size_flag=0))
         assert (layer(found).window, layer(found).platforms) == (1 << log, (AMD,))
         assert (layer(found).unfit == ()) is fit
-    both = zst(plain[:1024], window_log=20, write_content_size=0) + zst(
-        plain[1024:], window_log=26, write_content_size=0
+    both = zst(plain[:1024], window_log=20, content_size_flag=0) + zst(
+        plain[1024:], window_log=26, content_size_flag=0
     )
     assert layer(read(both)).window == 1 << 26
 

@@ -9,7 +9,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import zstandard
 from boot_kit import (
     MACHINES,
     METHODS,
@@ -32,6 +31,7 @@ from sealboot.artifacts.kernel import identify
 from sealboot.artifacts.reader import Memory
 from sealboot.artifacts.streams import peek
 from sealboot.artifacts.zboot import read_zboot, unwrap
+from sealboot.artifacts.zstd import zstd
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Initrd, Kernel, Kind
 from sealboot.model.diagnostic import Severity
@@ -165,7 +165,7 @@ EARLY = cpio([("kernel", b""), ("kernel/x86/microcode/GenuineIntel.bin", b"u" * 
     [
         (ARCHIVE, Initrd(("cpio",))),
         (gzip.compress(ARCHIVE), Initrd(("gzip",))),
-        (zstandard.ZstdCompressor().compress(ARCHIVE), Initrd(("zstd",))),
+        (zstd.compress(ARCHIVE), Initrd(("zstd",))),
         (lzma.compress(ARCHIVE), Initrd(("xz",))),
         (lzma.compress(ARCHIVE, lzma.FORMAT_ALONE), Initrd(("lzma",))),
         (bz2.compress(ARCHIVE), Initrd(("bzip2",))),

@@ -11,7 +11,7 @@ from payload_kit import go_info, go_inline, k3s_archive, k3s_program, program, u
 
 from sealboot.artifacts import inspect
 from sealboot.artifacts.reader import Memory, Window
-from sealboot.artifacts.zstd_size import frame_length
+from sealboot.artifacts.zstd import frame_length
 from sealboot.fit import judge
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Artifact, Other

@@ -38,7 +38,7 @@ def zip_bytes() -> bytes:
         (b"\x7fELF\x02", Kind.ELF),
         (b"\x7fEL", Kind.UNKNOWN),
         (b"#!/bin/sh\n", Kind.SCRIPT),
-        (gzip.compress(b"x"), Kind.GZIP),
+        (gzip.compress(b"x", mtime=0), Kind.GZIP),
         (b"\x28\xb5\x2f\xfd\x04\x00", Kind.ZSTD),
         (bz2.compress(b"x"), Kind.BZIP2),
         (lzma.compress(b"x"), Kind.XZ),

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import zstandard
 from requires import requires
 
+from sealboot.artifacts.zstd import zstd
 from sealboot.engine import diskscript
 from sealboot.engine.steps import act
 from sealboot.model.diagnostic import Diagnostic
@@ -105,7 +105,7 @@ def told(diagnostic: Diagnostic | None) -> Diagnostic:
 
 PACKERS: Mapping[str, Callable[[bytes], bytes]] = {
     "plain": lambda raw: raw,
-    "zstd": lambda raw: zstandard.ZstdCompressor().compress(raw),
+    "zstd": zstd.compress,
     "xz": lzma.compress,
     "gzip": gzip.compress,
     "bzip2": bz2.compress,
@@ -207,7 +207,7 @@ async def test_a_damaged_image_leaves_a_half_written_disk_and_says_so(
     tmp_path: Path, disk: Disk, local: Any
 ) -> None:
     raw = image()
-    packed = zstandard.ZstdCompressor().compress(raw)[:-900]
+    packed = zstd.compress(raw)[:-900]
     end = await act(local, step(tmp_path, disk, raw, packed))
     assert end.result == "failed"
     assert told(end.diagnostic).code == "SB524"

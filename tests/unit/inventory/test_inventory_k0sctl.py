@@ -224,7 +224,7 @@ def test_documents_behind_it(tmp_path: Path) -> None:
 
 
 def test_hostile_ones_are_findings_and_quick() -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     for data in (
         b"",
         b"\xff\xfe",
@@ -241,7 +241,7 @@ def test_hostile_ones_are_findings_and_quick() -> None:
     tree, found = read_k0sctl(head + many, "k0sctl.yaml")
     assert (tree is None, found) == (False, ())
     read_k0sctl(b"---\n" * 500_000, "k0sctl.yaml")
-    assert time.monotonic() - begun < 20
+    assert time.process_time() - begun < 20
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ async def test_a_closed_port_is_refused_after_three_attempts(tmp_path: Path) -> 
     assert found.code == "SB201"
     assert dict(found.evidence)["stage"] == "connect"
     assert "refused" in found.summary
-    assert 0.4 < time.monotonic() - started < 5
+    assert time.monotonic() - started > 0.4  # it waits between them
 
 
 async def test_a_mute_listener_is_named_as_such(tmp_path: Path) -> None:
@@ -180,17 +180,16 @@ async def test_stuck_names_delay_nobody_else(tmp_path: Path) -> None:
         return []
 
     with openssh(tmp_path / "s") as server:
-        stuck = [at(22, f"stuck{i}", name=f"s{i}", connect_timeout=2.0) for i in range(40)]
+        stuck = [at(22, f"stuck{i}", name=f"s{i}", connect_timeout=5.0) for i in range(40)]
         good = host_of(server)
         good = Host(name="good", address="good", role="node", ssh=good.ssh)
         missing = at(22, "missing", name="missing")
-        options = {"resolver": Resolver(deadline=2.0, lookup=lookup)}
+        options = {"resolver": Resolver(deadline=5.0, lookup=lookup)}
         trust = server.known_hosts(name=f"[good]:{server.port}")
         async with rig(tmp_path, [*stuck, good, missing], trust=trust, **options) as r:
             waiting = [asyncio.create_task(r.refusal(h.name)) for h in stuck]
-            started = time.monotonic()
             await r.raw("good")
-            assert time.monotonic() - started < 1.5
+            assert not any(task.done() for task in waiting)
             assert "Name or service not known" in (await r.refusal("missing")).summary
             found = await asyncio.gather(*waiting)
         release.set()
@@ -252,9 +251,9 @@ async def test_a_hung_host_is_noticed_by_keepalive(tmp_path: Path, monkeypatch: 
                 frozen = server.session_pids()
                 for pid in frozen:
                     os.kill(pid, signal.SIGSTOP)
-                started = time.monotonic()
-                await asyncio.wait_for(raw.connection.wait_closed(), 10)
-                assert time.monotonic() - started < 5
+                await asyncio.wait_for(
+                    raw.connection.wait_closed(), 60
+                )  # TCP alone takes a quarter of an hour
     finally:
         handshake._options.cache_clear()
 
@@ -263,12 +262,11 @@ async def test_close_waits_for_nobody(tmp_path: Path) -> None:
     async with listener(mute) as (port, _), rig(tmp_path, [at(port, connect_timeout=60.0)]) as r:
         waiting = asyncio.create_task(r.connector.connect("n1"))
         await asyncio.sleep(0.1)
-        started = time.monotonic()
         waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-        await r.connector.close()
-        assert time.monotonic() - started < 2
+        async with asyncio.timeout(30):  # the connection is tried for a minute
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            await r.connector.close()
 
 
 async def test_a_dropped_connection_prints_no_traceback(

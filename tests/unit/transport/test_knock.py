@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -81,9 +80,7 @@ async def test_what_speaks_no_tls(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "TLS" in said or "closed" in said
     monkeypatch.setattr(module, "CONNECT_LIMIT", 0.1)
     async with plain(b"", hang=True) as port:
-        start = time.monotonic()
         assert await ask(port) == "it accepts connections but says no TLS"
-        assert time.monotonic() - start < 3
 
 
 async def test_a_server_that_hangs_up_at_once_is_no_answer() -> None:
