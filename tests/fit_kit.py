@@ -19,7 +19,7 @@ def facts_of(arch: Arch, host: str = "node", userland: Arch | None = None) -> Fa
     compat = {Arch.AMD64: {Arch.I386}, Arch.ARM64: {Arch.ARM}}.get(arch, set())
     return Facts(
         host=host,
-        kernel_machine=arch.info.uname[0],
+        kernel_machine=next(iter(arch.info.uname), arch.field_name),
         kernel_arch=arch,
         userland_arch=user,
         userland_bits=user.info.bits,
@@ -27,7 +27,7 @@ def facts_of(arch: Arch, host: str = "node", userland: Arch | None = None) -> Fa
         native=frozenset({arch} | compat),
         page_size=4096,
         kernel_release="6.1.0-18-generic",
-        libc=Libc("glibc", (2, 36), frozenset({GLIBC_LOADERS[user]})),
+        libc=Libc("glibc", (2, 36), frozenset({GLIBC_LOADERS[user]} if user in GLIBC_LOADERS else ())),
         hard_float=True if user is Arch.ARM else None,
     )
 

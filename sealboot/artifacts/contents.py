@@ -14,6 +14,7 @@ from sealboot.artifacts.image_list import read_image_list
 from sealboot.artifacts.inside import look_inside
 from sealboot.artifacts.lz4 import look_at
 from sealboot.artifacts.name import arch_in_name
+from sealboot.artifacts.named import name_format
 from sealboot.artifacts.reader import Reader
 from sealboot.artifacts.sniff import HEAD, script_interpreter, sniff
 from sealboot.model.arch import Arch, platform_arch
@@ -45,7 +46,7 @@ def read(label: str, reader: Reader, *, deep: bool) -> Artifact:
         kind, layers = booted.kind, booted.layers
         diagnostics += _told(label, booted.findings)
         diagnostics += _misnamed(label, claimed, boot_arch(layers))
-    elif kind is Kind.UNKNOWN and (listed := read_image_list(reader)) is not None:
+    elif kind is Kind.UNKNOWN and (listed := read_image_list(reader) or name_format(reader)) is not None:
         layers = (listed,)
     elif kind is Kind.LZ4:
         layer, told = look_at(reader, label)

@@ -11,6 +11,7 @@ from sealboot.artifacts.elf_header import Header, read_header
 from sealboot.artifacts.elf_ident import MalformedError
 from sealboot.artifacts.elf_notes import Notes, read_notes
 from sealboot.artifacts.elf_segments import PT_LOAD, check_loadable, read_interpreter, read_segments
+from sealboot.artifacts.elf_system import system_of
 from sealboot.artifacts.findings import Finding
 from sealboot.artifacts.reader import Source
 from sealboot.model.arch import Arch
@@ -79,6 +80,7 @@ def parse(source: Source) -> Parsed:
         x86_level=notes.x86_level,
         defect=defect,
         laid_out_as=header.laid_out_as,
+        system=system_of(header.osabi, notes.owners, notes.abi_tag, interpreter),
     )
     return Parsed(elf, tuple(found))
 

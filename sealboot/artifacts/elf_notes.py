@@ -20,6 +20,9 @@ from sealboot.model.artifact import Segment
 #: Bytes read of one note segment, and note segments read of one file.
 MAX_NOTES = 64 << 10
 MAX_SEGMENTS = 16
+MAX_OWNERS = 16
+_OWNER_SIZE = 16
+_GNU = b"GNU"
 
 _NT_GNU_ABI_TAG, _NT_GNU_PROPERTY = 1, 5
 _ABI_LINUX = "ELF_NOTE_OS_LINUX"
@@ -35,32 +38,41 @@ class Notes:
 
     min_kernel: tuple[int, ...] | None = None
     x86_level: int | None = None
+    owners: tuple[bytes, ...] = ()
+    abi_tag: int | None = None  # the system of NT_GNU_ABI_TAG, 0 for Linux
 
 
 def read_notes(source: Source, layout: Layout, segments: tuple[Segment, ...]) -> Notes:
     """Read all note segments, bounded; unknown notes are passed over."""
     min_kernel: tuple[int, ...] | None = None
     x86_level: int | None = None
+    owners: list[bytes] = []
+    abi_tag: int | None = None
     found = [s for s in segments if s.type in {PT_NOTE, PT_GNU_PROPERTY}]
     for segment in found[:MAX_SEGMENTS]:
         data = source.at(segment.offset, min(segment.filesz, MAX_NOTES))
-        for kind, body in _gnu_notes(data, layout, 8 if segment.align == 8 else 4):
+        for owner, kind, body in _notes(data, layout, 8 if segment.align == 8 else 4):
+            if owner not in owners and len(owners) < MAX_OWNERS:
+                owners.append(owner)
+            if owner != _GNU:
+                continue
             if kind == _NT_GNU_ABI_TAG:
+                abi_tag = layout.word(body, 0) if len(body) >= _ABI_SIZE else abi_tag
                 min_kernel = _abi(body, layout) or min_kernel
             elif kind == _NT_GNU_PROPERTY:
                 x86_level = max(filter(None, (x86_level, _isa(body, layout))), default=None)
-    return Notes(min_kernel, x86_level)
+    return Notes(min_kernel, x86_level, tuple(owners), abi_tag)
 
 
-def _gnu_notes(data: bytes, layout: Layout, align: int) -> Iterator[tuple[int, bytes]]:
-    """Type and body of each note whose owner is `GNU`."""
+def _notes(data: bytes, layout: Layout, align: int) -> Iterator[tuple[bytes, int, bytes]]:
+    """Owner, type and body of each note."""
     at = 0
     while at + _NHDR <= len(data):
         name_size, body_size, kind = (layout.word(data, at + i) for i in (0, 4, 8))
         name_at = at + _NHDR
         body_at = _up(name_at + name_size, align)
-        if data[name_at : name_at + name_size] == b"GNU\0":
-            yield kind, data[body_at : body_at + body_size]
+        owner = data[name_at : name_at + min(name_size, _OWNER_SIZE)].split(b"\0", 1)[0]
+        yield owner, kind, data[body_at : body_at + body_size]
         at = _up(body_at + body_size, align)
 
 

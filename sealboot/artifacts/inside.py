@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 
 from sealboot.artifacts.arm_attributes import arm_level
 from sealboot.artifacts.code import code_end
+from sealboot.artifacts.elf_system import system_of_go
 from sealboot.artifacts.gobuild import GoBuild, read_gobuild
 from sealboot.artifacts.k0s_marks import Marks, may_be_k0s, read_marks
 from sealboot.artifacts.payload_k0s import Appended, Damage, read_appended
 from sealboot.artifacts.payload_k3s import may_be_k3s, read_embedded
 from sealboot.artifacts.reader import Source
+from sealboot.artifacts.texts import with_texts
 from sealboot.artifacts.upx import is_packed, original_size, packer_version
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Elf, Layer, Other
@@ -55,8 +57,12 @@ def look_inside(source: Source, elf: Elf, label: str, *, deep: bool = False) -> 
         *([_packed(label, source, elf, carried)] if packed else []),
     ]
     shown = _with_levels(elf, build) if build else elf
-    if (level := arm_level(source, elf)) is not None:
-        shown = replace(shown, arm_level=_highest(shown.arm_level, level))
+    if build is not None and not shown.system:
+        shown = replace(shown, system=system_of_go(build.settings.get("GOOS", "")))
+    level = arm_level(source, elf)
+    if level.proven is not None:
+        shown = replace(shown, arm_level=_highest(shown.arm_level, level.proven))
+    shown = with_texts(source, replace(shown, arm_claim=level.claimed))
     if (end := code_end(source, elf)) is not None:
         shown = replace(shown, code_end=end)
     return Inside(shown, tuple(layers), tuple(found))

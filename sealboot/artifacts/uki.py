@@ -41,8 +41,11 @@ class ParsedUki:
 
 
 def is_uki(pe: Pe) -> bool:
-    """Whether the sections are those of a UKI or an addon; a bare stub is neither."""
-    return any(section.name in _OWN for section in pe.sections)
+    """Whether the sections are those of a UKI or an addon; a bare stub is neither.
+
+    `.osrel` alone makes none: systemd-boot has it too, and says that it is a boot manager.
+    """
+    return any(section.name in _OWN - {".osrel"} for section in pe.sections)
 
 
 def read_uki(source: Source, pe: Pe) -> ParsedUki:

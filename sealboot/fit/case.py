@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sealboot.model.arch import ARCHITECTURES, Arch
 from sealboot.model.archive import ImageArchive
-from sealboot.model.artifact import Artifact, Elf, Kind, Other
+from sealboot.model.artifact import Artifact, Elf, Kind, Other, Pe
 from sealboot.model.diagnostic import Severity
 from sealboot.model.facts import Facts
+from sealboot.model.formats import Format
 
 ET_REL, ET_EXEC, ET_DYN, ET_CORE = 1, 2, 3, 4
 
+#: Formats whose first line tells more than their name, and how much of it is quoted.
+_QUOTABLE, _QUOTED = frozenset({Format.TEXT, Format.JSON, Format.XML}), 60
+#: PE subsystems of programs that Windows starts (Microsoft, "PE Format": native, GUI, console).
+WINDOWS = frozenset({1, 2, 3})
 _TYPES = {0: "no type", ET_REL: "object file", ET_CORE: "core dump"}
 #: 32-bit flavours of 64-bit machines: (machine, bits) -> the field's name.
 _ODD = {(0x3E, 32): "x86-64 in the x32 ABI", (0xB7, 32): "aarch64 ILP32", (0x16, 32): "s390 (31-bit)"}
@@ -65,6 +71,8 @@ def describe_file(artifact: Artifact) -> str:
         return describe_kind(artifact)
     order = " big-endian" if elf.endian == "big" and elf.arch is None else ""
     words = f"ELF{elf.bits}{order} {machine_name(elf)}"
+    if elf.system:
+        words += f" for {elf.system}"
     if elf.type in _TYPES:
         words += f" {_TYPES[elf.type]}"
     if artifact.named_arch is not None and artifact.named_arch is not elf.arch:
@@ -92,12 +100,31 @@ def describe_kind(artifact: Artifact) -> str:
         return f"a script for {first.facts.get('interpreter') or 'no interpreter'}"
     if artifact.kind is Kind.SPECIAL and isinstance(first, Other):
         return first.name
+    if isinstance(first, Pe) and first.subsystem in WINDOWS:
+        return f"a Windows program{_for(first.arch.both_names if first.arch else '')}"
+    named = named_format(artifact)
+    if named is not None:
+        said = named[1].get("text", "")
+        quoted = f", {said[:_QUOTED]!r}" if said and named[0] in _QUOTABLE else ""
+        return f"{named[0].value}{_for(named[1].get('arch', ''))}{quoted}"
     if isinstance(first, ImageArchive):
         return f"an archive of container images for {', '.join(first.platforms) or 'no whole platform'}"
     kernel = artifact.kernel
     if kernel is not None and kernel.arch is not None:
         return f"{_KINDS[artifact.kind]} for {kernel.arch.field_name}"
     return _KINDS[artifact.kind]
+
+
+def named_format(artifact: Artifact) -> tuple[Format, Mapping[str, str]] | None:
+    """What a file is that only has a name, and what it says of itself."""
+    first = artifact.layers[0] if artifact.layers else None
+    if artifact.kind is not Kind.UNKNOWN or not isinstance(first, Other):
+        return None
+    return (Format(first.name), first.facts) if first.name in set(Format) else None
+
+
+def _for(arches: str) -> str:
+    return f" for {arches.replace(' ', ', ')}" if arches else ""
 
 
 def describe_host(facts: Facts) -> str:

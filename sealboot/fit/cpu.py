@@ -70,16 +70,23 @@ def arm_level(case: Case) -> Reason | None:
 
 
 def _hidden_level(case: Case) -> Reason | None:
-    """A doubt: what level a packed file was built for is packed too, and most are built for ARMv7."""
-    have = case.facts.cpu.arm_level
-    if case.elf.arm_level is not None or have is None or have >= _USUAL_ARM or not case.artifact.packed:
+    """A doubt where nothing, or nothing certain, tells the level: most programs are built for ARMv7."""
+    have, elf = case.facts.cpu.arm_level, case.elf
+    if have is None or have >= _USUAL_ARM or (elf.arm_level is not None and elf.arm_claim is None):
         return None
+    hint = f"its smoke test will tell; a build for arm/v{have} is certain"
+    if case.artifact.packed:
+        what, hint = "packed with UPX", "unpack it first, to see what it was built for: `upx -d FILE`"
+    elif elf.arm_claim is not None:
+        what = f"build attributes of ARMv{elf.arm_claim}, code without its instructions"
+    else:
+        what = "does not say which ARM it is for"
     return Reason(
         "SB110",
-        f"whether {case.facts.host} is new enough for the packed binary is not known",
-        f"{describe_file(case.artifact)}, packed with UPX",
+        f"whether {case.facts.host} is new enough for the binary is not known",
+        f"{describe_file(case.artifact)}, {what}",
         f"ARMv{have} processor",
-        ("unpack it first, to see what it was built for: `upx -d FILE`",),
+        (hint,),
         Severity.WARNING,
     )
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from sealboot.fit.abi import other_abi
 from sealboot.fit.carried import carried
 from sealboot.fit.case import Case, Reason, describe_file, describe_host
 from sealboot.fit.cpu import arm_level, features, x86_level
 from sealboot.fit.loading import kernel_version, page_size
-from sealboot.fit.machine import damaged, foreign, old_arm_abi, taken_for, unreadable_content
+from sealboot.fit.machine import damaged, foreign, old_arm_abi, other_system, taken_for, unreadable_content
 from sealboot.fit.script import no_place, not_startable, script_starts
 from sealboot.fit.userland import libc_version, loader
 from sealboot.model.arch import Arch
@@ -23,6 +24,7 @@ Rule: TypeAlias = Callable[[Case], Reason | None]
 #: After content and machine; the first error is the reason. The kernel's own refusals come first,
 #: then what the program's loader says, then what the program meets once it runs.
 _RULES: tuple[Rule, ...] = (
+    other_abi,
     old_arm_abi,
     page_size,
     arm_level,
@@ -46,14 +48,15 @@ def judge(
     """Predict what happens when `artifact` is executed on the host of `facts`.
 
     The order of reasons: no program at all (SB112), damaged (SB401), another
-    machine (SB101), ABI and page size (SB110, SB105), loader (SB102, SB107),
+    operating system (SB115), another machine (SB101), ABI and page size (SB116, SB110, SB105), loader (SB102, SB107),
     processor, C library and kernel version (SB106, SB108, SB109), what it
     carries (SB410). A file that
     only an emulator runs is `runs-emulated` with reason SB103; it is usable
     where `emulation_allowed`. A file that would run although it is known to be
     cut off behind its last segment is `runs`, but not usable; so is a script
-    whose interpreter is there (SB112). With `scripts` the place takes those as
-    well: such a script is usable, whatever the host's architecture.
+    whose interpreter is there (SB112), and a static program of another system
+    (SB115). With `scripts` the place takes those as well: such a script is
+    usable, whatever the host's architecture.
 
     `at` is the place in the inventory that paired the two. What is unknown
     about the host is never taken for granted: it leads to a warning.
@@ -65,10 +68,13 @@ def judge(
         return _verdict(artifact, facts, Outcome.RUNS, usable=False, found=(refused,))
     reason, doubts = _examine(artifact, facts)
     warnings = tuple(_diagnostic(d, artifact, facts, at) for d in doubts)
+    elf = artifact.elf
     if reason is not None:
         found = _diagnostic(reason, artifact, facts, at)
-        return _verdict(artifact, facts, Outcome.CANNOT, usable=False, found=(found, *warnings))
-    elf = artifact.elf
+        # The kernel does not ask whose program it is: a static one of another system starts, and goes wrong.
+        starts = reason.code == "SB115" and elf is not None and elf.static and _case(artifact, elf, facts)
+        outcome = Outcome.RUNS if starts else Outcome.CANNOT
+        return _verdict(artifact, facts, outcome, usable=False, found=(found, *warnings))
     arch = taken_for(elf, facts) if elf else None
     own = _own_errors(artifact, facts, at)
     if elf is not None and arch is not None and arch in facts.emulates:
@@ -98,6 +104,9 @@ def _examine(artifact: Artifact, facts: Facts) -> tuple[Reason | None, list[Reas
     broken = damaged(artifact, elf, facts)
     if broken is not None:
         return broken, []
+    other = other_system(artifact, elf, facts)
+    if other is not None:
+        return other, []
     case = _case(artifact, elf, facts)
     if case is None:
         return foreign(artifact, elf, facts), []

@@ -8,6 +8,7 @@ from itertools import pairwise
 from sealboot.fit.case import Case, Reason, describe_file
 from sealboot.model.arch import Arch
 from sealboot.model.artifact import Segment
+from sealboot.model.diagnostic import Severity
 from sealboot.model.facts import Facts
 
 _PT_LOAD, _PF_X = 1, 1
@@ -29,7 +30,7 @@ def page_size(case: Case) -> Reason | None:
     loads = [s for s in case.elf.segments if s.type == _PT_LOAD and s.filesz]
     skewed = any((s.offset - s.vaddr) % page for s in loads)
     if not skewed and not _collide(loads, page, case.elf.code_end):
-        return _packed_for_small_pages(case, page)
+        return _packed_for_small_pages(case, page) or _small_allocator(case, page)
     align = min((s.align for s in loads), default=0)
     return Reason(
         "SB105",
@@ -71,10 +72,28 @@ def _packed_for_small_pages(case: Case, page: int) -> Reason | None:
     )
 
 
+def _small_allocator(case: Case, page: int) -> Reason | None:
+    """A doubt: jemalloc is built for pages up to a size, and which one the file does not say."""
+    if not case.elf.allocator or page <= _SMALLEST_PAGE:
+        return None
+    return Reason(
+        "SB105",
+        f"whether the allocator of the binary is built for the pages of {case.facts.host} is not known",
+        f"{describe_file(case.artifact)}, with {case.elf.allocator}",
+        f"pages of {page} bytes",
+        ("its smoke test will tell; jemalloc built with `--with-lg-page=16` runs on all",),
+        Severity.WARNING,
+    )
+
+
 def kernel_version(case: Case) -> Reason | None:
-    """SB109: the ABI note asks for a newer kernel. glibc's start code checks it, not the kernel."""
+    """SB109: the ABI note asks for a newer kernel, and the program's own start code reads it.
+
+    No kernel does, nor does anything in a dynamic program's own file; static
+    programs of glibc did, until that check was taken out of it.
+    """
     wanted, have = case.elf.min_kernel, release_of(case.facts)
-    if wanted is None or have is None or have >= wanted:
+    if wanted is None or have is None or have >= wanted or not case.elf.checks_kernel:
         return None
     text = ".".join(map(str, wanted))
     return Reason(

@@ -17,9 +17,9 @@ from sealboot.fit.case import (
     machine_name,
     native_of,
 )
+from sealboot.fit.content import advice
 from sealboot.fit.script import no_place
 from sealboot.model.arch import Arch
-from sealboot.model.archive import ImageArchive
 from sealboot.model.artifact import Artifact, Elf, Kind
 from sealboot.model.facts import Facts
 
@@ -27,24 +27,6 @@ from sealboot.model.facts import Facts
 _CHECK_CLASS = frozenset({Arch.RISCV64, Arch.S390X, Arch.MIPS, Arch.MIPSLE, Arch.MIPS64, Arch.MIPS64LE})
 _EF_ARM_EABI_MASK = 0xFF000000
 _UNREADABLE = frozenset({"SB408", "SB409"})
-
-_CONTENT_HINTS: dict[Kind, str] = {
-    Kind.EMPTY: "the file has no bytes: bash would even report success for it; fetch it again",
-    Kind.DIRECTORY: "name the file inside it",
-    Kind.GZIP: "unpack it first: `gunzip` or `tar -xzf`",
-    Kind.ZSTD: "unpack it first: `unzstd` or `tar --zstd -xf`",
-    Kind.BZIP2: "unpack it first: `bunzip2` or `tar -xjf`",
-    Kind.XZ: "unpack it first: `unxz` or `tar -xJf`",
-    Kind.LZ4: "unpack it first: `unlz4` or `lz4 -dc FILE | tar -xf -`",
-    Kind.ZIP: "unpack it first: `unzip`",
-    Kind.TAR: "unpack it first, or name the program inside it",
-    Kind.PE: "this is a Windows or EFI image: it boots, it is not started from Linux",
-    Kind.UKI: "this is what a machine boots, not what it runs: no place for a program takes it",
-    Kind.KERNEL: "this is what a machine boots, not what it runs: no place for a program takes it",
-    Kind.INITRD: "this is what a kernel unpacks when it boots: no place for a program takes it",
-}
-
-_IMAGES = "container images are imported, not started: no place for a program takes them"
 
 
 def unreadable_content(artifact: Artifact, facts: Facts) -> Reason | None:
@@ -55,9 +37,7 @@ def unreadable_content(artifact: Artifact, facts: Facts) -> Reason | None:
     if artifact.kind is Kind.SCRIPT:
         return no_place(artifact, facts)
     if artifact.kind is not Kind.ELF:
-        images = any(isinstance(layer, ImageArchive) for layer in artifact.layers)
-        hint = _IMAGES if images else _CONTENT_HINTS.get(artifact.kind)
-        return _no_program(artifact, facts, describe_kind(artifact), (hint,) if hint else ())
+        return _no_program(artifact, facts, describe_kind(artifact), advice(artifact, facts))
     elf = artifact.elf
     if elf is None:
         what = next((d.summary for d in artifact.diagnostics if d.code == "SB401"), "damaged")
@@ -89,6 +69,23 @@ def damaged(artifact: Artifact, elf: Elf, facts: Facts) -> Reason | None:
     if not elf.entry:
         return _no_program(artifact, facts, f"{describe_file(artifact)} without an entry point", ())
     return None
+
+
+def other_system(artifact: Artifact, elf: Elf, facts: Facts) -> Reason | None:
+    """SB115: a program of another operating system. Linux would start it, and its first system call is another one.
+
+    Not where the loader that it names is on the host: Android is a Linux, and some hosts have layers for others.
+    """
+    if not elf.system or (elf.interpreter is not None and elf.interpreter in facts.libc.loaders):
+        return None
+    kernel = facts.kernel_arch
+    return Reason(
+        "SB115",
+        f"{artifact.path} is a program for {elf.system}, and {facts.host} runs Linux",
+        describe_file(artifact),
+        describe_host(facts),
+        (f"use the Linux build for {kernel.both_names}" if kernel else "use the Linux build",),
+    )
 
 
 def taken_for(elf: Elf, facts: Facts) -> Arch | None:

@@ -88,25 +88,44 @@ _BY_ELF: dict[tuple[int, int, str], Arch] = {
     (row.machine, row.bits, row.endian): row.arch for row in ARCHITECTURES
 }
 
-#: What operators write for each architecture, beyond Go's own names.
+#: What operators write for each architecture, beyond Go's own names: as `uname -m`, Debian, OCI and Docker print it.
 _ALIASES = {
     "x86_64": Arch.AMD64,
     "x86-64": Arch.AMD64,
     "x64": Arch.AMD64,
     "i386": Arch.I386,
+    "i486": Arch.I386,
+    "i586": Arch.I386,
     "i686": Arch.I386,
     "x86": Arch.I386,
     "aarch64": Arch.ARM64,
+    "arm64v8": Arch.ARM64,
+    "arm64/v8": Arch.ARM64,
+    "armv8": Arch.ARM64,
     "armhf": Arch.ARM,
+    "armel": Arch.ARM,
+    "arm32": Arch.ARM,
+    "arm32v5": Arch.ARM,
+    "arm32v6": Arch.ARM,
+    "arm32v7": Arch.ARM,
+    "armv5": Arch.ARM,
+    "armv5tel": Arch.ARM,
+    "armv5tejl": Arch.ARM,
     "armv6": Arch.ARM,
+    "armv6l": Arch.ARM,
     "armv7": Arch.ARM,
     "armv7l": Arch.ARM,
-    "armv6l": Arch.ARM,
+    "armv7hl": Arch.ARM,
+    "armv8l": Arch.ARM64,  # what an arm64 kernel calls itself to 32-bit programs
     "arm/v5": Arch.ARM,
     "arm/v6": Arch.ARM,
     "arm/v7": Arch.ARM,
     "ppc64el": Arch.PPC64LE,
+    "powerpc64le": Arch.PPC64LE,
+    "powerpc64": Arch.PPC64,
     "loongarch64": Arch.LOONG64,
+    "mips64el": Arch.MIPS64LE,
+    "mipsel": Arch.MIPSLE,
 }
 
 
@@ -127,7 +146,7 @@ def arch_from_elf(machine: int, bits: int, endian: str) -> Arch | None:
 
 def arch_from_text(text: str) -> Arch | None:
     """Translate what a person writes (`arm64`, `aarch64`, `x86_64`, `arm/v7`); `None` when unknown."""
-    lowered = text.strip().lower()
+    lowered = text.strip().lower().removeprefix("linux/")
     try:
         return Arch(lowered)
     except ValueError:

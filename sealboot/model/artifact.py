@@ -62,6 +62,12 @@ class Elf:
 
     `cpu_features` are what a file demands beyond the oldest processor of its architecture, as `Cpu.flags` names them.
 
+    `system` names the operating system whose programs these are, where the file says that it is not Linux.
+
+    `arm_claim` is what the build attributes say where the code does not bear them out: a linker merges those of
+    all objects into the highest. `checks_kernel` says that the program itself compares the kernel's version with
+    `min_kernel`. `allocator` names one that is built for a fixed page size.
+
     `code_end` is the address behind the last section with code, read only where segments may share a page.
 
     `defect` says why every kernel refuses the file or the program dies at
@@ -91,6 +97,10 @@ class Elf:
     laid_out_as: Arch | None = None
     cpu_features: tuple[str, ...] = ()
     code_end: int | None = None
+    system: str = ""
+    arm_claim: int | None = None
+    checks_kernel: bool = False
+    allocator: str = ""
 
     @property
     def static(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sealboot.drivers.base import Slot
+from sealboot.fit.case import describe_file
 from sealboot.model.artifact import Artifact
 from sealboot.model.diagnostic import Diagnostic, Location
 from sealboot.model.facts import Facts
@@ -46,7 +47,7 @@ def _get_one(slot: Slot, facts: Facts, offered: Sequence[Artifact]) -> tuple[str
 
 
 def _found(offered: Sequence[Artifact]) -> str:
-    words = [f"{a.path} ({', '.join(a.platforms) or a.kind.value})" for a in offered[:_SHOWN]]
+    words = [f"{a.path} ({', '.join(a.platforms) or describe_file(a)})" for a in offered[:_SHOWN]]
     more = len(offered) - len(words)
     return ", ".join(words + ([f"and {more} more"] if more > 0 else [])) or "nothing"
 

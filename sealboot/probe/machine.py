@@ -18,7 +18,12 @@ from sealboot.probe.binfmt import Rule, judged
 from sealboot.probe.elfhead import Head
 
 #: The 32-bit half of each 64-bit kernel that can have one.
-COMPAT = {Arch.AMD64: Arch.I386, Arch.ARM64: Arch.ARM}
+COMPAT = {
+    Arch.AMD64: Arch.I386,
+    Arch.ARM64: Arch.ARM,
+    Arch.MIPS64: Arch.MIPS,
+    Arch.MIPS64LE: Arch.MIPSLE,
+}
 _BIG_MIPS = {Arch.MIPS64LE: Arch.MIPS64, Arch.MIPSLE: Arch.MIPS}
 
 
@@ -124,7 +129,8 @@ def _own(real: Arch | None, evidence: Evidence, shell: Arch | None) -> frozenset
     if half is None:
         return frozenset({real})
     proven = shell is half and not any(rule.arch is half for rule in evidence.rules)
-    offered = _ia32(evidence) if real is Arch.AMD64 else _aarch32(evidence)
+    # Of MIPS kernels a running program is the only proof: o32 is an option of theirs (MIPS32_O32).
+    offered = (real is Arch.AMD64 and _ia32(evidence)) or (real is Arch.ARM64 and _aarch32(evidence))
     return frozenset({real, half}) if proven or offered else frozenset({real})
 
 

@@ -52,9 +52,13 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """A key file needs a passphrase that nobody named; `public` is its public part, where known."""
+    """A key file that gives no private key: it needs a passphrase that nobody named, or is a public key's.
+
+    `public` is its public part, where known; an agent may hold the rest.
+    """
 
     public: bytes | None
+    public_half: bool = False  # the file is that of a public key
 
 
 _Loaded: TypeAlias = list[Identity] | Locked | Diagnostic
@@ -90,7 +94,7 @@ class Keyring:
                 held = [i for i in agent if i.blob == found.public]
                 offered += held
                 if not held and named:
-                    problems.append(_locked(text, endpoint))
+                    problems.append(_not_held(text) if found.public_half else _locked(text, endpoint))
             elif isinstance(found, Diagnostic):
                 problems.append(found)
             else:
@@ -123,11 +127,19 @@ class Keyring:
     def _load(
         self, path: Path, passphrase: SecretRef | None, certificates: tuple[str, ...], *, optional: bool
     ) -> _Loaded:
-        data = _read_private(path)
-        if data is None:
+        read = _read_key(path)
+        if read is None:
             return [] if optional else _unusable(path, "there is no such file")
-        if isinstance(data, Diagnostic):
-            return data
+        if isinstance(read, Diagnostic):
+            return read
+        data, info = read
+        public = _public(data)
+        if public is not None:
+            # The private half is the agent's: what ssh_config(5) says of a public key in IdentityFile.
+            return Locked(public, public_half=True)
+        exposed = _exposed(path, info)
+        if exposed is not None:
+            return exposed
         try:
             try:
                 key = asyncssh.import_private_key(data)
@@ -204,8 +216,8 @@ class Keyring:
             client.close()
 
 
-def _read_private(path: Path) -> bytes | Diagnostic | None:
-    """The bytes of a private key file that only its owner can read; `None` when there is none."""
+def _read_key(path: Path) -> tuple[bytes, os.stat_result] | Diagnostic | None:
+    """The bytes of a key file and what it is; `None` when there is none."""
     try:
         # A FIFO in the place of a key must not hang the run.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -217,13 +229,25 @@ def _read_private(path: Path) -> bytes | Diagnostic | None:
         info = os.fstat(file.fileno())
         if not stat.S_ISREG(info.st_mode) or info.st_size > MAX_BYTES:
             return _unusable(path, "it is no regular file of a key's size")
-        if info.st_uid == os.getuid() and info.st_mode & 0o077:
-            return _unusable(
-                path,
-                f"its mode {stat.S_IMODE(info.st_mode):04o} lets others read it",
-                hint=f"chmod 600 {path}",
-            )
-        return file.read()
+        return file.read(), info
+
+
+def _exposed(path: Path, info: os.stat_result) -> Diagnostic | None:
+    """A private key that others may read, as OpenSSH refuses it."""
+    if info.st_uid != os.getuid() or not info.st_mode & 0o077:
+        return None
+    why = f"its mode {stat.S_IMODE(info.st_mode):04o} lets others read it"
+    return _unusable(path, why, hint=f"chmod 600 {path}")
+
+
+def _public(data: bytes) -> bytes | None:
+    """The key's blob where the file holds a public key alone; asyncssh finds one in a private key as well."""
+    if b"PRIVATE KEY-----" in data:
+        return None
+    try:
+        return asyncssh.import_public_key(data).public_data
+    except (asyncssh.Error, ValueError):
+        return None
 
 
 def _public_part(path: Path) -> bytes | None:
@@ -256,6 +280,14 @@ def _locked(text: str, endpoint: Endpoint) -> Diagnostic:
         f"the private key {text} cannot be used: it needs a passphrase",
         evidence=(("for", str(endpoint)),),
         hints=("set `ssh.passphrase_from`, or load the key into your agent: `ssh-add`",),
+    )
+
+
+def _not_held(text: str) -> Diagnostic:
+    return Diagnostic(
+        "SB208",
+        f"the agent does not hold the private key of {text}",
+        hints=("load it into your agent: `ssh-add`", "or name the file of the private key"),
     )
 
 

@@ -210,7 +210,7 @@ def key_failure(endpoint: Endpoint, verdict: Verdict) -> Failure:
                 failure,
                 code="SB203",
                 summary="has a host key that is not known",
-                hints=(trust, "or record first-seen keys of new hosts: `--accept-new`"),
+                hints=(trust, "or record first-seen keys of new hosts: `sealboot apply --accept-new`"),
                 at=None,
             )
         case _:

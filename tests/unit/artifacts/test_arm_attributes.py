@@ -28,9 +28,20 @@ def encoded(*pairs: tuple[int, int | bytes]) -> bytes:
     return b"A" + struct.pack("<I", len(vendor) + 4) + vendor
 
 
-def program(section: bytes) -> bytes:
-    """A sound ARM program with that section, and a section table that names it."""
-    code = elf_corpus.static(Arch.ARM, "arm")
+MOVW, MOVT, NOP = 0xE300_0000, 0xE340_0000, 0xE1A0_0000
+
+
+def code(*, constants: int) -> bytes:
+    """A thousand A32 instructions, so many of them MOVW and MOVT by turns."""
+    words = [MOVT if n % 2 else MOVW for n in range(constants)] + [NOP] * (1000 - constants)
+    return struct.pack("<1000I", *words)
+
+
+def program(section: bytes, text: bytes = b"") -> bytes:
+    """A sound ARM program with that section, a section table that names it, and more code behind its own."""
+    start = elf_corpus.static(Arch.ARM, "arm")
+    size = struct.unpack_from("<I", start, 52 + 16)[0] + len(text)
+    code = start[:68] + struct.pack("<II", size, size) + start[76:] + text
     names = b"\0.ARM.attributes\0.shstrtab\0"
     at = len(code)
     table = at + len(section) + len(names)
@@ -46,12 +57,16 @@ def program(section: bytes) -> bytes:
 
 
 def level(tmp_path: Path, content: bytes) -> int | None:
+    return levels(tmp_path, content)[0]
+
+
+def levels(tmp_path: Path, content: bytes) -> tuple[int | None, int | None]:
     path = tmp_path / "program"
     path.write_bytes(content)
     elf = inspect(path, "program").elf
     assert elf is not None
     assert not elf.defect
-    return elf.arm_level
+    return elf.arm_level, elf.arm_claim
 
 
 @pytest.mark.parametrize(
@@ -60,9 +75,6 @@ def level(tmp_path: Path, content: bytes) -> int | None:
         (_V5TE, _THUMB_1, 5),
         (_V6, _THUMB_1, 6),
         (_V6KZ, 0, 6),
-        (_V7, _THUMB_2, 7),
-        (_V8, _THUMB_2, 7),
-        (_V7, _THUMB_1, None),  # one object with code for newer processors, which asks before it takes it
         (2, _THUMB_1, None),  # v4T
         (13, _THUMB_2, None),  # v7E-M: no processor for Linux
     ],
@@ -72,6 +84,23 @@ def test_what_the_compiler_was_told(arch: int, thumb: int, expected: int | None,
         (5, b"a processor\0"), (6, arch), (8, 1), (9, thumb), (32, b"\x01gnu\0"), (67, b"2.09\0"), (34, 1)
     )
     assert level(tmp_path, program(section)) == expected
+
+
+@pytest.mark.parametrize("arch", [_V7, _V8])
+@pytest.mark.parametrize(
+    ("constants", "expected"),
+    [
+        (0, (None, 7)),
+        (1, (None, 7)),  # one in a thousand: objects that ask the processor before they use it
+        (7, (7, None)),  # the least that was measured in a program for ARMv7
+        (31, (7, None)),  # Debian's busybox for armhf
+    ],
+)
+def test_attributes_of_armv7_count_where_the_code_shows_it(
+    arch: int, constants: int, expected: tuple[int | None, int | None], tmp_path: Path
+) -> None:
+    section = encoded((6, arch), (8, 1), (9, _THUMB_2))
+    assert levels(tmp_path, program(section, code(constants=constants))) == expected
 
 
 def test_the_machine_field_decides_whether_they_are_read(tmp_path: Path) -> None:

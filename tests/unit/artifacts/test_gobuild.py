@@ -234,7 +234,7 @@ def test_a_v3_build_on_an_old_processor(tmp_path: Path) -> None:
     [
         ("amd64", Arch.AMD64, None),
         ("arm64", Arch.ARM64, None),
-        ("armhf", Arch.ARM, 7),  # GOARM=6, linked with C code for ARMv7
+        ("armhf", Arch.ARM, 6),  # GOARM=6, linked with C code for ARMv7: see `arm_claim`
         ("armel", Arch.ARM, 5),
     ],
 )
@@ -244,6 +244,7 @@ def test_real_programs_of_debian(debian: str, arch: Arch, arm: int | None) -> No
     layer = found.layers[1]
     assert elf_of(found).arch is arch
     assert elf_of(found).arm_level == arm
+    assert elf_of(found).arm_claim == (7 if debian == "armhf" else None)
     assert isinstance(layer, Other)
     assert (layer.name, layer.facts["path"]) == ("go", "github.com/opencontainers/runc")
     assert layer.facts["toolchain"].startswith("go1.")

@@ -203,6 +203,15 @@ def test_a_uki_without_a_kernel(tmp_path: Path) -> None:
     assert codes(found) == [("SB405", Severity.ERROR)]
 
 
+def test_a_boot_manager_is_no_uki(tmp_path: Path) -> None:
+    """systemd-boot says which release it is of (`.osrel`) and carries nothing to boot."""
+    data = add_sections(
+        pe(0xAA64), [(".sdmagic", b"#### LoaderInfo: systemd-boot 252 ####"), (".osrel", OS_RELEASE)]
+    )
+    found = artifact_of(tmp_path, "systemd-bootaa64.efi", data)
+    assert (found.kind, found.diagnostics) == (Kind.PE, ())
+
+
 def test_an_addon_is_no_uki_and_not_damaged(tmp_path: Path) -> None:
     found = artifact_of(tmp_path, "x.addon.efi", add_sections(pe(0xAA64), [(".cmdline", b"quiet")]))
     made = layer_of(found, Uki)

@@ -116,7 +116,8 @@ def test_without_native_facts_the_kernels_own_architecture_counts(tmp_path: Path
         ("archive.tar.gz", b"\x1f\x8b\x08", "gzip data"),
         ("image", b"MZ\0", "a PE image"),
         ("k3s", image("linux/arm64").tar(), "an archive of container images for linux/arm64"),
-        ("text", b"hello", "no known format"),
+        ("text", b"hello", "a text file, 'hello'"),
+        ("bytes", b"\x01\x02\x03", "no known format"),
         ("type-rel-amd64", BY_NAME["type-rel-amd64"], "ELF64 x86-64 object file"),
         ("type-core-arm64", BY_NAME["type-core-arm64"], "ELF64 aarch64 core dump"),
         ("entry-zero-amd64", BY_NAME["entry-zero-amd64"], "ELF64 x86-64 without an entry point"),
@@ -321,8 +322,14 @@ def test_a_packer_made_for_small_pages(arch: Arch, page: int, expected: str | No
     ],
 )
 def test_the_oldest_kernel(release: str, expected: str | None, tmp_path: Path) -> None:
-    artifact = artifact_of(tmp_path, "x", glibc(AMD64, note=abi_note(AMD64, 4, 19, 3)))
-    assert reason(artifact, replace(facts_of(AMD64), kernel_release=release)) == expected
+    facts = replace(facts_of(AMD64), kernel_release=release)
+    old = with_elf(sample(tmp_path, "static-amd64"), min_kernel=(4, 19, 3), checks_kernel=True)
+    assert reason(old, facts) == expected
+    # Without a start code that reads it, the note asks nothing: newer glibc, and every dynamic program.
+    assert reason(with_elf(old, checks_kernel=False), facts) is None
+    dynamic_one = artifact_of(tmp_path, "x", glibc(AMD64, note=abi_note(AMD64, 4, 19, 3)))
+    assert elf_of(dynamic_one).min_kernel == (4, 19, 3)
+    assert reason(dynamic_one, facts) is None
 
 
 # -- processor ----------------------------------------------------------------------------------------

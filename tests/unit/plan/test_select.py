@@ -113,7 +113,7 @@ def test_nothing_for_this_architecture_names_what_was_found(tmp_path: Path) -> N
     assert (finding.code, finding.host, finding.at, selection.pairs) == ("SB104", "pi01", LINE, ())
     assert dict(finding.evidence) == {
         "wanted": "elf for arm64 (aarch64)",
-        "found": "k3s (linux/amd64), k3s-s390x (linux/s390x), notes (unknown)",
+        "found": "k3s (linux/amd64), k3s-s390x (linux/s390x), notes (a text file, 'text')",
     }
 
 

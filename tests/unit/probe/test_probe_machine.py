@@ -55,6 +55,15 @@ def test_an_unknown_name_is_never_given_a_default(name: str) -> None:
     assert found.native == frozenset()
 
 
+@pytest.mark.parametrize(("wide", "half"), [(Arch.MIPS64, Arch.MIPS), (Arch.MIPS64LE, Arch.MIPSLE)])
+def test_a_shell_of_the_kernels_other_half_is_proof(wide: Arch, half: Arch) -> None:
+    """EdgeRouter 4: a mips64 kernel with an o32 userland, and no binfmt rule."""
+    found = weigh(evidence("mips64", runs=half, linux32="mips"))
+    assert (found.kernel_arch, found.native, found.handlers) == (wide, frozenset({wide, half}), ())
+    assert found.conflicts == ()
+    assert weigh(evidence("mips64", runs=wide)).native == frozenset({wide})
+
+
 def test_the_byte_order_of_mips_comes_from_the_shell_or_stays_unknown() -> None:
     assert weigh(evidence("mips64")).kernel_arch is None
     assert weigh(evidence("mips64", runs=Arch.MIPS64)).kernel_arch is Arch.MIPS64

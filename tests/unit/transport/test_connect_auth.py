@@ -308,6 +308,44 @@ async def test_keys_of_an_agent(tmp_path: Path) -> None:
             await asyncio.gather(*(r.raw("n1") for _ in range(5)))
 
 
+@pytest.mark.parametrize("by", ["inventory", "ssh_config"])
+async def test_a_public_key_names_the_one_of_the_agent(tmp_path: Path, by: str) -> None:
+    """Keys without a private file: a YubiKey's, 1Password's, gpg-agent's."""
+    key, others = keygen(tmp_path / "id"), [keygen(tmp_path / f"other{n}") for n in range(3)]
+    public = tmp_path / "card.pub"
+    public.write_text(public_line(key) + "\n")
+    public.chmod(0o644)
+    config = tmp_path / "config"
+    config.write_text(f"Host *\n  IdentityFile {public}\n  IdentitiesOnly yes\n")
+    with (
+        openssh(tmp_path / "s", authorized=[public_line(key)]) as server,
+        agent(tmp_path, *others, key) as path,
+    ):
+        host = host_of(
+            server,
+            **(
+                {"identity_files": (str(public),)}
+                if by == "inventory"
+                else {"identity_files": (), "config": True}
+            ),
+        )
+        async with rig(tmp_path, [host], trust=server.known_hosts(), agent_path=path, ssh_config=config) as r:
+            await r.raw("n1")
+        # The agent's other keys were not offered: one of them would have been refused first.
+        assert server.log_text().count("Failed publickey") == 0
+
+
+async def test_a_public_key_that_the_agent_lacks(tmp_path: Path) -> None:
+    key = keygen(tmp_path / "id")
+    with openssh(tmp_path / "s") as server, agent(tmp_path) as path:
+        host = host_of(server, identity_files=(f"{key}.pub",))
+        async with rig(tmp_path, [host], trust=server.known_hosts(), agent_path=path) as r:
+            found = await r.refusal("n1")
+    assert found.code == "SB208"
+    assert "the agent does not hold the private key" in found.summary
+    assert not any("chmod" in hint for hint in found.hints)
+
+
 async def test_a_locked_key_that_the_agent_holds(tmp_path: Path) -> None:
     key = keygen(tmp_path / "key")
     with openssh(tmp_path / "s", authorized=[public_line(key)]) as server, agent(tmp_path, key) as path:
