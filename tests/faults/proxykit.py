@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Iterator
 
+from requires import requires
+
 HOST = "127.0.0.1"
 #: Bytes that are passed on at once.
 PIECE = 16 * 1024
@@ -118,8 +120,9 @@ def mute() -> Iterator[int]:
 def name_server(address: str, *, silent: frozenset[bytes]) -> Iterator[list[bytes]]:
     """A DNS server that knows no name (NXDOMAIN), and does not answer at all for some labels.
 
-    Yields the questions it got.
+    Yields the questions it got. Needs root for its port.
     """
+    requires("root")
     asked: list[bytes] = []
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind((address, 53))
