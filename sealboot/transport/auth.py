@@ -83,8 +83,9 @@ class Keyring:
         agent = await self._agent(endpoint)
         offered: list[Identity] = []
         problems: list[Diagnostic] = []
-        for text in named or tuple(str(self._home / ".ssh" / name) for name in DEFAULT_NAMES):
-            found = self._file(text, endpoint, optional=not named)
+        default = tuple(str(self._home / ".ssh" / name) for name in DEFAULT_NAMES)
+        for text in default if named is None else named:
+            found = self._file(text, endpoint, optional=named is None)
             if isinstance(found, Locked):
                 held = [i for i in agent if i.blob == found.public]
                 offered += held

@@ -121,6 +121,9 @@ class SshConnector:
     def findings(self) -> tuple[Diagnostic, ...]:
         """Warnings about files and the agent, so far; each was also sent to the sink."""
         self._tell()
+        # Told here and not as each host is met: lines that several hosts share make one finding.
+        for finding in self._routes.told():
+            self._found(finding)
         return tuple(self._told)
 
     async def connect(self, name: str) -> Session | Diagnostic:
@@ -285,7 +288,6 @@ class SshConnector:
         sources = (
             self._known.findings,
             self._config_findings,
-            self._routes.findings,
             self._keyring.findings,
         )
         for number, findings in enumerate(sources):

@@ -42,7 +42,7 @@ from sealboot.render.text import safe
 from sealboot.transport.endpoint import Routes
 from sealboot.transport.knownhosts import HostKey, KnownHosts
 from sealboot.transport.resolve import hostname, literal
-from sealboot.transport.sshconfig import SshConfig
+from sealboot.transport.sshconfig import Resolved, SshConfig
 from sealboot.workflow import kubeconfig_text as kubeconfig
 from sealboot.workflow.prepare import Prepared, prepare
 
@@ -280,13 +280,13 @@ def feed_ssh_config(data: bytes) -> None:
     told(*config.findings[:20])
     for alias, user in (("nas1", None), ("10.0.0.1", "ops")):
         found = config.lookup(alias, user=user)
-        told(*found.findings[:20])
-        assert found.port is None or 0 < found.port < 1 << 16
+        if isinstance(found, Resolved):
+            assert found.port is None or 0 < found.port < 1 << 16
     routes = Routes({"h": Host("h", "nas1", "node", ssh=SshSettings(config=True))}, config, "me")
     route = routes.route("h")
     if isinstance(route, Diagnostic):
         told(route)
-    told(*routes.findings[:20])
+    told(*routes.told()[:20])
 
 
 def ssh_config_seeds() -> list[bytes]:
@@ -296,6 +296,8 @@ def ssh_config_seeds() -> list[bytes]:
         b"Match host nas1 user ops\n ProxyJump a@b:22,c\n ConnectTimeout 1m30s\n",
         b'Match final exec "touch /x"\nStrictHostKeyChecking no\nUserKnownHostsFile=none\n',
         b'Include conf.d/* ~/x\nIdentityAgent "$SSH_AUTH_SOCK"\nIdentitiesOnly yes\nProxyCommand nc %h %p\n',
+        b"CanonicalizeHostname yes\nCanonicalDomains lab.test\nMatch final host nas?\n Tag x\nMatch tagged=x\n User y\n",
+        b"IgnoreUnknown Foo*\nFooBar 1\nHost nas1 !b\n IdentityFile ~root/k%%\n ProxyJump none\n HostKeyAlias a\\b\n",
     ]
 
 

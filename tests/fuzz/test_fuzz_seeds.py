@@ -37,7 +37,7 @@ READERS = (
     "drivers/options.py",
     "drivers/phases_schema.py",
     "transport/knownhosts.py",
-    "transport/sshconfig.py",
+    "transport/sshconfig/*.py",
     "transport/shell.py",
     "transport/endings.py",
     "transport/endpoint.py",
@@ -65,6 +65,8 @@ NOT_FED = {
     "inventory/schema.py": "writes the schema",
     "inventory/starter.py": "writes an inventory",
     "inventory/view.py": "shows what was validated",
+    "transport/sshconfig/__init__.py": "names",
+    "transport/sshconfig/options.py": "values",
     "probe/compose.py": "writes a script",
     "probe/gather.py": "asks; the answer is fed to `parse`",
 }

@@ -1,9 +1,8 @@
-"""ssh_config: what is followed, what is not, and the same answers as `ssh -G`."""
+"""ssh_config: what is followed, what is refused, and what is told (the answers of `ssh -G`: the agreement test)."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from pathlib import Path
 
@@ -13,13 +12,20 @@ from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.host import Host, SshSettings
 from sealboot.model.secret import SecretRef
 from sealboot.transport.endpoint import Endpoint, Routes
-from sealboot.transport.sshconfig import _WEAKENING, SshConfig, parse_time
+from sealboot.transport.sshconfig import Refusal, Resolved, SshConfig, parse_time
+from sealboot.transport.sshconfig.options import TOLD
 
 
 def config(tmp_path: Path, text: str) -> SshConfig:
     path = tmp_path / "config"
     path.write_text(text)
     return SshConfig(path, home=tmp_path, local_user="me")
+
+
+def found_in(tmp_path: Path, text: str, alias: str = "h", *, user: str | None = None) -> Resolved:
+    found = config(tmp_path, text).lookup(alias, user=user)
+    assert isinstance(found, Resolved), found
+    return found
 
 
 def route(hosts: list[Host], name: str, ssh_config: SshConfig | None = None) -> tuple[Endpoint, ...]:
@@ -52,70 +58,69 @@ Host *
 
 
 def test_the_first_value_counts(tmp_path: Path) -> None:
-    c = config(tmp_path, SAMPLE)
-    web = c.lookup("web1")
+    web = found_in(tmp_path, SAMPLE, "web1")
     assert (web.hostname, web.user, web.port, web.timeout) == ("web1.example.com", "deploy", 2200, 60.0)
     assert web.identities == (f"{tmp_path}/.ssh/web_deploy",)
     assert web.identities_only
-    assert c.lookup("web9").user == "fallback"
-    assert not c.lookup("web9").identities_only
-    db = c.lookup("db")
+    assert found_in(tmp_path, SAMPLE, "web9").user == "fallback"
+    assert not found_in(tmp_path, SAMPLE, "web9").identities_only
+    db = found_in(tmp_path, SAMPLE, "db")
     assert (db.hostname, db.user, db.jump) == ("db.example.com", "data base", ("ops@gate:2022", "inner"))
-    assert c.lookup("quoted name").hostname == "db.example.com"
-    assert c.lookup("alias", user="deploy").alias == "matched"
-    assert c.lookup("alias", user="other").alias is None
-    assert c.findings == []
+    assert found_in(tmp_path, SAMPLE, "quoted name").hostname == "db.example.com"
+    assert found_in(tmp_path, SAMPLE, "alias", user="deploy").alias == "matched"
+    assert found_in(tmp_path, SAMPLE, "alias", user="other").alias is None
+    assert config(tmp_path, SAMPLE).findings == []
 
 
-@pytest.mark.requires("ssh")
-@pytest.mark.parametrize("alias", ["web1", "web9", "db", "other"])
-def test_the_same_answers_as_ssh(tmp_path: Path, alias: str) -> None:
-    c = config(tmp_path, SAMPLE.replace('"data base"', "database"))
-    ours = c.lookup(alias)
-    shown = subprocess.run(
-        ["ssh", "-G", "-F", str(tmp_path / "config"), alias], check=True, capture_output=True, text=True
-    ).stdout
-    theirs = dict(line.split(" ", 1) for line in shown.splitlines() if " " in line)
-    assert (ours.hostname, ours.user, str(ours.port)) == (theirs["hostname"], theirs["user"], theirs["port"])
-    assert ",".join(ours.jump) == theirs.get("proxyjump", "")
-    assert ours.identities_only == (theirs["identitiesonly"] == "yes")
-
-
-def test_match_exec_is_never_run(tmp_path: Path) -> None:
+def test_match_exec_is_never_run_and_told_where_it_matters(tmp_path: Path) -> None:
     mark = tmp_path / "ran"
-    c = config(tmp_path, f'Match exec "touch {mark}"\n  User evil\nHost *\n  User good\n')
-    assert c.lookup("h").user == "good"
+    text = f'Match host h exec "touch {mark}"\n  User evil\nMatch exec true\n  SendEnv LANG\nHost *\n  User good\n'
+    h = found_in(tmp_path, text)
+    assert h.user == "good"
     assert not mark.exists()
-    assert [(f.code, f.at.line) for f in c.findings if f.at] == [("SB209", 1)]
+    # The second block holds nothing that is followed; the first one cannot be for another host.
+    assert [(i.what, i.at.line) for i in h.ignored] == [("Match exec", 1)]
+    assert found_in(tmp_path, text, "other").ignored == ()
 
 
-@pytest.mark.parametrize("option", sorted(_WEAKENING))
-def test_no_weakening_option_is_followed(tmp_path: Path, option: str) -> None:
-    found = config(tmp_path, f"Host *\n  {option} whatever\n").lookup("h")
-    assert [f.at.line for f in found.findings if f.at] == [2]
+@pytest.mark.parametrize("option", sorted(TOLD))
+def test_what_is_not_obeyed_is_told(tmp_path: Path, option: str) -> None:
+    found = found_in(tmp_path, f"Host h\n  {option} whatever\nHost *\n  {option} other\n")
+    assert [i.at.line for i in found.ignored] == [2]  # the second line would not count for ssh either
+    assert found_in(tmp_path, f"Host h\n  {option} whatever\n", "elsewhere").ignored == ()
 
 
 def test_options_that_only_repeat_our_own_rules_are_silent(tmp_path: Path) -> None:
-    found = config(tmp_path, "StrictHostKeyChecking yes\nForwardAgent no\n").lookup("h")
-    assert found.findings == ()
+    found = found_in(tmp_path, "StrictHostKeyChecking yes\nForwardAgent no\nPubkeyAuthentication yes\n")
+    assert found.ignored == ()
+
+
+def test_all_that_is_not_obeyed_in_a_file_is_one_finding(tmp_path: Path) -> None:
+    text = "ForwardAgent yes\nHost a\n  Ciphers none\nHost b\n  Macs none\nHost c\n  AddressFamily inet6\n"
+    hosts = {n: Host(n, n, "node", ssh=SshSettings(config=True)) for n in ("a", "b")}
+    routes = Routes(hosts, config(tmp_path, text), "me")
+    for name in hosts:
+        routes.route(name)
+    (told,) = routes.told()
+    assert (told.code, told.at.line if told.at else 0) == ("SB209", 1)
+    assert told.evidence == (
+        ("line 1", "forwardagent yes"),
+        ("line 3", "ciphers none"),
+        ("line 5", "macs none"),
+    )
+    routes.route("a")
+    assert routes.told() == []
 
 
 def test_include_stands_under_its_condition(tmp_path: Path) -> None:
     (tmp_path / ".ssh/d").mkdir(parents=True)
     (tmp_path / ".ssh/d/1").write_text("User included\nHost other\n  Port 99\n")
     (tmp_path / ".ssh/d/2").write_text("HostName two\n")
-    c = config(tmp_path, "Host h\n  Include d/*\n  Port 77\nHost other\n  Port 88\n")
-    h = c.lookup("h")
+    text = "Host h\n  Include d/*\n  Port 77\nHost other\n  Port 88\n"
+    h = found_in(tmp_path, text)
     assert (h.user, h.hostname, h.port) == ("included", "two", 77)
-    other = c.lookup("other")
+    other = found_in(tmp_path, text, "other")
     assert (other.user, other.port) == (None, 88)
-
-
-def test_an_include_of_itself_ends(tmp_path: Path) -> None:
-    path = tmp_path / "config"
-    c = config(tmp_path, f"Include {path}\nUser x\n")
-    assert c.lookup("h").user == "x"
-    assert any("nested" in f.summary for f in c.findings)
 
 
 @pytest.mark.parametrize(
@@ -124,26 +129,66 @@ def test_an_include_of_itself_ends(tmp_path: Path) -> None:
         "Port no",
         "Port 70000",
         "Port 0",
+        "Port 0x16",
         "Port 99999999999999999999",
         "Port 000001999999",
         "Port 000001" + "9" * 5000,
+        "Port",
+        'User "open',
+        'User ""',
+        "User one two",
         "ConnectTimeout soon",
         "ConnectTimeout " + "1" * 5000 + "x",  # a pattern that tries every way to cut the row never ends
+        "IdentitiesOnly perhaps",
+        "Host elsewhere\n  Port no",  # ssh refuses the whole file, whomever the line is for
+        "Match nonsense x",
+        "Match",
+        "Match user",
+        "Match host a user b all",
+        "HostName %q",
+        "IdentityFile ${NOT_SET_HERE}/k",
+        "IdentityFile ~nosuchuser/k",
+        "IdentityFile %q",
+        "Include %d/more",
+        "User %r",
+        "RefuseConnection no more",
+        "CanonicalizeHostname yes\nCanonicalDomains lab.test",
     ],
     ids=lambda text: text[:24],
 )
-def test_a_bad_value_is_told(tmp_path: Path, text: str) -> None:
-    found = config(tmp_path, text + "\n").lookup("h")
-    assert (found.port, found.timeout) == (None, None)
-    assert len(found.findings) == 1
+def test_what_cannot_be_understood_stops_with_its_line(tmp_path: Path, text: str) -> None:
+    found = config(tmp_path, "# a comment\n" + text + "\n").lookup("h")
+    assert isinstance(found, Refusal)
+    assert found.at.line in (2, 3)
+    host = Host("n1", "h", "node", ssh=SshSettings(config=True))
+    told = Routes({"n1": host}, config(tmp_path, text + "\n"), "me").route("n1")
+    assert isinstance(told, Diagnostic)
+    assert (told.code, told.at and told.at.file) == ("SB201", str(tmp_path / "config"))
+    assert len(told.summary) < 300
 
 
-def test_bad_lines_and_bytes_are_survived(tmp_path: Path) -> None:
+def test_a_name_that_ssh_would_not_complete_is_not_refused(tmp_path: Path) -> None:
+    text = "CanonicalizeHostname yes\nCanonicalDomains lab.test\nHost 10.*\n  Port 2222\n"
+    assert found_in(tmp_path, text, "10.0.0.1").port == 2222
+    assert found_in(tmp_path, text, "web.other.test").hostname == "web.other.test"
+    assert found_in(tmp_path, text + "Host far\n  HostName far.lab.test\n", "far").hostname == "far.lab.test"
+
+
+def test_an_unknown_option_is_told_unless_the_file_says_that_it_may_be(tmp_path: Path) -> None:
+    (told,) = config(tmp_path, "Hostnme elsewhere\nUser ops\n").findings
+    assert (told.code, told.at.line if told.at else 0) == ("SB209", 1)
+    assert config(tmp_path, "IgnoreUnknown UseColours,Host*\nHostnme elsewhere\n").findings == []
+    assert config(tmp_path, "Hostnme elsewhere\nIgnoreUnknown Host*\n").findings != []
+
+
+def test_bytes_of_any_kind_are_survived(tmp_path: Path) -> None:
     path = tmp_path / "config"
-    path.write_bytes(b'User "open\nPort\n\xff\xfe garbage\nHostName fine\n')
+    path.write_bytes(b"\xff\xfe garbage\nHostName fine\x0c\n")
     c = SshConfig(path, home=tmp_path, local_user="me")
-    assert c.lookup("h").hostname == "fine"
-    assert [f.at.line for f in c.findings if f.at] == [1, 2]
+    found = c.lookup("h")
+    assert isinstance(found, Resolved)
+    assert found.hostname == "fine"
+    assert [f.at.line for f in c.findings if f.at] == [1]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +200,9 @@ def test_times(text: str, seconds: int | None) -> None:
 
 
 def test_a_missing_file_is_empty(tmp_path: Path) -> None:
-    assert SshConfig(tmp_path / "none", home=tmp_path, local_user="me").lookup("h").hostname == "h"
+    found = SshConfig(tmp_path / "none", home=tmp_path, local_user="me").lookup("h")
+    assert isinstance(found, Resolved)
+    assert found.hostname == "h"
 
 
 def test_proxy_command_is_a_clear_refusal(tmp_path: Path) -> None:
@@ -165,7 +212,22 @@ def test_proxy_command_is_a_clear_refusal(tmp_path: Path) -> None:
     assert not isinstance(found, tuple)
     assert found.code == "SB201"
     assert "ProxyCommand" in found.summary
-    assert "config:2" in found.summary
+    assert found.at
+    assert found.at.line == 2
+    # A jump host of the inventory takes its place, as `ssh -J` does.
+    jumping = Host("n1", "h", "node", ssh=SshSettings(config=True, jump=("gate",)))
+    assert [e.label for e in route([jumping], "n1", c)] == ["gate", "n1"]
+
+
+def test_the_hop_logs_in_as_the_file_says(tmp_path: Path) -> None:
+    host = Host("n1", "inner", "node", ssh=SshSettings(config=True))
+    hop, end = route([host], "n1", config(tmp_path, "Host inner\n  User app\n  ProxyJump %r@gate\n"))
+    assert (str(hop), str(end)) == ("app@gate:22", "app@inner:22")
+
+
+def test_a_file_that_names_no_key_at_all(tmp_path: Path) -> None:
+    assert found_in(tmp_path, "User x\n").identities is None
+    assert found_in(tmp_path, "IdentityFile none\n").identities == ()
 
 
 def test_the_inventory_wins(tmp_path: Path) -> None:
@@ -221,35 +283,40 @@ def test_spellings_of_a_hop(hop: str, expected: str | None) -> None:
         ("$MY_AGENT", "/run/mine"),
         ("${MY_AGENT}", "/run/mine"),
         ("SSH_AUTH_SOCK", "/run/own"),
-        ("$NOT_SET", None),
+        ("$NOT_SET", "none"),
     ],
 )
 def test_agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, expected: str | None) -> None:
     monkeypatch.setenv("MY_AGENT", "/run/mine")
     monkeypatch.setenv("SSH_AUTH_SOCK", "/run/own")
     monkeypatch.delenv("NOT_SET", raising=False)
-    found = config(tmp_path, f"IdentityAgent {value}\n").lookup("h").agent
+    found = found_in(tmp_path, f"IdentityAgent {value}\n").agent
     assert found == (expected.replace("HOME", str(tmp_path)) if expected else None)
 
 
-def test_includes_that_double_at_each_depth_are_counted(tmp_path: Path) -> None:
+def test_includes_without_end_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "config"
+    once = config(tmp_path, f"Include {path}\nUser x\n").lookup("h")
+    assert isinstance(once, Refusal)
+    assert "nested" in once.why
     c = config(tmp_path, f"Include {path}\n" * 3 + "User x\n")
-    assert c.lookup("h").user == "x"
-    assert any("more than 256 files" in f.summary for f in c.findings)
+    assert any("more than 256 files" in r.why for r in c._refusals)
 
 
-def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("{}/fifo", "it is no regular file"),
+        ("/dev/zero", "it is no regular file"),
+        ("a\0b", "no file can have that name"),
+        ("{}", "it is a directory"),
+    ],
+)
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path, name: str, why: str) -> None:
     os.mkfifo(tmp_path / "fifo")
-    c = config(tmp_path, f"Include {tmp_path}/fifo /dev/zero /dev/null a\0b {tmp_path}\nUser x\n")
-    assert c.lookup("h").user == "x"
-    assert [f.summary.rpartition(": ")[2] for f in c.findings] == [
-        "it is no regular file",
-        "it is no regular file",
-        "no file can have that name",
-        "it is a directory",
-    ]
-    assert SshConfig(tmp_path / "fifo", home=tmp_path, local_user="me").findings
+    found = config(tmp_path, f"Include {name.format(tmp_path)}\nUser x\n").lookup("h")
+    assert isinstance(found, Refusal)
+    assert why in found.why
 
 
 @pytest.mark.parametrize("hop", ["a:" * 2000 + "@", "gate:" + "9" * 5000, "gate:\u0662\u0662"])
