@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from requires import inapplicable
 
 ROOT = Path(__file__).parent.parent
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
@@ -154,7 +155,7 @@ def test_this_environment_is_the_locked_one() -> None:
     """In an environment that `scripts/setup` made; others are meant to differ."""
     copy = Path(sys.prefix) / ".locked-dev"
     if not copy.is_file():
-        pytest.skip("this environment was not made by scripts/setup")
+        inapplicable("this environment was not made by scripts/setup")
     text = (ROOT / "requirements/dev.txt").read_text()
     assert copy.read_text() == text, "the environment is older than its lock: make"
     here = {canonicalize_name(found.name) for found in distributions()} - {"pip", "setuptools", "sealboot"}

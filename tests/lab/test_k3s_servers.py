@@ -11,6 +11,7 @@ from labkit.k3s_cluster import K3sProject, order
 from labkit.lab import Lab
 from labkit.machines import Node
 from labkit.project import until_event
+from requires import inapplicable
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -198,7 +199,7 @@ def test_a_host_with_old_control_groups_is_refused_unless_its_kubelet_is_told(
         project = K3sProject(lab, tmp_path / "project", (server,))
         assert "SB314" not in project.run("check").codes
         if lab.ssh(server, OLD_CGROUPS).returncode != 0:
-            pytest.skip("this kernel has no hierarchy of version 1 to mount")
+            inapplicable("this kernel has no hierarchy of version 1 to mount")
         untouched = project.listings()
         refused = project.run("apply", "--yes")
         assert (refused.code, "SB314" in refused.codes) == (1, True), refused.told

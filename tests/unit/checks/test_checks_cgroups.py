@@ -8,19 +8,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from requires import shells
 from test_checks import FACTS, HOST
 
 from sealboot.checks.cgroups import KEY, QUESTION, old_cgroups, refuses_v1
 from sealboot.model.diagnostic import Severity
 
-SHELLS = (["dash"], ["busybox", "ash"])
 V1 = "tmpfs {} tmpfs rw 0 0\ncgroup {}/memory cgroup rw,memory 0 0\ncgroup {}/cpu,cpuacct cgroup rw 0 0\n"
 HYBRID = V1 + "cgroup2 {}/unified cgroup2 rw 0 0\n"
 V2 = "cgroup2 {} cgroup2 rw 0 0\n"
 NONE = "proc /proc proc rw 0 0\nsysfs /sys sysfs rw 0 0\ncgroup /mnt/v1 cgroup rw 0 0\n"
 
 
-@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("shell", shells("dash", "busybox"))
 @pytest.mark.parametrize(
     ("mounts", "unified", "told"),
     [(V1, False, "v1"), (HYBRID, False, "hybrid"), (V2, True, "v2"), (NONE, False, ""), (None, False, "")],

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from cli_kit import Lab, lab
+from requires import unavailable
 
 from sealboot.lab.embedded import EmbeddedLab
 from sealboot.model.arch import Arch
@@ -21,7 +22,7 @@ PHASES = """phases:
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     if trouble := EmbeddedLab.trouble():
-        pytest.skip(trouble)
+        unavailable(trouble)
     folder = tmp_path_factory.mktemp("plan")
     with lab(folder, machines=(("m1", Arch.AMD64),)) as made:
         (folder / "binaries" / "hello.sh").write_text("#!/bin/sh\necho hello v1\n")

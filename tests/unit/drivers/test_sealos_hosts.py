@@ -6,24 +6,15 @@ The fault cases were seen with real root filesystems (sealos 5.1.1): `init-kube.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from requires import inapplicable, shells
 
 from sealboot.drivers import sealos_hosts_scripts as scripts
 
-SHELLS = [
-    pytest.param(["/bin/sh"], id="sh"),
-    pytest.param(["bash", "--posix"], id="bash"),
-    pytest.param(
-        ["busybox", "sh"],
-        id="busybox",
-        marks=pytest.mark.skipif(shutil.which("busybox") is None, reason="busybox is not installed"),
-    ),
-]
-pytestmark = pytest.mark.parametrize("shell", SHELLS)
+pytestmark = pytest.mark.parametrize("shell", shells("sh", "bash", "busybox"))
 DEBIAN = "127.0.0.1\tlocalhost\n127.0.1.1\tbox.lan box # me\n\n# IPv6\nff02::1 ip6-allnodes\n"
 MERGED = "127.0.0.1 localhost\n::1 localhost\n10.0.0.11 apiserver.cluster.local\n"
 
@@ -113,7 +104,7 @@ def test_a_machine_without_a_hosts_file_gets_one(shell: list[str], hosts: Path) 
 def test_what_cannot_be_written_whole_is_put_back(shell: list[str], hosts: Path, tmp_path: Path) -> None:
     """What becomes of it is read again: here a disk that keeps nothing of it, by a `sort` that sees less."""
     if shell[0] == "busybox":
-        pytest.skip("its `sort` is its own")
+        inapplicable("its `sort` is its own")
     hosts.write_text(DEBIAN)
     (tmp_path / "sort").write_text(f'#!/bin/sh\necho x >>"{tmp_path}/n"; wc -l <"{tmp_path}/n"\n')
     (tmp_path / "sort").chmod(0o755)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import http.server
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -23,7 +22,6 @@ from sealboot.model.steps import Run, WaitFor
 BOTH = ("linux/amd64", "linux/arm64")
 
 
-@pytest.mark.skipif(shutil.which("perl") is None, reason="perl is not installed")
 def test_the_line_that_is_written_is_that_of_the_usual_password() -> None:
     """crypt(3) of libxcrypt knows bcrypt, as the registry does."""
     user, _, digest = scripts.HTPASSWD.partition(":")
