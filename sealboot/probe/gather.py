@@ -65,6 +65,7 @@ def _ended(session: Session, result: Result, timeout: float) -> Diagnostic:
             evidence=(("after", f"{result.seconds:.1f} s"), ("received", f"{len(result.stdout)} bytes")),
             hints=(
                 "a hung network file system or a very slow disk does this; raise --timeout if it is only slow",
+                "without a byte received, look at what the login shell runs first: ~/.bashrc waits for a lock or the network",
             ),
         )
     return unreadable(host, result.stdout, None)

@@ -211,10 +211,10 @@ class MachineView:
             print(jsondoc.dump(document), file=self._file, flush=True)
 
     def event(self, event: Event) -> None:
-        """Print it at once in the stream format. What Ctrl-C does is for a person, and told on stderr too."""
+        """Print it at once in the stream format. What Ctrl-C does is told on stderr where a person looks at that."""
         if self._lines:
             print(jsondoc.dump(jsondoc.event(event), pretty=False), file=self._file, flush=True)
-        if isinstance(event, RunStopping):
+        if isinstance(event, RunStopping) and self._err.file.isatty():
             self.message(stopping_words(event))
 
     def check(self, report: CheckReport, *, final: bool = True) -> None:

@@ -90,9 +90,10 @@ async def test_no_line_of_ssh_config_weakens_the_check(place: Path, server: Serv
     room = Room(place / "room")
     room.add("n1", server, config="true")
     (place / "theirs").write_text(server.known_hosts())
-    config = f'Match exec "touch {place}/ran"\n  User root\nHost *\n  {line}\nInclude {room.folder}/home/.ssh/config\n'
+    config = f'Match exec "touch {place}/ran"\n  User root\nInclude {room.folder}/home/.ssh/more\n'
     path = room.folder / "home/.ssh/config"
-    path.write_text(config.format(place=place, port=server.port))
+    path.write_text(config)
+    path.with_name("more").write_text(f"Host *\n  {line}\n".format(place=place, port=server.port))
     (room.folder / "known_hosts").write_text(f"[127.0.0.1]:{server.port} {other_key(place)}\n")
     if "ProxyCommand" in line:
         ran = await room.run("check", "--format", "json")

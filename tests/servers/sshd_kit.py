@@ -201,12 +201,12 @@ def dropbear(
     inside, homes = _inside(folder, users)
     keys_file = folder / "authorized_keys"
     keys_file.write_text("".join(f"{line}\n" for line in lines))
-    # dropbear reads ~/.ssh alone and insists on strict modes: root gets a home of its own.
+    # dropbear reads ~/.ssh alone and insists on strict modes.
     home = f"{folder}/roothome"
     command = (
         f"{inside}mkdir -p '{home}/.ssh'; chmod 700 '{home}' '{home}/.ssh'\n"
         f"cp '{keys_file}' '{home}/.ssh/authorized_keys'; chmod 600 '{home}/.ssh/authorized_keys'\n"
-        f"chown -R 0:0 '{home}'; mount --bind '{home}' /root\n"
+        f"chown -R 0:0 '{home}'\n"
         + "".join(
             f"cp -R '{home}/.ssh' '{h}/.ssh'; chown -R --reference='{h}' '{h}/.ssh'\n" for h in homes.values()
         )
@@ -238,13 +238,18 @@ def _inside(folder: Path, users: Sequence[User]) -> tuple[str, dict[str, Path]]:
     group = Path("/etc/group").read_text().splitlines()
     homes: dict[str, Path] = {}
     script = "set -e\nmount -t tmpfs -o mode=755 tmpfs /run\nmkdir -m 755 -p /run/sshd /run/lock\n"
+    # Root's own start-up files are not part of a test: one that waits for a lock held up every command by a minute.
+    home = folder / "roothome"
+    home.mkdir(mode=0o700, exist_ok=True)
+    os.chown(home, 0, 0)
+    script += f"mount --bind '{home}' /root\n"
     for index, user in enumerate(users):
         uid = FIRST_UID + index if user.uid is None else user.uid
-        home = folder / "homes" / user.name
-        home.mkdir(parents=True, exist_ok=True)
-        homes[user.name] = home
-        os.chown(home, uid, uid)
-        passwd += f"{user.name}:x:{uid}:{uid}:test:{home}:{user.shell}\n"
+        own = folder / "homes" / user.name
+        own.mkdir(parents=True, exist_ok=True)
+        homes[user.name] = own
+        os.chown(own, uid, uid)
+        passwd += f"{user.name}:x:{uid}:{uid}:test:{own}:{user.shell}\n"
         shadow += f"{user.name}:{_crypt(user.password)}:19000:0:99999:7:::\n"
         group.append(f"{user.name}:x:{uid}:")
         group = [_joined(row, user) for row in group]

@@ -10,8 +10,6 @@ from requires import requires
 from session_kit import folder, session
 from sshd_kit import Server, User, dropbear, openssh
 
-pytestmark = pytest.mark.usefixtures("_shells_are_there")
-
 SHELLS = {
     "bashuser": "/bin/bash",
     "dashuser": "/bin/dash",

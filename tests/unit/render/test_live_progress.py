@@ -303,6 +303,11 @@ def test_the_heartbeat_of_a_pipe_carries_bytes_per_cent_rate_and_time_left() -> 
     assert stream.getvalue().splitlines()[-1] == "... 20.0s: m1: start etcd"
 
 
+class Watched(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 @pytest.mark.parametrize(
     ("event", "line"),
     [
@@ -322,11 +327,13 @@ def test_a_stop_is_told_wherever_a_person_may_look(event: RunStopping, line: str
     progress, stream, _ = plain()
     progress(event)
     assert stream.getvalue() == f"{line}\n"
-    for view_of in (
-        lambda made: HumanView(made, verbosity=-1),
-        lambda made: MachineView(made, lines=False),
-        lambda made: MachineView(made, lines=True),
-    ):
-        out, err = io.StringIO(), io.StringIO()
-        view_of(make_consoles(out=out, err=err, plain=True, env={})).event(event)
-        assert err.getvalue() == f"{line}\n"
+    for terminal in (True, False):
+        for machine, view_of in (
+            (False, lambda made: HumanView(made, verbosity=-1)),
+            (True, lambda made: MachineView(made, lines=False)),
+            (True, lambda made: MachineView(made, lines=True)),
+        ):
+            out, err = io.StringIO(), Watched() if terminal else io.StringIO()
+            view_of(make_consoles(out=out, err=err, plain=True, env={})).event(event)
+            # A program that reads documents or events gets nothing else.
+            assert err.getvalue() == ("" if machine and not terminal else f"{line}\n")
