@@ -75,9 +75,9 @@ bench: $(DEV)  ## needs root, openssh-server, pssh and ansible
 	@$(BIN)/python bench/ship.py --out docs/bench/ship.md
 	@$(BIN)/python bench/payloads.py --out docs/bench/payloads.md
 
-test-envs: $(DEV)  ## the newest and the lowest versions allowed, and other Pythons: imports and unit tests
+test-envs: $(DEV)  ## the newest and the lowest versions allowed, and other Pythons: imports and unit tests (WHOLE=1: all of them)
 	@sh scripts/setup $(VENV) lock
-	@$(BIN)/python scripts/environments.py
+	@$(BIN)/python scripts/environments.py $(if $(WHOLE),--whole)
 
 lock: $(DEV)  ## requirements/*.txt after a change of pyproject.toml
 	@sh scripts/setup $(VENV) lock

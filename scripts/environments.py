@@ -1,10 +1,11 @@
 """The unit tests in other environments than the locked one: does it hold what pyproject.toml promises?
 
-    python scripts/environments.py [NAME...]     no name: all of them
+    python scripts/environments.py [--whole] [NAME...]     no name: all of them
 
 newest and lowest are what pyproject.toml allows, on Python 3.11 (every dependency that it names at its lower bound).
-The others are the locked versions on later Pythons. In each, every module is imported with warnings as errors, and
-tests/unit is run. A Python that cannot be found or fetched is said and left out, under CI too. One line for each
+The others are the locked versions on later Pythons. In each, every module is imported with warnings as errors, and the
+unit tests of the rooms that lean on what differs are run (`ROOMS`); with --whole, all of tests/unit, which takes three
+times as long. A Python that cannot be found or fetched is said and left out, under CI too. One line for each
 environment; what the tests said is in .envs/NAME.log.
 """
 
@@ -22,6 +23,20 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = ROOT / ".envs"
+#: newest and lowest: where parsers, schemas, compression, rendering and SSH meet a library. Later Pythons: the language.
+ROOMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "versions": (
+            *("artifacts", "fit", "inventory", "model", "plan", "probe", "render"),
+            *(
+                "transport/test_connect_auth.py",
+                "transport/test_connect_host_keys.py",
+                "cli/test_cli_help.py",
+            ),
+        ),
+        "pythons": ("fit", "model", "plan", "probe", "render", "inventory/test_inventory_yaml.py"),
+    }
+)
 _UV = (sys.executable, "-m", "uv")
 _IMPORTS = """
 import importlib, pkgutil, warnings
@@ -98,7 +113,7 @@ def _make(environment: Environment, folder: Path, interpreter: str) -> tuple[int
     return (code, said) if code else _run([*install, "--no-deps", "--no-build-isolation", "--editable", "."])
 
 
-def _try(name: str, environment: Environment) -> tuple[bool, str]:
+def _try(name: str, environment: Environment, *, whole: bool) -> tuple[bool, str]:
     """Whether all is well, and the rest of the environment's line."""
     interpreter = _interpreter(environment.python)
     if not interpreter:
@@ -126,26 +141,28 @@ def _try(name: str, environment: Environment) -> tuple[bool, str]:
         "-p",
         "no:cacheprovider",
     ]
-    code, said = _run([*tests, "tests/unit"])
+    rooms = ROOMS["versions" if environment.resolution else "pythons"]
+    code, said = _run([*tests, *(["tests/unit"] if whole else [f"tests/unit/{room}" for room in rooms])])
     (ENVIRONMENTS / f"{name}.log").write_text(said, "utf-8")
     lines = said.strip().splitlines()
     counts = next(
         (line for line in reversed(lines) if re.search(r"\d+ (passed|failed|error)", line)), "no tests"
     )
-    whole = f"{imported.strip()}; {counts.strip('= ')}; made in {made:.0f} s"
+    told = f"{imported.strip()}; {counts.strip('= ')}; made in {made:.0f} s"
     failures = "\n".join(line for line in lines if line.startswith(("FAILED", "ERROR")))
-    return code == 0, whole if code == 0 else f"{whole}\n{failures}"
+    return code == 0, told if code == 0 else f"{told}\n{failures}"
 
 
 def main(words: Sequence[str]) -> int:
     """Try what is named; the exit code."""
+    whole, words = "--whole" in words, [word for word in words if word != "--whole"]
     if unknown := [word for word in words if word not in ALL]:
         print(f"no such environment: {', '.join(unknown)}; there are {', '.join(ALL)}", file=sys.stderr)
         return 2
     ENVIRONMENTS.mkdir(exist_ok=True)
     good = True
     for name in words or ALL:
-        well, line = _try(name, ALL[name])
+        well, line = _try(name, ALL[name], whole=whole)
         good = good and well
         print(f"{'ok  ' if well else 'FAIL'} {name:<7} Python {ALL[name].python}: {line}", flush=True)
     return 0 if good else 1
