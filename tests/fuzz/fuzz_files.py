@@ -29,6 +29,7 @@ from sealboot.artifacts.compress import COMPRESSED, Limits, Meter, StreamError, 
 from sealboot.artifacts.elf import parse
 from sealboot.artifacts.findings import Finding
 from sealboot.artifacts.inspect import inspect
+from sealboot.artifacts.named import name_format
 from sealboot.artifacts.reader import Memory
 from sealboot.artifacts.repack_plan import assess
 from sealboot.artifacts.repack_proof import same_contents
@@ -50,6 +51,39 @@ AMD, ARM = Arch.AMD64, Arch.ARM64
 HOSTS = [facts_of(arch) for arch in (Arch.AMD64, Arch.ARM64, Arch.S390X)]
 #: Of one input; the campaign's own deadline is longer.
 LIMITS = Limits(output=8 << 20, seconds=5.0)
+
+
+# -- what is no program
+
+
+def feed_named(data: bytes) -> None:
+    """A name or none; in the place of a program it is refused, whatever it is."""
+    named = name_format(Memory(data))
+    as_file(data)
+    if named is not None:
+        artifact = Artifact("x", Kind.UNKNOWN, size=len(data), layers=(named,))
+        for host in HOSTS:
+            verdict = judge(artifact, host)
+            assert not verdict.usable
+            told(*verdict.diagnostics)
+
+
+def named_seeds() -> list[bytes]:
+    """One of each form."""
+    return [
+        b"<!DOCTYPE html>\n<title>x</title>",
+        b"<?xml version='1.0'?>\n<Error/>",
+        b'{"message": "Not Found"}',
+        b"Not Found",
+        b"\xef\xbb\xbf#!/bin/sh\n",
+        b"\xff\xfe#\0!\0",
+        b"version https://git-lfs.github.com/spec/v1\nsize 1\n",
+        struct.pack("<II", 0xFEEDFACF, 0x0100000C),
+        struct.pack(">II10I", 0xCAFEBABE, 2, 0x01000007, 3, 0, 0, 0, 0x0100000C, 0, 0, 0, 0),
+        b"!<arch>\ndebian-binary   0",
+        bytes(32769) + b"CD001\1",
+        b"\0asm\1\0\0\0",
+    ]
 
 
 # -- programs
@@ -411,6 +445,7 @@ def _apart(members: list[tuple[str, bytes]]) -> bytes:
 
 
 FILES = (
+    Target("named", feed_named, named_seeds),
     Target("elf", feed_elf, elf_seeds),
     Target("go-build-info", as_file, go_seeds),
     Target("k0s-chain", as_file, chain_seeds),
