@@ -28,9 +28,9 @@ def rollback(
     yes: Annotated[bool, typer.Option("-y", "--yes", help="do not ask")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show the plan and stop")] = False,
 ) -> None:
-    """Put back the files that the last apply replaced: programs, and data that `phases` ships.
+    """Put back the files that the last apply replaced.
 
-    Byte for byte what was there, or refused with a reason; then whatever runs from them restarts, as
+    Programs, and data that `phases` ships. Byte for byte what was there, or refused with a reason; then whatever runs from them restarts, as
     the driver says. A second time changes nothing: to go forward again, apply.
     """
     from sealboot.cli import runtime

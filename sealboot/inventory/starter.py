@@ -130,7 +130,8 @@ def _host(row: Row) -> str:
 
 
 def _scalar(text: str) -> str:
-    return text if _PLAIN.fullmatch(text) else _quoted(text)
+    """The text as the reader will take it: what YAML has for "nothing" is quoted, like all that is not plain."""
+    return text if _PLAIN.fullmatch(text) and text.lower() != "null" else _quoted(text)
 
 
 def _quoted(text: str) -> str:

@@ -73,7 +73,8 @@ def look(folder: Path, *names: str, memory: int = MEMORY, deep: bool = False) ->
         capture_output=True,
         timeout=100,
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        # It may write nothing, not even what it compiles.
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONDONTWRITEBYTECODE": "1"},
     )
     assert done.returncode == 0, done.stderr.decode()
     told = json.loads(done.stdout.splitlines()[-1])  # the view prints before it

@@ -21,7 +21,6 @@ KINDS = ("amd64", "amd64-minimal", "i686", "arm64", "arm64-openssh", "riscv64", 
 LIVE = "/var/lib/sealos/data/lab/rootfs/opt/sealctl"
 VIP = "10.103.97.2"
 #: What the whole cluster may take to be refused, in seconds.
-REFUSED_WITHIN = 10.0
 
 
 @pytest.fixture
@@ -104,5 +103,5 @@ def test_sealos_on_every_machine(project: Project) -> None:
         assert {"SB101", "SB111"} <= refused.codes
         wrong = {d["host"] for d in refused.document["diagnostics"] if d["code"] == "SB101"}
         assert wrong == {node.name for node in project.nodes if node.arch is Arch.ARM64}
-        assert refused.seconds < REFUSED_WITHIN, refused.told
+        assert refused.seconds < again.seconds, refused.told  # sooner than there is nothing to do
     assert project.differences(settled) == ""

@@ -35,7 +35,7 @@ KERNELS = {
 }
 OS_RELEASE = b'ID=debian\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nVERSION_ID="12"\n'
 #: Whoever asks first fetches a kernel or a package of boot files.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.requires("apt-get", "apt-cache")]
 INITRD = gzip.compress(cpio([("init", b"#!/bin/sh\nexec sh\n" * 5000)]), mtime=0) + b"\0\0\0"
 
 

@@ -16,6 +16,9 @@ from requires import requires
 from session_kit import folder
 from sshd_kit import Server, User, openssh
 
+#: Every command line of this machine is looked at: two of these at once would find each other's.
+pytestmark = pytest.mark.xdist_group("canaries")
+
 LOGIN = "canary-login-7Qz!'\"x"
 SUDO = "canary-sudo-8Wk$`x"
 TOKEN = "canary-token-9Rj"

@@ -73,7 +73,8 @@ def test_a_clusterfile_and_what_it_does_not_say(sealos_lab: Lab) -> None:
     """Two files: hosts and roles from Sealos' own, the login from ours; a wrong claim about a machine is told."""
     machines = {m.name: m for m in sealos_lab.embedded.machines}
     # One address has one entry in a Clusterfile: the lab's machines differ by their ports alone.
-    text = f"""kind: Cluster
+    text = f"""apiVersion: apps.sealos.io/v1beta1
+kind: Cluster
 metadata: {{name: demo}}
 spec:
   image: [labring/kubernetes:v1.29.9]
@@ -86,7 +87,7 @@ spec:
     ran = sealos_lab.run("check", "-i", "sealos:Clusterfile", "-i", "login.yaml", "--format", "json")
     (told,) = [d for d in ran.document["diagnostics"] if d["code"] == "SB305"]
     assert told["at"]["file"] == "Clusterfile"
-    assert told["at"]["line"] == 6
+    assert told["at"]["line"] == 7
 
 
 def test_a_tree_that_leads_out_is_refused(sealos_lab: Lab) -> None:

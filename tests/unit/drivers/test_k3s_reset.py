@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from driver_kit import Cluster
-from requires import shells
+from requires import inapplicable, shells
 
 from sealboot.drivers import k3s_install, k3s_reset, k3s_reset_scripts
 from sealboot.drivers.base import Context
@@ -228,6 +228,7 @@ def test_rules_of_others_are_restored_and_a_table_that_cannot_be_read_is_not_wri
     assert not (tmp_path / "written6").exists()
 
 
+@pytest.mark.requires("python3")
 def test_only_shims_of_k3s_are_ended_and_no_shell_that_speaks_of_them(tmp_path: Path) -> None:
     machine = node(tmp_path)
     shim = machine.put("/var/lib/rancher/k3s/data/x/bin/containerd-shim-runc-v2", "#!/bin/sh\nread -r line\n")
@@ -260,6 +261,8 @@ def test_a_place_on_a_disk_of_its_own_is_emptied_and_stays_mounted(
     shell: tuple[str, ...], listed: bool, tmp_path: Path
 ) -> None:
     """By the kernel's table, or where only fstab has it at this moment."""
+    if shell[0] == "busybox" and not listed:
+        inapplicable("busybox calls its own umount, not the one of this made-up machine")
     machine = node(tmp_path)
     place = "/var/lib/rancher/k3s/storage"
     machine.put(f"{place}/.hidden", "x")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from requires import shells
 
 from sealboot.engine.former import TEXT_LIMIT, former_texts, parse
 from sealboot.engine.observe import observe
@@ -18,7 +18,7 @@ from sealboot.model.diagnostic import Diagnostic
 from sealboot.model.plan import Action, Before, PlannedStep
 from sealboot.model.steps import Run, Step, WriteFile
 
-SHELLS = [("/bin/sh",), ("bash",), *([("busybox", "sh")] if shutil.which("busybox") else [])]
+SHELLS = shells("sh", "bash", "busybox")
 
 
 def write(path: Path, name: str = "w", **more: Any) -> WriteFile:
@@ -36,7 +36,7 @@ async def planned(node: Any, *steps: Step) -> list[PlannedStep]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("shell", SHELLS, ids=lambda s: s[0])
+@pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize(
     "text", ["old\n", "", "no end", "a:b:text:3\n\n\nx\n", "ü\u202e\x1b[2J\n", "\n" * 50]
 )
