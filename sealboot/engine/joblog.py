@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from sealboot.engine.context import StepEnd, Work
-from sealboot.engine.shell import PRELUDE, key
+from sealboot.engine.shell import PRELUDE
 from sealboot.model.steps import Run
 
 #: Logs that a host keeps; the oldest goes.
@@ -42,7 +42,9 @@ async def kept_log(
 
     Empty where there is none. The step's end where the connection was lost meanwhile.
     """
-    name = f"{re.sub(r'[^A-Za-z0-9._-]+', '.', step.id)[:80].lstrip('.-')}-{key(step.id)[:8]}.log"
+    # Called the same on every host: what failed on ten of them in the same way is told once.
+    what = ".".join(part for part in step.id.split("/") if part != step.host)
+    name = f"{re.sub(r'[^A-Za-z0-9._-]+', '.', what)[:120].lstrip('.-') or 'step'}.log"
     result = await work.session.run(
         _KEEP,
         args=(folder, work.paths.logs, name, str(KEPT), str(int(forget))),
@@ -52,7 +54,7 @@ async def kept_log(
     )
     if result.ending == "lost":
         return work.ended(step, result)
-    return (("whole log", f"{work.paths.logs}/{name} on {work.host}"),) if result.text == "kept\n" else ()
+    return (("whole log", f"{work.paths.logs}/{name}"),) if result.text == "kept\n" else ()
 
 
 def _masks(work: Work, step: Run) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from sealboot.engine.steps import act
 from sealboot.model.outcome import HostOutcome
 from sealboot.model.secret import Secret
 from sealboot.model.steps import Run, WaitFor
+from sealboot.render.findings import folded
 
 #: As long as what kubeadm writes before its reason (20,630 characters in a real run).
 LONG = 'n=0; while [ $n -lt 400 ]; do echo "[init] line $n of what went well before"; n=$((n + 1)); done; '
@@ -37,12 +39,18 @@ async def test_the_whole_log_of_a_failed_job_stays_on_its_host(work: Any, node: 
     rows = dict(end.diagnostic.evidence)
     assert rows["log"].endswith(REASON)
     (kept,) = logs(node)
-    assert rows["whole log"] == f"{kept} on n1"
+    assert rows["whole log"] == str(kept)
     text = kept.read_text()
     assert text.startswith("[init] line 0 ")
     assert text.endswith(f"{REASON}\n")
     assert (kept.stat().st_mode & 0o777, kept.parent.stat().st_mode & 0o777) == (0o600, 0o700)
-    assert kept.name.startswith("control-plane.n1.init-")
+    assert kept.name == "control-plane.init.log"
+    # Whose it is stands at the head of the finding, as of every other.
+    where = (("whole log", f"/var/lib/sealboot/lab/logs/{kept.name}"),)
+    first = replace(end.diagnostic, evidence=where)
+    second = replace(first, host="n2")
+    assert [d.summary for d in folded([first])] == ["n1: kubeadm init: exit status 1"]
+    assert [d.summary for d in folded([first, second])] == ["n[1-2]: kubeadm init: exit status 1"]
     assert not list(Path(node.paths.jobs).iterdir())
 
 
@@ -52,7 +60,7 @@ async def test_so_does_that_of_a_job_out_of_time(work: Any, node: Node) -> None:
     assert end.diagnostic.code == "SB507"
     rows = dict(end.diagnostic.evidence)
     assert rows["log"].splitlines()[-1] == REASON
-    assert rows["whole log"] == f"{logs(node)[0]} on n1"
+    assert rows["whole log"] == str(logs(node)[0])
 
 
 async def test_so_does_that_of_a_job_that_ended_well_and_did_not_say_what_it_must(
@@ -61,7 +69,7 @@ async def test_so_does_that_of_a_job_that_ended_well_and_did_not_say_what_it_mus
     end = await act(work, run("echo other", detached=True, expects=("ready",)))
     assert end.diagnostic is not None
     assert "lacks 'ready'" in end.diagnostic.summary
-    assert end.diagnostic.evidence == (("output", "other"), ("whole log", f"{logs(node)[0]} on n1"))
+    assert end.diagnostic.evidence == (("output", "other"), ("whole log", str(logs(node)[0])))
 
 
 async def test_a_silent_failure_leaves_no_log(work: Any, node: Node) -> None:
