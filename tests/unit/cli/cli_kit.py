@@ -96,11 +96,12 @@ class Terminal:
     process: subprocess.Popen[bytes]
     handle: int
     shown: bytes = b""
+    typed: int = 0  # how much was shown when something was typed last
 
-    def until(self, words: bytes, seconds: float = 20.0) -> None:
-        """Read until these words are on the screen."""
+    def until(self, words: bytes, seconds: float = 20.0, *, anew: bool = False) -> None:
+        """Read until these words are on the screen; `anew`: since something was typed."""
         deadline = time.monotonic() + seconds
-        while words not in self.shown:
+        while words not in self.shown[self.typed if anew else 0 :]:
             assert time.monotonic() < deadline, self.shown
             assert self.read(0.5), self.shown
 
@@ -117,6 +118,7 @@ class Terminal:
 
     def type(self, text: str) -> None:
         """Type on it."""
+        self.typed = len(self.shown)
         os.write(self.handle, text.encode())
 
     def end(self) -> int:
