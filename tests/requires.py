@@ -207,7 +207,10 @@ def requires(*names: str) -> None:
 
 
 def lacking(*names: str) -> str:
-    """Why this machine has not all of these, in words; empty when it has."""
+    """Why this machine has not all of these, in words; empty when it has. The test has asked for them so, too."""
+    for name in names:
+        for listener in LISTENERS:
+            listener(name)
     return next(filter(None, (_judged(name)[0] for name in names)), "")
 
 

@@ -60,6 +60,8 @@ class Repository:
 
     def run(self, *arguments: str, tool: str = "apt-get", cwd: Path | None = None) -> str:
         """Run apt on this private state and return its output; raises `LabUnavailableError`."""
+        if reason := lacking(tool):
+            raise LabUnavailableError(reason)
         with syscalls.outside():
             done = subprocess.run(
                 [tool, *arguments],
