@@ -162,6 +162,8 @@ async def test_a_hold_dies_with_the_connection_and_says_so(node: Node) -> None:
     async with node.login() as ssh:
         hold = await ssh.hold("echo held; exec cat -u -", ready="held", timeout=20)
         assert isinstance(hold, HeldScript)
+        # "held" is said before the shell becomes `cat`.
+        await eventually(lambda: len(running(node.server, "cat\x00-u")) == 1)
         (pid,) = running(node.server, "cat\x00-u")
         os.kill(_connection_of(node.server, pid), signal.SIGKILL)
         await eventually(lambda: not hold.alive)
