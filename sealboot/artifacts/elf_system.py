@@ -18,7 +18,6 @@ _OSABI = {
     8: "IRIX",
     9: "FreeBSD",
     10: "Tru64",
-} | {
     12: "OpenBSD",
     17: "CloudABI",
     18: "OpenVOS",
